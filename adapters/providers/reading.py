@@ -1,0 +1,145 @@
+"""Pure, bounded readers shared by the wire modules: text, JSON, XML, times.
+
+Every function takes untrusted input and either returns a value or raises UnreadableError.
+Nothing here knows a provider's words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode
+from binascii import Error as Base64Error
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml.ElementTree
+from defusedxml import DefusedXmlException
+
+from ledger.observations import Fingerprint, ProviderTime, UnreadableError, ZoneBasis
+
+MAX_DEPTH = 32
+MAX_BODY_BYTES = 32 * 1024 * 1024
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        msg = "the same JSON key stands twice in one object"
+        raise UnreadableError(msg)
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    msg = f"JSON has no {name}"
+    raise UnreadableError(msg)
+
+
+def _check_depth(value: Any, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        msg = f"nested deeper than {MAX_DEPTH} levels"
+        raise UnreadableError(msg)
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        _check_depth(child, depth + 1)
+
+
+def json_value(body: bytes) -> Any:
+    """Decode strict JSON: UTF-8 (a BOM is forgiven), no duplicate keys, no NaN, at most 32 levels."""
+    if len(body) > MAX_BODY_BYTES:
+        msg = f"{len(body)} bytes; at most {MAX_BODY_BYTES} are read"
+        raise UnreadableError(msg)
+    try:
+        value = json.loads(
+            body.decode("utf-8-sig"), object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as error:
+        msg = f"not JSON: {type(error).__name__}"
+        raise UnreadableError(msg) from error
+    _check_depth(value)
+    return value
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Decode strict JSON whose top is an object."""
+    value = json_value(body)
+    if not isinstance(value, dict):
+        msg = f"expected a JSON object, got {type(value).__name__}"
+        raise UnreadableError(msg)
+    return value
+
+
+def xml_root(body: bytes) -> Element:
+    """Parse XML without entities, external references or DTD processing instructions that could expand."""
+    try:
+        root: Element = defusedxml.ElementTree.fromstring(body, forbid_dtd=False, forbid_entities=True, forbid_external=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError, RecursionError) as error:
+        msg = f"not XML: {type(error).__name__}"
+        raise UnreadableError(msg) from error
+    return root
+
+
+def text(value: object) -> str:
+    """A scalar as the text it was; None and containers give ""."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
+
+
+def time_iso(original: str, zone: ZoneBasis) -> ProviderTime | None:
+    """`YYYY-MM-DD[T ]HH:MM:SS[.f][offset]`; without an offset it is UTC on the given basis."""
+    try:
+        read = datetime.fromisoformat(original.strip())
+        if read.tzinfo is None:
+            return ProviderTime(read.replace(tzinfo=UTC), original, zone)
+        return ProviderTime(read.astimezone(UTC), original, ZoneBasis.STATED)
+    except (ValueError, OverflowError):
+        return None
+
+
+def time_rfc2822(original: str) -> ProviderTime | None:
+    """`Wed, 26 Aug 2020 10:00:35 +0200`; `-0000` or no zone is taken as UTC, assumed."""
+    try:
+        read = parsedate_to_datetime(original.strip())
+        if read.tzinfo is None:
+            return ProviderTime(read.replace(tzinfo=UTC), original, ZoneBasis.ASSUMED)
+        return ProviderTime(read.astimezone(UTC), original, ZoneBasis.STATED)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+MILLISECONDS_FROM = 100_000_000_000
+"""An epoch value above this many seconds (year 5138) is milliseconds."""
+
+
+def time_epoch(original: object) -> ProviderTime | None:
+    """Seconds or milliseconds since 1970, as a number or as digits."""
+    try:
+        count = float(text(original))
+        seconds = count / 1000 if abs(count) >= MILLISECONDS_FROM else count
+        return ProviderTime(datetime.fromtimestamp(seconds, UTC), text(original), ZoneBasis.EPOCH)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def fingerprint(name: str, base64_text: str) -> Fingerprint:
+    """Digest a document that went out as base64 text, in both forms and both algorithms.
+
+    Raises UnreadableError when the text is not base64.
+    """
+    raw = base64_text.encode("utf-8", "replace")
+    try:
+        content = b64decode(raw)
+    except (Base64Error, ValueError) as error:
+        msg = "an attachment is not base64"
+        raise UnreadableError(msg) from error
+    return Fingerprint(
+        name,
+        hashlib.sha256(content).hexdigest(),
+        hashlib.sha1(content, usedforsecurity=False).hexdigest(),
+        hashlib.sha256(raw).hexdigest(),
+        hashlib.sha1(raw, usedforsecurity=False).hexdigest(),
+        len(content),
+    )
