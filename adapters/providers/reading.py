@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from datetime import UTC, datetime
@@ -68,6 +69,23 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         msg = f"expected a JSON object, got {type(value).__name__}"
         raise UnreadableError(msg)
+    return value
+
+
+_NOT_TEXT = re.compile("[\\x00\\ud800-\\udfff]")
+
+
+def repaired(value: Any) -> Any:
+    """The same JSON value with U+0000 and lone surrogates, which no stored text may hold, as U+FFFD.
+
+    It differs from what was given exactly when something was replaced.
+    """
+    if isinstance(value, str):
+        return _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return [repaired(item) for item in value]
+    if isinstance(value, dict):
+        return {repaired(key): repaired(item) for key, item in value.items()}
     return value
 
 

@@ -3,6 +3,7 @@
 A case is `samples/<case>/` with
   body.raw       the exact bytes as they arrived
   headers.json   {"operation": …, "kind": …, "observed_at": …, "status": …, "headers": {…}, "request": text or absent,
+                  "name": URL path or file name it came by (default: the case's name),
                   "keys": {key id: secret} for signed webhooks}
   expected.json  {"observations": […]} or {"unreadable": true} or {"refused": true}; every value is
                   {"is": VALUE, "from": "FILE:LINE"}: the line of the case (or of ../../statuses.py) it rests on
@@ -53,7 +54,7 @@ def arrival(case: Path, *, body: bytes | None = None) -> Arrival:
         headers=meta.get("headers", {}),
         status=meta.get("status"),
         request=None if request is None else request.encode(),
-        name=case.name,
+        name=meta.get("name", case.name),
     )
 
 
