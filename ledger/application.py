@@ -1,0 +1,453 @@
+"""The ledger: an `eventsourcing` application whose events are opaque leaves under a Merkle tree.
+
+It appends items, reads events back, and opens the sealed values that lie beside them. What events to append is decided
+in `ledger.intake` and `ledger.acts`; what they mean is folded in `projections`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from eventsourcing.application import Application
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    InfrastructureFactory,
+    JSONTranscoder,
+    Mapper,
+    ProcessRecorder,
+    StoredEvent,
+    TrackingRecorder,
+)
+from eventsourcing.utils import Environment, EnvType
+from uuid_utils import uuid7
+
+from ledger import tree
+from ledger.appender import Appended, Appender, Item
+from ledger.canonical import check, decode, encode_checked
+from ledger.commitments import commit, from_text, opens, salt, to_text
+from ledger.database import PostgresDatabase, SQLiteDatabase
+from ledger.errors import ConfigurationError, CorruptError, ErasedError, InvalidEventError, NotFoundError, TooLargeError
+from ledger.events import NONCE_BYTES, Draft, Event, check_fields, nonce_text, read, time_text
+from ledger.recorders import ArtifactRow, Head, KeyRow, PostgresRecorder, SQLiteRecorder
+from ledger.sealing import KEY_BYTES, Keyring, seal, seal_artifact, unseal, unseal_artifact
+from ledger.types import TYPES
+
+MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
+IN_DATABASE_BYTES = 256 * 1024
+MAX_CACHED_KEYS = 50_000
+PAGE = 1_000
+WHOLE_MESSAGE = -1
+
+
+class PersonKey(NamedTuple):
+    """The key of one person in one message, opened."""
+
+    key_id: bytes
+    key: bytes
+
+
+class Artifact(NamedTuple):
+    """Original bytes, read back."""
+
+    artifact_id: str
+    position: int
+    media_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What of one provider's vocabulary may stand in the clear.
+
+    Attributes:
+        mapping: name and version of its tables, for example `kpn_sms/1`.
+        words: codes and reasons of those tables.
+    """
+
+    mapping: str
+    words: frozenset[str]
+
+
+class LeafMapper(Mapper[Any]):
+    """Bytes in, bytes out: an event's stored state is its leaf; no cipher or topic is taken from the environment."""
+
+    def __init__(self) -> None:
+        super().__init__(JSONTranscoder())
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        event: Event = domain_event
+        topic = str(event.fields["type"])
+        if event.type not in TYPES:
+            msg = f"event type {event.type!r} is not in the table of types"
+            raise InvalidEventError(msg)
+        return StoredEvent(event.originator_id, event.originator_version, topic, event.leaf)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        return read(0, stored_event.state)
+
+
+class _Factory(InfrastructureFactory[Any]):
+    """Hands out the recorder that was made from the database; makes no tables."""
+
+    def __init__(self, recorder: SQLiteRecorder | PostgresRecorder) -> None:
+        super().__init__({})
+        self._recorder = recorder
+
+    def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:
+        return self._recorder
+
+    def application_recorder(self) -> ApplicationRecorder:
+        return self._recorder
+
+    def tracking_recorder(self, tracking_recorder_class: type[Any] | None = None) -> TrackingRecorder:
+        return self._recorder
+
+    def process_recorder(self) -> ProcessRecorder:
+        return self._recorder
+
+    def close(self) -> None:
+        self._recorder.datastore.close()
+
+
+def system_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+class Ledger(Application[Any]):
+    """One log, its sealed values and its keys.
+
+    Args:
+        database: an opened, migrated database.
+        keyring: the ledger's secrets; must be the ones this database was begun with.
+        vocabulary: per provider, what may stand in the clear.
+        artifact_folder: where originals above 256 KiB are kept, sealed.
+        clock: our clock, aware.
+        random: as os.urandom.
+
+    Raises:
+        ConfigurationError: the keyring belongs to another database.
+        CorruptError: the newest head does not match the stored leaves.
+    """
+
+    name = "ledger"
+
+    def __init__(
+        self,
+        database: SQLiteDatabase | PostgresDatabase,
+        keyring: Keyring,
+        vocabulary: Mapping[str, Words],
+        artifact_folder: Path,
+        clock: Callable[[], datetime] = system_clock,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.database = database
+        self.keyring = keyring
+        self.vocabulary = vocabulary
+        self.artifact_folder = artifact_folder
+        self.clock = clock
+        self.random = random
+        self._position_column = "rowid" if database.kind == "sqlite" else "notification_id"
+        self._keys: dict[tuple[str, int], PersonKey] = {}
+        super().__init__({})
+        self._check_keyring()
+        self.appender = Appender(self.recorder, self.versions, clock, self._notify_listeners)
+
+    # --- the frame's construction, without its environment
+
+    def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
+        return Environment(name, {})
+
+    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
+        kind = SQLiteRecorder if isinstance(self.database, SQLiteDatabase) else PostgresRecorder
+        return _Factory(kind(self.database))  # type: ignore[arg-type]  # chosen by the database's own class
+
+    def construct_mapper(self) -> Mapper[Any]:
+        return LeafMapper()
+
+    recorder: Any
+
+    def _check_keyring(self) -> None:
+        value = self.keyring.check_value()
+        rows = self.database.read("SELECT value FROM meta WHERE name = 'keyring'")
+        if not rows:
+            with self.database.writing() as cursor:
+                cursor.execute("INSERT INTO meta (name, value) VALUES ('keyring', ?)", (value,))
+        elif bytes(rows[0][0]) != value:
+            msg = "the key files are not the ones this database was begun with; restore them (LEDGER_KEY_FOLDER) before going on"
+            raise ConfigurationError(msg)
+
+    def _notify_listeners(self) -> None:
+        if isinstance(self.recorder, PostgresRecorder):
+            self.recorder.notify()
+
+    def close(self) -> None:
+        """Commit what was accepted, then close."""
+        if hasattr(self, "appender"):
+            self.appender.close()
+        super().close()
+
+    # --- writing
+
+    def append(self, item: Item) -> Appended:
+        """Store an item and wait until it is durable and in the tree."""
+        return self.submit(item).result()
+
+    def submit(self, item: Item) -> Future[Appended]:
+        """Check and queue an item; see `Appender.submit`."""
+        for draft in item.drafts:
+            check_fields(draft.fields)
+        return self.appender.submit(item)
+
+    def draft(
+        self,
+        kind: str,
+        tenant: str,
+        stream: str,
+        clear: Mapping[str, Any],
+        values: Sequence[tuple[PersonKey, Mapping[str, Any]]] = (),
+        event_id: str = "",
+    ) -> Draft:
+        """An event to be: clear fields as given, every value committed and sealed under its person's key.
+
+        Args:
+            kind: a type of the table, without version.
+            clear: fields of the table of clear fields; `observed_at` defaults to now.
+            values: per key, field path -> value; a path stands once in an event.
+
+        Raises:
+            InvalidEventError: a value that canonical JSON cannot carry.
+        """
+        event_id = event_id or str(uuid7())
+        fields: dict[str, Any] = {"observed_at": time_text(self.clock()), **clear}
+        fields |= {"v": 1, "id": event_id, "nonce": nonce_text(self.random(NONCE_BYTES)), "type": f"{kind}/1"}
+        fields |= {"tenant": tenant, "stream": stream}
+        if TYPES[kind].erds:
+            fields["erds"] = TYPES[kind].erds
+        commitments: dict[str, str] = {}
+        sealed: list[tuple[bytes, bytes]] = []
+        for person, said in values:
+            if said:
+                secret = self.random(KEY_BYTES)
+                commitments |= {path: commit(salt(secret, event_id, path), event_id, path, v) for path, v in said.items()}
+                plain = encode_checked({"secret": to_text(secret), "values": dict(said)})
+                sealed.append((person.key_id, seal(person.key, plain, event_id.encode() + person.key_id)))
+        if commitments:
+            fields["commit"] = commitments
+        return Draft(fields, sealed)
+
+    def new_key(self, stream: str, person: int) -> tuple[KeyRow, PersonKey]:
+        """A fresh key for one person in one message, wrapped for storage."""
+        key_id, key = self.random(16), self.random(KEY_BYTES)
+        return KeyRow(key_id, stream, person, self.keyring.wrap(key_id, key)), PersonKey(key_id, key)
+
+    def seal_original(self, person: PersonKey, body: bytes, media_type: str) -> ArtifactRow:
+        """Seal original bytes; large ones are on disk, fsynced and read back, before this returns.
+
+        Raises:
+            TooLargeError: more than 64 MiB.
+        """
+        if len(body) > MAX_ARTIFACT_BYTES:
+            msg = f"an original of {len(body)} bytes; at most {MAX_ARTIFACT_BYTES}"
+            raise TooLargeError(msg)
+        artifact_id = str(uuid7())
+        sealed = seal_artifact(person.key, body, artifact_id.encode())
+        if len(sealed) <= IN_DATABASE_BYTES:
+            return ArtifactRow(artifact_id, person.key_id, media_type, len(body), sealed)
+        self._write_file(artifact_id, sealed)
+        return ArtifactRow(artifact_id, person.key_id, media_type, len(body), None)
+
+    def _artifact_path(self, artifact_id: str) -> Path:
+        return self.artifact_folder / artifact_id[-2:] / artifact_id
+
+    def _write_file(self, artifact_id: str, sealed: bytes) -> None:
+        path = self._artifact_path(artifact_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            file.write(sealed)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        if path.read_bytes() != sealed:
+            msg = f"artifact {artifact_id} read back differs from what was written"
+            raise CorruptError(msg)
+
+    # --- reading
+
+    def head(self) -> Head:
+        head: Head = self.recorder.head()
+        return head
+
+    def versions(self, streams: Sequence[str]) -> dict[str, int]:
+        """The last version of each stream that exists."""
+        latest = "AND originator_version = (SELECT max(originator_version) FROM stored_events AS s WHERE s.originator_id = stored_events.originator_id)"
+        rows = self.database.probe("stored_events", "originator_id, originator_version", "originator_id", list(streams), latest)
+        return dict(rows)
+
+    def stream(self, stream: str, after: int = 0) -> list[Event]:
+        """The events of one stream in order, after a version."""
+        sql = (
+            f"SELECT {self._position_column}, state FROM stored_events "
+            "WHERE originator_id = ? AND originator_version > ? ORDER BY originator_version"
+        )
+        return [read(p, bytes(state)) for p, state in self.database.read(sql, (stream, after))]
+
+    def feed(self, after: int = 0, limit: int = PAGE) -> list[Event]:
+        """Events by position, after a position."""
+        c = self._position_column
+        sql = f"SELECT {c}, state FROM stored_events WHERE {c} > ? ORDER BY {c} LIMIT ?"
+        return [read(p, bytes(state)) for p, state in self.database.read(sql, (after, limit))]
+
+    def event(self, event_position: int) -> Event:
+        """One event by position.
+
+        Raises:
+            NotFoundError: there is no such position.
+        """
+        found = self.feed(event_position - 1, 1)
+        if not found or found[0].position != event_position:
+            msg = f"there is no event at position {event_position}"
+            raise NotFoundError(msg)
+        return found[0]
+
+    def leaves(self, after: int = 0, limit: int = PAGE) -> list[tuple[int, bytes, bytes]]:
+        """(position, leaf bytes, stored leaf hash) after a position, for checking."""
+        c = self._position_column
+        sql = f"SELECT {c}, state, leaf FROM stored_events WHERE {c} > ? ORDER BY {c} LIMIT ?"
+        return [(p, bytes(s), bytes(h)) for p, s, h in self.database.read(sql, (after, limit))]
+
+    def probe_lookups(self, digests: Iterable[bytes]) -> list[tuple[bytes, str, int, int]]:
+        """(digest, stream, recipient, position) for keyed digests."""
+        rows = self.database.probe("lookups", "digest, stream, recipient, position", "digest", list(digests))
+        return [(bytes(d), s, r, p) for d, s, r, p in rows]
+
+    def known(self, keys: Iterable[bytes]) -> dict[bytes, int]:
+        """Duplicate keys that exist, with the position of their fact."""
+        rows = self.database.probe("duplicates", "duplicate_key, position", "duplicate_key", list(keys))
+        return {bytes(k): p for k, p in rows}
+
+    def joined(self, streams: Sequence[str]) -> dict[str, str]:
+        """stream -> the stream it was last joined into; "" after a parting."""
+        latest = "AND position = (SELECT max(position) FROM joins AS j WHERE j.stream = joins.stream)"
+        return dict(self.database.probe("joins", "stream, joined_into", "stream", list(streams), latest))
+
+    # --- values beside the log
+
+    def person_key(self, stream: str, person: int) -> PersonKey:
+        """The key of one person in one message.
+
+        Raises:
+            ErasedError: it was destroyed, or never was.
+        """
+        found = self._keys.get((stream, person))
+        if found is None:
+            sql = "SELECT key_id, wrapped FROM person_keys WHERE stream = ? AND person = ? LIMIT 1"
+            rows = self.database.read(sql, (stream, person))
+            if not rows:
+                raise ErasedError
+            key_id = bytes(rows[0][0])
+            found = PersonKey(key_id, self.keyring.unwrap(key_id, bytes(rows[0][1])))
+            self.remember_key(stream, person, found)
+        return found
+
+    def remember_key(self, stream: str, person: int, key: PersonKey) -> None:
+        while len(self._keys) >= MAX_CACHED_KEYS:
+            self._keys.pop(next(iter(self._keys)), None)
+        self._keys[stream, person] = key
+
+    def _open_keys(self, key_ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        rows = self.database.probe("person_keys", "key_id, wrapped", "key_id", list(dict.fromkeys(key_ids)))
+        return {bytes(k): self.keyring.unwrap(bytes(k), bytes(w)) for k, w in rows}
+
+    def values(self, events: Sequence[Event]) -> dict[int, dict[str, Any]]:
+        """Position -> field path -> value, for what is still held; erased fields are absent.
+
+        Raises:
+            CorruptError: a value does not open its commitment.
+        """
+        by_position = {event.position: event for event in events if "commit" in event.fields}
+        rows = self.database.probe("sealed_values", "position, key_id, sealed", "position", list(by_position))
+        keys = self._open_keys([bytes(k) for _, k, _ in rows])
+        found: dict[int, dict[str, Any]] = {}
+        for position, key_id, sealed in rows:
+            key = keys.get(bytes(key_id))
+            if key is not None:
+                opened = open_values(by_position[position], bytes(key_id), key, bytes(sealed))
+                found.setdefault(position, {}).update(opened)
+        return found
+
+    def artifact(self, artifact_id: str) -> Artifact:
+        """Original bytes by artifact id.
+
+        Raises:
+            NotFoundError: no such artifact.
+            ErasedError: its key was destroyed.
+        """
+        sql = "SELECT position, key_id, media_type, sealed FROM artifacts WHERE artifact_id = ?"
+        rows = self.database.read(sql, (artifact_id,))
+        if not rows:
+            msg = f"there is no artifact {artifact_id}"
+            raise NotFoundError(msg)
+        position, key_id, media_type, sealed = rows[0]
+        key = self._open_keys([bytes(key_id)]).get(bytes(key_id))
+        if key is None:
+            raise ErasedError
+        data = self._artifact_path(artifact_id).read_bytes() if sealed is None else bytes(sealed)
+        return Artifact(artifact_id, position, media_type, unseal_artifact(key, data, artifact_id.encode()))
+
+    # --- the tree
+
+    def node(self, height: int, index: int) -> bytes:
+        """The hash of a perfect subtree of 2**height leaves, from tile hashes and leaf hashes."""
+        level, rest = divmod(height, tree.TILE_HEIGHT)
+        begin, count = index << rest, 1 << rest
+        if level:
+            sql = "SELECT hash FROM tile_hashes WHERE level = ? AND tile_index >= ? AND tile_index < ? ORDER BY tile_index"
+            rows = self.database.read(sql, (level, begin, begin + count))
+        else:
+            c = self._position_column
+            sql = f"SELECT leaf FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}"
+            rows = self.database.read(sql, (begin, begin + count))
+        return tree.root_of(bytes(r[0]) for r in rows)
+
+    def inclusion_proof(self, position: int, tree_size: int) -> list[bytes]:
+        return tree.inclusion_proof(position - 1, tree_size, self.node)
+
+
+def open_values(event: Event, key_id: bytes, key: bytes, sealed: bytes) -> dict[str, Any]:
+    """The sealed values of one event and person, each checked against its commitment."""
+    opened = decode(unseal(key, sealed, event.id.encode() + key_id))
+    secret = from_text(opened["secret"])
+    for path, value in opened["values"].items():
+        if not opens(event.fields["commit"][path], salt(secret, event.id, path), event.id, path, value):
+            msg = f"position {event.position}: the value of {path} does not open its commitment"
+            raise CorruptError(msg)
+    values: dict[str, Any] = opened["values"]
+    return values
+
+
+def digest_value(body: bytes, media_type: str, name: str, role: str) -> dict[str, Any]:
+    """What an event commits to of an original: its digest and how it came."""
+    value = {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body), "media_type": media_type, "name": name, "role": role}
+    check(value)
+    return value
+
+
+def pages(fetch: Callable[[int], list[Any]], key: Callable[[Any], int], after: int = 0) -> Iterator[Any]:
+    """All items of a keyset-paged reader."""
+    while page := fetch(after):
+        yield from page
+        after = key(page[-1])

@@ -1,0 +1,237 @@
+"""The format of an event, frozen by golden bytes in the tests.
+
+An event is one canonical JSON object, the leaf of the tree. Only the fields of `CLEAR` may stand in it, each in its
+shape; everything else a provider or a person said is a commitment below `commit`. A field that is absent was not said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ledger.canonical import MAX_INT, decode, encode_checked
+from ledger.commitments import to_text
+from ledger.errors import InvalidEventError, TooLargeError
+from ledger.observations import ArrivalKind, Verdict, ZoneBasis
+from ledger.types import TYPES
+
+FORMAT_VERSION = 1
+MAX_LEAF_BYTES = 65_535
+MAX_DECLARED = 400
+NONCE_BYTES = 16
+
+Check = Callable[[Any], bool]
+
+
+def _text(pattern: str) -> Check:
+    match = re.compile(pattern).fullmatch
+    return lambda v: type(v) is str and match(v) is not None
+
+
+def _one_of(values: frozenset[str]) -> Check:
+    return lambda v: type(v) is str and v in values
+
+
+def _count(v: Any) -> bool:
+    return type(v) is int and 0 <= v <= MAX_INT
+
+
+def _list(check: Check) -> Check:
+    return lambda v: type(v) is list and len(v) > 0 and all(map(check, v))
+
+
+def _mapping(key: Check, value: Check) -> Check:
+    return lambda v: type(v) is dict and len(v) > 0 and all(map(key, v)) and all(map(value, v.values()))
+
+
+def _pair(v: Any) -> bool:
+    return type(v) is list and len(v) == 2 and all(map(_count, v))
+
+
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_NAME = r"[a-z0-9][a-z0-9_.-]{0,62}"
+_uuid = _text(_UUID)
+_name = _text(_NAME)
+_token = _text(r"[a-z][a-z0-9_.:-]{0,62}")
+_time = _text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_stream = _text(rf"{_UUID}(/\d{{1,6}})?|batch/{_UUID}|account/{_NAME}/{_NAME}/\d{{4}}-\d\d-\d\d|ledger")
+_code = _text(r"[\x20-\x7e\u00a0-\u024f]{1,80}")
+
+CLEAR: dict[str, Check] = {
+    "v": lambda v: v == FORMAT_VERSION,
+    "id": _uuid,
+    "nonce": _text(r"[A-Za-z0-9_-]{22}"),
+    "type": lambda v: type(v) is str and v.removesuffix("/1") in TYPES and v.endswith("/1"),
+    "tenant": _name,
+    "stream": _stream,
+    "version": lambda v: _count(v) and v > 0,
+    "occurred_at": _time,
+    "zone": _one_of(frozenset(ZoneBasis)),
+    "observed_at": _time,
+    "recorded_at": _time,
+    "provider": _name,
+    "account": _name,
+    "arrival": _one_of(frozenset(ArrivalKind)),
+    "operation": _token,
+    "verdict": _one_of(frozenset(Verdict)),
+    "key_id": _text(r"[A-Za-z0-9_.:-]{1,63}"),
+    "code": _code,
+    "reason": _code,
+    "erds": _text(r"[A-F]\.\d"),
+    "mapping": _text(rf"{_NAME}/\d+"),
+    "about": _one_of(frozenset({"message", "recipient", "other_recipient", "batch", "account"})),
+    "recipient": _count,
+    "first": _count,
+    "count": _count,
+    "part": _pair,
+    "numbers": _mapping(_token, _count),
+    "notes": _list(_token),
+    "artifacts": _list(_uuid),
+    "events": _list(_uuid),
+    "streams": _list(_stream),
+    "recipients": _list(_pair),
+    "rule": _token,
+    "actor": _text(r"[A-Za-z0-9_.:-]{1,63}"),
+    "commit": _mapping(_text(r"[a-z][a-z0-9_.]{0,79}"), _text(r"[A-Za-z0-9_-]{43}")),
+}
+"""Field -> the shape it must have. What is not here does not enter an event."""
+
+REQUIRED = frozenset({"v", "id", "nonce", "type", "tenant", "stream", "observed_at"})
+"""Besides `version` and `recorded_at`, which the appender adds."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """An event before the appender gives it its version and recorded_at.
+
+    Attributes:
+        fields: clear fields and `commit`.
+        sealed: (key id, sealed values) pairs to be stored beside the event.
+    """
+
+    fields: dict[str, Any]
+    sealed: list[tuple[bytes, bytes]]
+
+    @property
+    def id(self) -> str:
+        return str(self.fields["id"])
+
+    @property
+    def stream(self) -> str:
+        return str(self.fields["stream"])
+
+    @property
+    def topic(self) -> str:
+        return str(self.fields["type"])
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Refuse a field that the table of clear fields does not allow; names the field, never its value.
+
+    Raises:
+        InvalidEventError: an unknown, misshapen or missing field.
+    """
+    for name, value in fields.items():
+        check = CLEAR.get(name)
+        if check is None:
+            msg = f"{name!r} may not stand in the clear in an event"
+            raise InvalidEventError(msg)
+        if not check(value):
+            msg = f"the value of {name!r} does not have the shape that may stand in the clear"
+            raise InvalidEventError(msg)
+    missing = REQUIRED - fields.keys()
+    if missing:
+        msg = f"an event lacks {', '.join(sorted(missing))}"
+        raise InvalidEventError(msg)
+
+
+def leaf(draft: Draft, version: int, recorded_at: str) -> bytes:
+    """The exact bytes of the event: hashed, stored and exported as they are.
+
+    Raises:
+        TooLargeError: more than 65,535 bytes (the limit of C2SP tlog-tiles entries).
+    """
+    data = encode_checked({**draft.fields, "version": version, "recorded_at": recorded_at})
+    if len(data) > MAX_LEAF_BYTES:
+        msg = f"an event of {len(data)} bytes; at most {MAX_LEAF_BYTES}"
+        raise TooLargeError(msg)
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stored event as readers see it.
+
+    Attributes:
+        position: from 1, without a gap; leaf_index is position - 1. 0 where the frame hands out an event without it.
+        leaf: the stored bytes.
+        fields: the decoded leaf.
+    """
+
+    position: int
+    leaf: bytes
+    fields: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.fields["id"])
+
+    @property
+    def type(self) -> str:
+        """The type's name without its version; may be one that this code does not know."""
+        return str(self.fields["type"]).partition("/")[0]
+
+    @property
+    def stream(self) -> str:
+        return str(self.fields["stream"])
+
+    @property
+    def tenant(self) -> str:
+        return str(self.fields["tenant"])
+
+    @property
+    def originator_id(self) -> str:
+        """The stream, under the frame's name for it."""
+        return self.stream
+
+    @property
+    def originator_version(self) -> int:
+        """The version in its stream, under the frame's name for it."""
+        return int(self.fields["version"])
+
+
+def read(position: int, data: bytes) -> Event:
+    """An event from its stored bytes; unknown types and fields are kept as they are."""
+    return Event(position, data, decode(data))
+
+
+def time_text(at: datetime) -> str:
+    """An aware time as it stands in events: UTC, microseconds, `Z`.
+
+    Raises:
+        ValueError: the time is naive.
+    """
+    if at.tzinfo is None:
+        msg = "a time without a zone"
+        raise ValueError(msg)
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def parse_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def nonce_text(random16: bytes) -> str:
+    return to_text(random16)
+
+
+def message_of(stream: str) -> str:
+    """The message (or batch, or account) stream to which a delivery stream belongs."""
+    return stream.partition("/")[0] if stream[8:9] == "-" else stream
+
+
+def delivery_stream(message: str, recipient: int) -> str:
+    return f"{message}/{recipient}"

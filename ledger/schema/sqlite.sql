@@ -1,0 +1,140 @@
+-- The log and what lies beside it, on SQLite. Statements are separated by lines of `--;`.
+-- Positions are 1, 2, 3 … without a gap; nothing in stored_events, heads or tile_hashes is ever updated or deleted.
+CREATE TABLE IF NOT EXISTS stored_events (
+    rowid INTEGER PRIMARY KEY,
+    originator_id TEXT NOT NULL,
+    originator_version INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    state BLOB NOT NULL CHECK (length(state) <= 65535),
+    leaf BLOB NOT NULL CHECK (length(leaf) = 32),
+    UNIQUE (originator_id, originator_version)
+)
+--;
+CREATE TABLE IF NOT EXISTS heads (
+    size INTEGER PRIMARY KEY,
+    root BLOB NOT NULL CHECK (length(root) = 32),
+    recorded_at INTEGER NOT NULL
+)
+--;
+CREATE TABLE IF NOT EXISTS tile_hashes (
+    level INTEGER NOT NULL,
+    tile_index INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, tile_index)
+) WITHOUT ROWID
+--;
+CREATE TABLE IF NOT EXISTS duplicates (
+    duplicate_key BLOB PRIMARY KEY,
+    position INTEGER NOT NULL
+) WITHOUT ROWID
+--;
+CREATE TABLE IF NOT EXISTS joins (
+    stream TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    joined_into TEXT NOT NULL,
+    PRIMARY KEY (stream, position)
+) WITHOUT ROWID
+--;
+CREATE TABLE IF NOT EXISTS meta (
+    name TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID
+--;
+CREATE TABLE IF NOT EXISTS person_keys (
+    key_id BLOB PRIMARY KEY,
+    stream TEXT NOT NULL,
+    person INTEGER NOT NULL,
+    wrapped BLOB NOT NULL
+) WITHOUT ROWID
+--;
+CREATE INDEX IF NOT EXISTS person_keys_by_stream ON person_keys (stream, person)
+--;
+CREATE TABLE IF NOT EXISTS sealed_values (
+    position INTEGER NOT NULL,
+    key_id BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (position, key_id)
+) WITHOUT ROWID
+--;
+CREATE TABLE IF NOT EXISTS artifacts (
+    artifact_id TEXT PRIMARY KEY,
+    position INTEGER NOT NULL,
+    key_id BLOB NOT NULL,
+    media_type TEXT NOT NULL,
+    body_bytes INTEGER NOT NULL,
+    sealed BLOB
+) WITHOUT ROWID
+--;
+CREATE TABLE IF NOT EXISTS lookups (
+    digest BLOB NOT NULL,
+    stream TEXT NOT NULL,
+    recipient INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    exclusive INTEGER NOT NULL,
+    PRIMARY KEY (digest, stream, recipient)
+) WITHOUT ROWID
+--;
+CREATE UNIQUE INDEX IF NOT EXISTS lookups_exclusive ON lookups (digest) WHERE exclusive = 1
+--;
+CREATE INDEX IF NOT EXISTS lookups_by_stream ON lookups (stream, recipient)
+--;
+CREATE TRIGGER IF NOT EXISTS stored_events_next BEFORE INSERT ON stored_events BEGIN
+    SELECT RAISE(ABORT, 'position is not the next one')
+    WHERE NEW.rowid <> (SELECT coalesce(max(rowid), 0) + 1 FROM stored_events);
+    SELECT RAISE(ABORT, 'stored_events.version is taken') WHERE EXISTS (
+        SELECT 1 FROM stored_events
+        WHERE originator_id = NEW.originator_id AND originator_version = NEW.originator_version);
+END
+--;
+CREATE TRIGGER IF NOT EXISTS heads_next BEFORE INSERT ON heads BEGIN
+    SELECT RAISE(ABORT, 'a head may only grow') WHERE NEW.size <= (SELECT coalesce(max(size), 0) FROM heads);
+    SELECT RAISE(ABORT, 'a head ends at the last event') WHERE NEW.size <> (SELECT max(rowid) FROM stored_events);
+END
+--;
+CREATE TRIGGER IF NOT EXISTS tile_hashes_next BEFORE INSERT ON tile_hashes BEGIN
+    SELECT RAISE(ABORT, 'a tile hash is written once')
+    WHERE EXISTS (SELECT 1 FROM tile_hashes WHERE level = NEW.level AND tile_index = NEW.tile_index);
+END
+--;
+CREATE TRIGGER IF NOT EXISTS duplicates_next BEFORE INSERT ON duplicates BEGIN
+    SELECT RAISE(ABORT, 'duplicates.duplicate_key is taken')
+    WHERE EXISTS (SELECT 1 FROM duplicates WHERE duplicate_key = NEW.duplicate_key);
+END
+--;
+CREATE TRIGGER IF NOT EXISTS joins_next BEFORE INSERT ON joins BEGIN
+    SELECT RAISE(ABORT, 'a join is written once')
+    WHERE EXISTS (SELECT 1 FROM joins WHERE stream = NEW.stream AND position = NEW.position);
+END
+--;
+CREATE TRIGGER IF NOT EXISTS stored_events_no_update BEFORE UPDATE ON stored_events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS stored_events_no_delete BEFORE DELETE ON stored_events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS heads_no_update BEFORE UPDATE ON heads BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS heads_no_delete BEFORE DELETE ON heads BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS tile_hashes_no_update BEFORE UPDATE ON tile_hashes BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS tile_hashes_no_delete BEFORE DELETE ON tile_hashes BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS duplicates_no_update BEFORE UPDATE ON duplicates BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS duplicates_no_delete BEFORE DELETE ON duplicates BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS joins_no_update BEFORE UPDATE ON joins BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS joins_no_delete BEFORE DELETE ON joins BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS meta_no_update BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS meta_no_delete BEFORE DELETE ON meta BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END
+--;
+CREATE TRIGGER IF NOT EXISTS meta_next BEFORE INSERT ON meta BEGIN
+    SELECT RAISE(ABORT, 'meta is written once') WHERE EXISTS (SELECT 1 FROM meta WHERE name = NEW.name);
+END
+--;
+CREATE TABLE IF NOT EXISTS tracking (
+    application_name TEXT PRIMARY KEY,
+    notification_id INTEGER
+) WITHOUT ROWID

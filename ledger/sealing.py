@@ -1,0 +1,111 @@
+"""Keys outside the database, and what is done with them: sealing, wrapping, keyed digests.
+
+Values about a person are sealed under that person's key in that message; the key row is wrapped by a
+key-encryption key (KEK) that never enters the database. Destroying the key row makes the values unreadable wherever a copy remains.
+Look-ups and duplicate keys are HMACs under secrets of this keyring, so the database alone cannot be searched by guessing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ledger.errors import ConfigurationError, CorruptError
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+DIGEST_BYTES = 16
+EPOCH_DAY = date(2000, 1, 1).toordinal()
+
+Random = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The secrets of one ledger, 32 bytes each.
+
+    Attributes:
+        keks: key-encryption keys by id; old ones stay readable until dropped.
+        kek_id: the one that wraps new keys.
+        lookups: master of the per-tenant look-up keys.
+        duplicates: key of the duplicate keys.
+    """
+
+    keks: Mapping[str, bytes]
+    kek_id: str
+    lookups: bytes
+    duplicates: bytes
+
+    def check_value(self) -> bytes:
+        """Tells this keyring from another without revealing it; stored in the database."""
+        return hmac.digest(self.lookups, b"check" + hmac.digest(self.duplicates, b"check", "sha256"), "sha256")
+
+    def wrap(self, key_id: bytes, key: bytes) -> bytes:
+        """KEK id, nonce and the sealed key."""
+        kek = self.kek_id.encode()
+        return bytes([len(kek)]) + kek + seal(self.keks[self.kek_id], key, key_id)
+
+    def unwrap(self, key_id: bytes, wrapped: bytes) -> bytes:
+        """Undo `wrap`.
+
+        Raises:
+            ConfigurationError: the KEK is not in this keyring.
+        """
+        end = 1 + wrapped[0]
+        kek_id = wrapped[1:end].decode()
+        if kek_id not in self.keks:
+            msg = f"key-encryption key {kek_id!r} is not in the keyring; restore its file to read these values"
+            raise ConfigurationError(msg)
+        return unseal(self.keks[kek_id], wrapped[end:], key_id)
+
+    def lookup(self, tenant: str, kind: str, *parts: str) -> bytes:
+        """Keyed digest under which a value is found again: 16 bytes."""
+        tenant_key = hmac.digest(self.lookups, tenant.encode(), "sha256")
+        return hmac.digest(tenant_key, _join(kind, *parts), "sha256")[:DIGEST_BYTES]
+
+    def duplicate(self, day: date | None, tenant: str, account: str, kind: str, *identity: str) -> bytes:
+        """Duplicate key: 2 bytes of day (0 if none), then 14 bytes of keyed digest."""
+        number = min(max(day.toordinal() - EPOCH_DAY, 1), 65_535) if day else 0
+        digest = hmac.digest(self.duplicates, _join(tenant, account, kind, *identity), "sha256")
+        return number.to_bytes(2, "big") + digest[: DIGEST_BYTES - 2]
+
+
+def _join(*parts: str) -> bytes:
+    """Unambiguous concatenation: each part carries its length."""
+    encoded = [p.encode("utf-8", "surrogatepass") for p in parts]
+    return b"".join(len(p).to_bytes(4, "big") + p for p in encoded)
+
+
+def seal(key: bytes, plain: bytes, context: bytes) -> bytes:
+    """AES-256-GCM with a random nonce in front; `context` is authenticated and not stored."""
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, plain, context)
+
+
+def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
+    """Undo `seal`.
+
+    Raises:
+        CorruptError: the bytes were altered, or the key or context is another.
+    """
+    try:
+        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+    except InvalidTag as error:
+        msg = "sealed bytes do not open: altered, or sealed under another key"
+        raise CorruptError(msg) from error
+
+
+def seal_artifact(key: bytes, body: bytes, context: bytes) -> bytes:
+    """Compress, then seal."""
+    return seal(key, zlib.compress(body, 6), context)
+
+
+def unseal_artifact(key: bytes, sealed: bytes, context: bytes) -> bytes:
+    return zlib.decompress(unseal(key, sealed, context))
