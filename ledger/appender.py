@@ -250,7 +250,8 @@ class Appender:
             _add_beside(batch, item, first)
         batch.root = frontier.root()
         outcome = [
-            Appended(range(first, first + len(numbers)), numbers, recorded_at, batch.size, batch.root) for first, numbers in spans
+            Appended(range(first, first + len(numbers)), numbers, recorded_at, batch.size, batch.root)
+            for first, numbers in spans
         ]
         return batch, versions, outcome
 
@@ -306,7 +307,8 @@ def _add(batch: Batch, draft: Draft, versions: dict[str, int], recorded_at: str,
 def _add_beside(batch: Batch, item: Item, first: int) -> None:
     batch.keys += item.keys
     batch.artifacts += [
-        (row.artifact_id, first + index, row.key_id, row.media_type, row.body_bytes, row.sealed) for index, row in item.artifacts
+        (row.artifact_id, first + index, row.key_id, row.media_type, row.body_bytes, row.sealed)
+        for index, row in item.artifacts
     ]
     batch.lookups += [
         (row.digest, row.stream, row.recipient, first + index, row.exclusive) for index, row in item.lookups

@@ -154,7 +154,7 @@ class Ledger(Application[Any]):
         self.artifact_folder = artifact_folder
         self.clock = clock
         self.random = random
-        self._position_column = "rowid" if database.kind == "sqlite" else "notification_id"
+        self.position_column = "rowid" if database.kind == "sqlite" else "notification_id"
         self._keys: dict[tuple[str, int], PersonKey] = {}
         super().__init__({})
         self._check_keyring()
@@ -236,7 +236,9 @@ class Ledger(Application[Any]):
         for person, said in values:
             if said:
                 secret = self.random(KEY_BYTES)
-                commitments |= {path: commit(salt(secret, event_id, path), event_id, path, v) for path, v in said.items()}
+                commitments |= {
+                    path: commit(salt(secret, event_id, path), event_id, path, v) for path, v in said.items()
+                }
                 plain = encode_checked({"secret": to_text(secret), "values": dict(said)})
                 sealed.append((person.key_id, seal(person.key, plain, event_id.encode() + person.key_id)))
         if commitments:
@@ -294,20 +296,22 @@ class Ledger(Application[Any]):
     def versions(self, streams: Sequence[str]) -> dict[str, int]:
         """The last version of each stream that exists."""
         latest = "AND originator_version = (SELECT max(originator_version) FROM stored_events AS s WHERE s.originator_id = stored_events.originator_id)"
-        rows = self.database.probe("stored_events", "originator_id, originator_version", "originator_id", list(streams), latest)
+        rows = self.database.probe(
+            "stored_events", "originator_id, originator_version", "originator_id", list(streams), latest
+        )
         return dict(rows)
 
     def stream(self, stream: str, after: int = 0) -> list[Event]:
         """The events of one stream in order, after a version."""
         sql = (
-            f"SELECT {self._position_column}, state FROM stored_events "
+            f"SELECT {self.position_column}, state FROM stored_events "
             "WHERE originator_id = ? AND originator_version > ? ORDER BY originator_version"
         )
         return [read(p, bytes(state)) for p, state in self.database.read(sql, (stream, after))]
 
     def feed(self, after: int = 0, limit: int = PAGE) -> list[Event]:
         """Events by position, after a position."""
-        c = self._position_column
+        c = self.position_column
         sql = f"SELECT {c}, state FROM stored_events WHERE {c} > ? ORDER BY {c} LIMIT ?"
         return [read(p, bytes(state)) for p, state in self.database.read(sql, (after, limit))]
 
@@ -325,7 +329,7 @@ class Ledger(Application[Any]):
 
     def leaves(self, after: int = 0, limit: int = PAGE) -> list[tuple[int, bytes, bytes]]:
         """(position, leaf bytes, stored leaf hash) after a position, for checking."""
-        c = self._position_column
+        c = self.position_column
         sql = f"SELECT {c}, state, leaf FROM stored_events WHERE {c} > ? ORDER BY {c} LIMIT ?"
         return [(p, bytes(s), bytes(h)) for p, s, h in self.database.read(sql, (after, limit))]
 
@@ -418,7 +422,7 @@ class Ledger(Application[Any]):
             sql = "SELECT hash FROM tile_hashes WHERE level = ? AND tile_index >= ? AND tile_index < ? ORDER BY tile_index"
             rows = self.database.read(sql, (level, begin, begin + count))
         else:
-            c = self._position_column
+            c = self.position_column
             sql = f"SELECT leaf FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}"
             rows = self.database.read(sql, (begin, begin + count))
         return tree.root_of(bytes(r[0]) for r in rows)
@@ -441,7 +445,13 @@ def open_values(event: Event, key_id: bytes, key: bytes, sealed: bytes) -> dict[
 
 def digest_value(body: bytes, media_type: str, name: str, role: str) -> dict[str, Any]:
     """What an event commits to of an original: its digest and how it came."""
-    value = {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body), "media_type": media_type, "name": name, "role": role}
+    value = {
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "bytes": len(body),
+        "media_type": media_type,
+        "name": name,
+        "role": role,
+    }
     check(value)
     return value
 

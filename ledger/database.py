@@ -16,7 +16,13 @@ from typing import Any, Protocol
 import eventsourcing.sqlite
 import psycopg
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
-from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteCursor, SQLiteDatastore, SQLiteTransaction
+from eventsourcing.sqlite import (
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteCursor,
+    SQLiteDatastore,
+    SQLiteTransaction,
+)
 from psycopg.rows import dict_row, tuple_row
 
 from ledger.errors import ConfigurationError, UnsafeDatabaseError
@@ -47,6 +53,9 @@ class Database(Protocol):
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]: ...
     def probe(self, table: str, columns: str, column: str, values: Sequence[Any], and_: str = "") -> list[Row]: ...
+    def probe_pairs(
+        self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
+    ) -> list[Row]: ...
     def writing(self) -> Any: ...
     def close(self) -> None: ...
 
@@ -77,7 +86,11 @@ _SQLITE_DENIED_CODES = {"SQLITE_DROP_TRIGGER": 16, "SQLITE_DROP_TABLE": 11, "SQL
 
 def _authorise(action: int, arg1: str | None, arg2: str | None, _db: str | None, _trigger: str | None) -> int:
     """Our own connections cannot take the guards of the log away (a file's owner with another program still can; fsck tells)."""
-    table = arg2 if action in (_SQLITE_DENIED_CODES["SQLITE_DROP_TRIGGER"], _SQLITE_DENIED_CODES["SQLITE_ALTER_TABLE"]) else arg1
+    table = (
+        arg2
+        if action in (_SQLITE_DENIED_CODES["SQLITE_DROP_TRIGGER"], _SQLITE_DENIED_CODES["SQLITE_ALTER_TABLE"])
+        else arg1
+    )
     return int(action in _SQLITE_DENIED_CODES.values() and table in _LOG_TABLES)
 
 
@@ -141,7 +154,9 @@ class SQLiteDatabase(SQLiteDatastore):
         eventsourcing.sqlite.sqlite3 = driver  # the recorders' error translation must know this driver's exceptions
         self.path = path
         super().__init__(f"file:{_uri_path(path)}", originator_id_type="text", lock_timeout=30)
-        self.pool = _Pool(db_name=f"file:{_uri_path(path)}", lock_timeout=30, pool_size=4, max_overflow=28, pool_timeout=60)
+        self.pool = _Pool(
+            db_name=f"file:{_uri_path(path)}", lock_timeout=30, pool_size=4, max_overflow=28, pool_timeout=60
+        )
         self.pool.driver = driver
 
     def migrate(self) -> None:
@@ -165,6 +180,19 @@ class SQLiteDatabase(SQLiteDatastore):
             marks = ",".join("?" * len(chunk))
             found += self.read(f"SELECT {columns} FROM {table} WHERE {column} IN ({marks}) {and_}", chunk)
         return found
+
+    def probe_pairs(
+        self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
+    ) -> list[Row]:
+        """Rows whose two columns are one of the pairs, by index."""
+        sql = f"SELECT {columns} FROM {table} WHERE {pair[0]} = ? AND {pair[1]} = ?"
+        with self.get_connection(commit=False) as connection:
+            cursor = connection.cursor()
+            found: list[Row] = []
+            for value in values:
+                cursor.execute(sql, value)
+                found += [tuple(r) for r in cursor.fetchall()]
+            return found
 
     @contextmanager
     def writing(self) -> Iterator[Cursor]:
@@ -223,7 +251,11 @@ class PostgresDatabase(PostgresDatastore):
         self.pool = ConnectionPool(
             url,
             connection_class=psycopg.Connection,
-            kwargs={"row_factory": dict_row, "prepare_threshold": 3, "options": f"-c search_path=public,{READER_SCHEMA}"},
+            kwargs={
+                "row_factory": dict_row,
+                "prepare_threshold": 3,
+                "options": f"-c search_path=public,{READER_SCHEMA}",
+            },
             min_size=pool_size,
             max_size=max_size,
             open=False,
@@ -268,10 +300,27 @@ class PostgresDatabase(PostgresDatastore):
         )
         return self.read(sql, (list(values),))
 
+    def probe_pairs(
+        self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
+    ) -> list[Row]:
+        """Rows whose two columns are one of the pairs: one index probe each."""
+        if not values:
+            return []
+        first, second = (_TYPES[type(v).__name__] for v in values[0])
+        sql = (
+            f"SELECT found.* FROM unnest(?::{first}[], ?::{second}[]) AS wanted(a, b), "
+            f"LATERAL (SELECT {columns} FROM {table} WHERE {pair[0]} = wanted.a AND {pair[1]} = wanted.b) AS found"
+        )
+        return self.read(sql, ([v[0] for v in values], [v[1] for v in values]))
+
     @contextmanager
     def writing(self) -> Iterator[Cursor]:
         """A transaction that commits at the end, or not at all."""
-        with self.get_connection() as connection, connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+        with (
+            self.get_connection() as connection,
+            connection.transaction(),
+            connection.cursor(row_factory=tuple_row) as cursor,
+        ):
             yield _PostgresWriter(cursor)
 
 

@@ -1,23 +1,23 @@
 """Every error the ledger raises on purpose.
 
-    LedgerError
-    ├── ConfigurationError      a setting is wrong; the text names it and its repair
-    ├── UnsafeDatabaseError     the database library or role could damage or change the past
-    ├── InvalidEventError       a draft breaks the event format; nothing was written
-    ├── TooLargeError           an event or an artifact is over its limit
-    ├── BusyError               the append queue is full; try again later
-    ├── ClosedError             the ledger is closing; nothing was written
-    ├── ConflictError           another append came first; decide again
-    │   ├── VersionTakenError       that version of the stream exists
-    │   ├── ReferenceTakenError     that exclusive reference names another message
-    │   └── DuplicateError          that duplicate key exists: the fact is already here
-    ├── HeadMovedError          another process appended; encode again
-    ├── ClockError              our clock and the database's differ by more than 2 s
-    ├── UnclearCommitError      the connection broke during commit and the outcome could not be looked up
-    ├── ErasedError             the key of these values was destroyed
-    ├── NotFoundError           no such message, event, artifact, account or lane item
-    ├── IdempotencyError        the same idempotency key came with another body
-    └── CorruptError            stored bytes contradict the tree; both sides stand in the text
+LedgerError
+├── ConfigurationError      a setting is wrong; the text names it and its repair
+├── UnsafeDatabaseError     the database library or role could damage or change the past
+├── InvalidEventError       a draft breaks the event format; nothing was written
+├── TooLargeError           an event or an artifact is over its limit
+├── BusyError               the append queue is full; try again later
+├── ClosedError             the ledger is closing; nothing was written
+├── ConflictError           another append came first; decide again
+│   ├── VersionTakenError       that version of the stream exists
+│   ├── ReferenceTakenError     that exclusive reference names another message
+│   └── DuplicateError          that duplicate key exists: the fact is already here
+├── HeadMovedError          another process appended; encode again
+├── ClockError              our clock and the database's differ by more than 2 s
+├── UnclearCommitError      the connection broke during commit and the outcome could not be looked up
+├── ErasedError             the key of these values was destroyed
+├── NotFoundError           no such message, event, artifact, account or lane item
+├── IdempotencyError        the same idempotency key came with another body
+└── CorruptError            stored bytes contradict the tree; both sides stand in the text
 """
 
 from __future__ import annotations
@@ -63,7 +63,15 @@ class VersionTakenError(ConflictError):
 
 
 class ReferenceTakenError(ConflictError):
-    """That exclusive reference names another message already."""
+    """That exclusive reference names another message already.
+
+    Attributes:
+        is_settled: the other message is registered, so trying again gives the same answer.
+    """
+
+    def __init__(self, message: str = "", *, is_settled: bool = False) -> None:
+        super().__init__(message)
+        self.is_settled = is_settled
 
 
 class DuplicateError(ConflictError):

@@ -297,9 +297,7 @@ class PostgresRecorder(PostgresProcessRecorder):
     """Events, heads and tracking on PostgreSQL."""
 
     datastore: PostgresDatabase
-    INSERT_EVENTS = (
-        "INSERT INTO stored_events SELECT * FROM unnest(%b::int8[],%b::text[],%b::int8[],%b::text[],%b::bytea[],%b::bytea[])"
-    )
+    INSERT_EVENTS = "INSERT INTO stored_events SELECT * FROM unnest(%b::int8[],%b::text[],%b::int8[],%b::text[],%b::bytea[],%b::bytea[])"
 
     def __init__(self, datastore: PostgresDatabase) -> None:
         super().__init__(datastore, events_table_name="stored_events", tracking_table_name="tracking")
@@ -376,4 +374,3 @@ class PostgresRecorder(PostgresProcessRecorder):
             refusal = translate_postgres(error)
             raise IntegrityError(str(refusal or error)) from error
         return list(range(head.size + 1, batch.size + 1))
-

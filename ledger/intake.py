@@ -1,0 +1,210 @@
+"""Intake: arrivals and registrations in, items out; the same thing twice is once, in any order.
+
+An arrival is stored whole or not at all. Duplicate keys decide what is new, references decide which message it
+belongs to, and messages that turn out to be one are joined. A decision that was overtaken by another append is taken again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from ledger.appender import Appended, Item
+from ledger.application import Ledger
+from ledger.decision import Decision, Outcome, PendingError
+from ledger.errors import ConflictError, IdempotencyError, ReferenceTakenError
+from ledger.events import message_of, read
+from ledger.names import Names, Reading
+from ledger.streams import Message, Registration, evolve, plan_registration
+from ledger.writer import Context, Writer, probe_digests, probe_joins, probe_recipients
+
+TRIES = 10
+MAX_CACHED_MESSAGES = 50_000
+
+
+class Registered(NamedTuple):
+    """A registered send: its message, the position that made it durable, and whether this call did."""
+
+    message: str
+    position: int
+    is_new: bool
+
+
+class _Submitted(NamedTuple):
+    """A decision on its way: the future is None when there was nothing to write."""
+
+    outcome: Outcome
+    future: Future[Appended] | None
+
+
+class Intake:
+    """Decides and appends; any number of threads may use one."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self._messages: OrderedDict[str, Message] = OrderedDict()
+
+    def admit(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
+        """Admit arrivals, each for itself.
+
+        Returns:
+            One outcome or error for each, in order; when this returns, what is acknowledged is durable.
+        """
+        context = self._load(readings)
+        submitted = [self._submit(context, reading) for reading in readings]
+        results = [self._settle(each) for each in submitted]
+        failed = any(isinstance(r, Exception) for r in results)
+        for index, (reading, each) in enumerate(zip(readings, submitted, strict=True)):
+            leaned = isinstance(each, _Submitted) and each.future is None and failed
+            if leaned or isinstance(results[index], ConflictError | PendingError):
+                results[index] = self._admit_alone(reading)
+        return results
+
+    def _submit(self, context: Context, reading: Reading) -> _Submitted | Exception:
+        try:
+            decision = Decision(self.ledger, context, reading)
+            item = decision.item()
+            return _Submitted(decision.outcome, self.ledger.submit(item) if item else None)
+        except Exception as error:  # noqa: BLE001  one bad arrival hurts only itself; the caller gets the error
+            return error
+
+    def _settle(self, each: _Submitted | Exception) -> Outcome | Exception:
+        if isinstance(each, Exception):
+            return each
+        try:
+            if each.future is not None:
+                each.outcome.position = each.future.result().positions[-1]
+        except Exception as error:  # noqa: BLE001  as above
+            return error
+        for stream in each.outcome.messages:
+            self._messages.pop(stream, None)
+        return each.outcome
+
+    def _admit_alone(self, reading: Reading) -> Outcome | Exception:
+        result: Outcome | Exception = ConflictError()
+        for _ in range(TRIES):
+            self._messages.clear()
+            result = self._settle(self._submit(self._load([reading]), reading))
+            if not isinstance(result, ConflictError):
+                break
+        return result
+
+    # --- registrations
+
+    def register(
+        self, tenant: str, registration: Registration, clear: Mapping[str, Any], idempotency: tuple[str, str] = ("", "")
+    ) -> Registered:
+        """Write a send that the organisation declares; orphans that carry its references join it.
+
+        Args:
+            clear: source fields (`arrival`, `actor`, `occurred_at`, `zone` …).
+            idempotency: (key, digest of the request body); a repetition is answered as the first time.
+
+        Raises:
+            ReferenceTakenError: an exclusive reference belongs to another registered message; nothing moves.
+            IdempotencyError: the key was used with another body.
+        """
+        failure = ConflictError()
+        for _ in range(TRIES):
+            known = self._repeated(tenant, idempotency)
+            if known:
+                return known
+            try:
+                return self._register(tenant, registration, clear, idempotency)
+            except ConflictError as error:
+                if isinstance(error, ReferenceTakenError) and error.is_settled:
+                    raise
+                failure = error
+                self._messages.clear()
+        raise failure
+
+    def _idempotency_keys(self, tenant: str, idempotency: tuple[str, str]) -> list[bytes]:
+        key, body_digest = idempotency
+        if not key:
+            return []
+        duplicate = self.ledger.keyring.duplicate
+        return [
+            duplicate(None, tenant, "", "idempotency", key),
+            duplicate(None, tenant, "", "idempotent body", key, body_digest),
+        ]
+
+    def _repeated(self, tenant: str, idempotency: tuple[str, str]) -> Registered | None:
+        keys = self._idempotency_keys(tenant, idempotency)
+        known = self.ledger.known(keys)
+        if not keys or keys[0] not in known:
+            return None
+        if keys[1] not in known:
+            raise IdempotencyError
+        event = self.ledger.event(known[keys[0]])
+        return Registered(message_of(event.stream), event.position, is_new=False)
+
+    def _register(
+        self, tenant: str, registration: Registration, clear: Mapping[str, Any], idempotency: tuple[str, str]
+    ) -> Registered:
+        context = Context()
+        writer = Writer(self.ledger, context, tenant, registration.account)
+        source = {"provider": registration.provider, "account": registration.account, **clear}
+        orphans = self._orphans(writer, registration, source)
+        message = writer.open_message(registered=True)
+        batch = writer.batch_stream(registration.batch, message.stream) if registration.batch else ""
+        plan_registration(writer.plan, message, registration, source, batch)
+        writer.absorb()
+        for orphan in orphans:
+            writer.join(orphan, message, source, "reference_exact")
+        item = writer.item()
+        item.duplicates = [(0, key) for key in self._idempotency_keys(tenant, idempotency)]
+        return Registered(message.stream, self.ledger.append(item).positions[-1], is_new=True)
+
+    def _orphans(self, writer: Writer, registration: Registration, source: Mapping[str, Any]) -> list[Message]:
+        """Messages that only receipts have told of and that carry this registration's references."""
+        digests = [writer.reference_digest(r) for r in registration.references if r.exclusive]
+        context = writer.context
+        probe_digests(self.ledger, context, digests)
+        streams = sorted({context.canonical(s) for d in digests for s in context.lookups.get(d, ())})
+        self._load_messages(context, streams)
+        for stream in streams:
+            if context.messages[stream].registered:
+                conflict = self.ledger.draft("reference.conflict", writer.tenant, stream, dict(source))
+                self.ledger.append(Item([conflict], needs={stream}))
+                msg = f"a reference of this send belongs to message {stream} already; nothing moves"
+                raise ReferenceTakenError(msg, is_settled=True)
+        return [context.messages[stream] for stream in streams]
+
+    # --- what is known
+
+    def _load(self, readings: Sequence[Reading]) -> Context:
+        """Everything that deciding these arrivals needs, in a few bulk queries."""
+        context = Context()
+        context.names = {id(r): Names(self.ledger, r) for r in readings}
+        names = context.names.values()
+        context.known = self.ledger.known({key for each in names for key in each.keys()})
+        probe_digests(self.ledger, context, [d for each in names for d in each.references])
+        hints = {r.message for r in readings if r.message}
+        probe_joins(self.ledger, context, hints)
+        streams = {
+            context.canonical(s) for held in context.lookups.values() for s in held if not s.startswith("batch/")
+        }
+        self._load_messages(context, sorted(streams | {context.canonical(h) for h in hints}))
+        pairs = set()
+        for reading in readings:
+            mine = context.names[id(reading)]
+            held = {context.canonical(s) for d in mine.references for s in context.lookups.get(d, ())}
+            held |= {context.canonical(reading.message)} if reading.message else set()
+            pairs |= {(digest, stream) for digest in mine.addresses for stream in held}
+        probe_recipients(self.ledger, context, pairs)
+        return context
+
+    def _load_messages(self, context: Context, streams: Sequence[str]) -> None:
+        cached = {s: m for s in streams if (m := self._messages.get(s)) is not None}
+        context.messages |= cached | {s: Message(s) for s in streams if s not in cached}
+        missing = [s for s in streams if s not in cached]
+        column = self.ledger.position_column
+        rows = self.ledger.database.probe("stored_events", f"{column}, state", "originator_id", missing)
+        for position, state in sorted((p, bytes(s)) for p, s in rows):
+            event = read(position, state)
+            context.messages[event.stream] = evolve(context.messages[event.stream], event)
+        self._messages.update({s: context.messages[s] for s in missing})
+        while len(self._messages) > MAX_CACHED_MESSAGES:
+            self._messages.popitem(last=False)

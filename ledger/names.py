@@ -1,0 +1,100 @@
+"""The keyed digests under which an arrival, and what it says, may be known already."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import NamedTuple
+
+from ledger.addresses import normal
+from ledger.application import Ledger
+from ledger.events import time_text
+from ledger.observations import Arrival, ArrivalKind, Observation
+from ledger.streams import clean
+
+SAME_BODY_DAYS = 3
+"""A webhook without id or time is the same as an equal one of the last 72 hours or more (two windows are compared)."""
+
+
+class Reading(NamedTuple):
+    """An arrival and what its wire module read in it.
+
+    Attributes:
+        unreadable: why nothing could be read; the arrival then waits in that lane.
+        message: the message it belongs to, when the caller knows.
+        actor: id of the API key or person who handed it in, or "".
+    """
+
+    tenant: str
+    arrival: Arrival
+    observations: tuple[Observation, ...] = ()
+    unreadable: str = ""
+    message: str = ""
+    actor: str = ""
+
+
+class Names:
+    """The digests of one reading.
+
+    Attributes:
+        body_keys: under which the exact bytes are known; the first is the one to write.
+        fact_keys: per observation, identity and content: known means the same fact.
+        identity_keys: per observation identity alone, where a content is certified; else None.
+        references, addresses: look-up digests.
+    """
+
+    def __init__(self, ledger: Ledger, reading: Reading) -> None:
+        self._keyring = ledger.keyring
+        self._reading = reading
+        self._body_digest = hashlib.sha256(reading.arrival.body).hexdigest()
+        seen = reading.observations
+        self.body_keys = self._body_keys()
+        self.fact_keys = [self._fact_key(each, index) for index, each in enumerate(seen)]
+        self.identity_keys = [self._duplicate("identity", *each.identity) if each.content else None for each in seen]
+        self.references = {
+            self._lookup("reference", r.kind, clean(r.value.strip())) for each in seen for r in each.references
+        }
+        self.references |= {
+            self._lookup("batch", b.kind, clean(b.value.strip())) for b in (each.batch for each in seen) if b
+        }
+        named = [a for each in seen for a in (*each.declares, each.recipient) if a is not None]
+        self.addresses = {self._keyring.lookup(reading.tenant, "address", a.kind, normal(a)) for a in named}
+
+    def _lookup(self, kind: str, *parts: str) -> bytes:
+        return self._keyring.lookup(self._reading.tenant, kind, self._reading.arrival.account, *parts)
+
+    def _duplicate(self, kind: str, *parts: str) -> bytes:
+        return self._keyring.duplicate(None, self._reading.tenant, self._reading.arrival.account, kind, *parts)
+
+    def _body_keys(self) -> list[bytes]:
+        arrival = self._reading.arrival
+        parts = [arrival.provider, arrival.operation, self._body_digest]
+        if arrival.request is not None:
+            parts.append(hashlib.sha256(arrival.request).hexdigest())
+        if arrival.kind is ArrivalKind.POLL:
+            parts.append(time_text(arrival.observed_at))
+        if arrival.kind is not ArrivalKind.WEBHOOK:
+            return [self._duplicate("body", *parts)]
+        days = [arrival.observed_at.date(), arrival.observed_at.date() - timedelta(days=SAME_BODY_DAYS)]
+        return [self._duplicate("body", *parts, str(day.toordinal() // SAME_BODY_DAYS)) for day in days]
+
+    def _fact_key(self, seen: Observation, index: int) -> bytes:
+        identity = seen.identity or (self._body_digest, str(index))
+        day = seen.occurred.at.date() if seen.occurred else None
+        arrival = self._reading.arrival
+        return self._keyring.duplicate(
+            day, self._reading.tenant, arrival.account, "fact", *identity, "|", *seen.content
+        )
+
+    def chain_key(self, seen: Observation, number: int, *, with_state: bool) -> bytes:
+        """The number-th state seen of an object whose provider gives no time (the state is the identity's last part)."""
+        identity = seen.identity if with_state else seen.identity[:-1]
+        return self._duplicate("chain", str(number), str(with_state), *identity)
+
+    def is_chained(self, seen: Observation) -> bool:
+        """Whether "new" means "differs from the last one seen": a polled state without a time."""
+        return self._reading.arrival.kind is ArrivalKind.POLL and seen.occurred is None and len(seen.identity) > 1
+
+    def keys(self) -> set[bytes]:
+        """All duplicate keys that a decision compares (chains apart)."""
+        return {*self.body_keys, *self.fact_keys, *(k for k in self.identity_keys if k)}

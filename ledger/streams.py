@@ -1,0 +1,208 @@
+"""Streams as functions: `evolve` folds what is written of a message, `plan_*` decide what to write next.
+
+Pure: no database, no clock, no keys. A plan names events, values, look-ups and joins; `ledger.intake` turns it into an
+item. Streams: one per message (all its recipients), one per delivery (`message/recipient`), one per batch, one per
+account and day. An event stays where it was written; `streams.joined` says that two streams tell one story.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ledger.addresses import normal
+from ledger.canonical import repair_text
+from ledger.events import MAX_DECLARED, Event
+from ledger.observations import Address, Fingerprint, Reference
+
+MAX_TEXT_CHARS = 8_192
+WHOLE_MESSAGE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What decisions need to know of a message.
+
+    Attributes:
+        stream: its id.
+        version: last version of its stream; 0 when it is not written yet.
+        registered: a person or system declared the send, so its list of recipients is complete.
+        recipients: how many are declared; the next index.
+        batch: the stream of its batch, or "".
+    """
+
+    stream: str
+    version: int = 0
+    registered: bool = False
+    recipients: int = 0
+    batch: str = ""
+
+
+def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:
+    """The message after one more event of its stream."""
+    fields = event.fields if isinstance(event, Event) else event
+    kind = str(fields["type"]).partition("/")[0]
+    changes: dict[str, Any] = {"version": fields.get("version", message.version + 1)}
+    if kind == "submission.requested":
+        changes["registered"] = True
+    if kind == "recipients.declared":
+        changes["recipients"] = max(message.recipients, fields["first"] + fields["count"])
+    batches = [s for s in fields.get("streams", ()) if s.startswith("batch/")]
+    if batches and not message.batch:
+        changes["batch"] = batches[0]
+    return replace(message, **changes)
+
+
+@dataclass(slots=True)
+class Planned:
+    """An event to be written.
+
+    Attributes:
+        kind: type without version.
+        stream: where.
+        clear: fields of the table of clear fields.
+        values: person (index in the message, or -1) -> field path -> value.
+    """
+
+    kind: str
+    stream: str
+    clear: dict[str, Any] = field(default_factory=dict)
+    values: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What one decision writes; indexes point into `events`.
+
+    Attributes:
+        lookups: (index, kind, parts, stream, recipient, exclusive).
+        joins: (index, stream, joined into).
+        opened: message and batch streams that must not exist yet.
+        expect: streams whose version the decision rested on.
+    """
+
+    events: list[Planned] = field(default_factory=list)
+    lookups: list[tuple[int, str, tuple[str, ...], str, int, bool]] = field(default_factory=list)
+    joins: list[tuple[int, str, str]] = field(default_factory=list)
+    opened: set[str] = field(default_factory=set)
+    expect: dict[str, int] = field(default_factory=dict)
+
+    def add(self, event: Planned) -> int:
+        self.events.append(event)
+        return len(self.events) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A send as the organisation itself declares it.
+
+    Attributes:
+        account: the tenant's account at the provider.
+        provider: the provider's name.
+        recipients: in the order that gives them their index; at least one.
+        references: names it is known by (own reference, provider ids already known).
+        batch: what groups it, or None.
+        labels: policy, case, customer …
+        texts: subject, sender …; committed.
+        documents: fingerprints of what was sent.
+        follows: (relation, message stream): `replaces`, `follows` or `reminds` another message.
+    """
+
+    account: str
+    provider: str
+    recipients: tuple[Address, ...]
+    references: tuple[Reference, ...] = ()
+    batch: Reference | None = None
+    labels: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    documents: tuple[Fingerprint, ...] = ()
+    follows: tuple[tuple[str, str], ...] = ()
+
+
+def clean_texts(texts: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Texts as they can be committed, with notes of what had to be done: nothing hostile stops the log.
+
+    The original bytes keep what is cut or replaced here.
+    """
+    cleaned: dict[str, str] = {}
+    notes: set[str] = set()
+    for path, text in texts.items():
+        fixed, repaired = repair_text(text)
+        if repaired:
+            notes.add("text_repaired")
+        if len(fixed) > MAX_TEXT_CHARS:
+            notes.add("text_cut")
+        cleaned[path] = fixed[:MAX_TEXT_CHARS]
+    return cleaned, sorted(notes)
+
+
+def plan_recipients(plan: Plan, message: Message, recipients: Sequence[Address], clear: Mapping[str, Any]) -> Message:
+    """Declare recipients from the message's next index on, at most 400 an event."""
+    for start in range(0, len(recipients), MAX_DECLARED):
+        chunk = recipients[start : start + MAX_DECLARED]
+        first = message.recipients
+        values = {
+            first + i: {f"recipient.{first + i}": {"kind": a.kind, "address": clean(a.value)}}
+            for i, a in enumerate(chunk)
+        }
+        declared = Planned(
+            "recipients.declared", message.stream, {**clear, "first": first, "count": len(chunk)}, values
+        )
+        index = plan.add(declared)
+        for i, address in enumerate(chunk):
+            parts = (address.kind, normal(address))
+            plan.lookups.append((index, "address", parts, message.stream, first + i, False))
+        message = replace(message, recipients=first + len(chunk), version=message.version + 1)
+    return message
+
+
+def clean(text: str) -> str:
+    return clean_texts({"": text})[0][""]
+
+
+def plan_names(
+    plan: Plan,
+    index: int,
+    message: str,
+    account: str,
+    references: Iterable[Reference] = (),
+    documents: Iterable[Fingerprint] = (),
+    labels: Iterable[str] = (),
+) -> None:
+    """Values and look-ups of the names by which an event makes its message findable."""
+    values = plan.events[index].values.setdefault(WHOLE_MESSAGE, {})
+    for i, reference in enumerate(references):
+        kind, value = reference.kind, clean(reference.value.strip())
+        values[f"reference.{i}"] = {"kind": kind, "value": value}
+        parts = (account, kind, value)
+        plan.lookups.append((index, "reference", parts, message, WHOLE_MESSAGE, reference.exclusive))
+        plan.lookups.append((index, "any_reference", (value,), message, WHOLE_MESSAGE, False))
+    for i, document in enumerate(documents):
+        digests = {k: v for k, v in document._asdict().items() if v not in ("", -1)}
+        values[f"document.{i}"] = {k: clean(v) if isinstance(v, str) else v for k, v in digests.items()}
+        for digest in sorted({v for k, v in digests.items() if k.startswith("sha")}):
+            plan.lookups.append((index, "document", (str(digest),), message, WHOLE_MESSAGE, False))
+    for i, label in enumerate(labels):
+        values[f"label.{i}"] = clean(label)
+        plan.lookups.append((index, "label", (clean(label).casefold(),), message, WHOLE_MESSAGE, False))
+
+
+def plan_registration(
+    plan: Plan, message: Message, registration: Registration, source: Mapping[str, Any], batch_stream: str
+) -> None:
+    """Write a registered send: request, recipients, labels and links."""
+    texts, notes = clean_texts(registration.texts)
+    said = (
+        {**source, "about": "message"}
+        | ({"notes": notes} if notes else {})
+        | ({"streams": [batch_stream]} if batch_stream else {})
+    )
+    requested = plan.add(Planned("submission.requested", message.stream, said, {WHOLE_MESSAGE: dict(texts)}))
+    plan_names(plan, requested, message.stream, registration.account, registration.references, registration.documents)
+    plan_recipients(plan, message, registration.recipients, source)
+    for label in registration.labels:
+        labelled = plan.add(Planned("message.labelled", message.stream, dict(source)))
+        plan_names(plan, labelled, message.stream, registration.account, labels=(label,))
+    for relation, other in registration.follows:
+        plan.add(Planned("message.linked", message.stream, {**source, "rule": relation, "streams": [other]}))

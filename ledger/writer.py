@@ -1,0 +1,241 @@
+"""From plans to items: finds and makes keys, skips look-ups that exist, joins streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from uuid_utils import uuid7
+
+from ledger.addresses import normal
+from ledger.appender import Item
+from ledger.application import Ledger, PersonKey
+from ledger.errors import ErasedError
+from ledger.events import Draft, message_of
+from ledger.names import Names
+from ledger.observations import Address, Reference
+from ledger.recorders import KeyRow, LookupRow
+from ledger.streams import WHOLE_MESSAGE, Message, Plan, Planned, clean, plan_recipients
+
+ORIGINAL = -2
+"""The person of a key that seals one original concerning several messages, or none."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What is known while deciding: read from the database, plus what this call is about to write.
+
+    Attributes:
+        lookups: digest -> streams it leads to.
+        recipients: (message, address digest) -> index.
+        known: duplicate key -> position of its fact; 0 while that is still being written.
+        joined: stream -> the one it was joined into.
+        messages: what decisions need of each message.
+        keys: person keys made in this call.
+        opened: message streams opened in this call.
+        probed: digests already read.
+        names: by id() of the reading.
+    """
+
+    lookups: dict[bytes, set[str]] = field(default_factory=dict)
+    recipients: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    known: dict[bytes, int] = field(default_factory=dict)
+    joined: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, Message] = field(default_factory=dict)
+    keys: dict[tuple[str, int], PersonKey] = field(default_factory=dict)
+    opened: set[str] = field(default_factory=set)
+    probed: set[bytes] = field(default_factory=set)
+    names: dict[int, Names] = field(default_factory=dict)
+
+    def canonical(self, stream: str) -> str:
+        """The message that tells this stream's story: follows joinings to their end."""
+        passed = set()
+        while (into := self.joined.get(stream)) and stream not in passed:
+            passed.add(stream)
+            stream = into
+        return stream
+
+
+def probe_digests(ledger: Ledger, context: Context, digests: Iterable[bytes]) -> None:
+    """Read where keyed digests lead, and where those streams were joined into."""
+    wanted = sorted(set(digests) - context.probed)
+    context.probed |= set(wanted)
+    streams = set()
+    for digest, stream, _, _ in ledger.probe_lookups(wanted):
+        context.lookups.setdefault(digest, set()).add(stream)
+        streams.add(stream)
+    probe_joins(ledger, context, streams)
+
+
+def probe_joins(ledger: Ledger, context: Context, streams: Iterable[str]) -> None:
+    wanted = set(streams)
+    while wanted:
+        step = {stream: into for stream, into in ledger.joined(sorted(wanted)).items() if into}
+        context.joined |= step
+        wanted = set(step.values()) - context.joined.keys()
+
+
+def probe_recipients(ledger: Ledger, context: Context, pairs: Iterable[tuple[bytes, str]]) -> None:
+    """Read the index of addresses in messages."""
+    rows = ledger.database.probe_pairs("lookups", "digest, stream, recipient", ("digest", "stream"), sorted(set(pairs)))
+    context.recipients |= {(stream, bytes(digest)): recipient for digest, stream, recipient in rows}
+
+
+class Writer:
+    """Collects one item.
+
+    Attributes:
+        plan: what is to be written; events are added to it by the decisions.
+    """
+
+    def __init__(self, ledger: Ledger, context: Context, tenant: str, account: str) -> None:
+        self.ledger = ledger
+        self.context = context
+        self.tenant = tenant
+        self.account = account
+        self.plan = Plan()
+        self._lookups: list[tuple[int, LookupRow]] = []
+        self._absorbed = 0
+        self._keys: list[KeyRow] = []
+
+    def digest(self, kind: str, *parts: str) -> bytes:
+        return self.ledger.keyring.lookup(self.tenant, kind, *parts)
+
+    def reference_digest(self, reference: Reference) -> bytes:
+        return self.digest("reference", self.account, reference.kind, clean(reference.value.strip()))
+
+    def address_digest(self, address: Address) -> bytes:
+        return self.digest("address", address.kind, normal(address))
+
+    def account_stream(self) -> str:
+        return f"account/{self.tenant}/{self.account}/{self.ledger.clock().date().isoformat()}"
+
+    def open_message(self, *, registered: bool = False) -> Message:
+        message = Message(str(uuid7()), registered=registered)
+        self.plan.opened.add(message.stream)
+        self.context.opened.add(message.stream)
+        self.context.messages[message.stream] = message
+        return message
+
+    def batch_stream(self, batch: Reference, message: str = "") -> str:
+        """The stream of a batch, new or known; `message`, if given, becomes findable under it."""
+        parts = (self.account, batch.kind, clean(batch.value.strip()))
+        digest = self.digest("batch", *parts)
+        probe_digests(self.ledger, self.context, [digest])
+        known = self.context.lookups.get(digest)
+        stream = min(known) if known else f"batch/{uuid7()}"
+        if not known:
+            self._add_lookup(0, "batch", parts, stream, WHOLE_MESSAGE, exclusive=True)
+        if message:
+            self._add_lookup(0, "in_batch", (parts[2],), message, WHOLE_MESSAGE, exclusive=False)
+        return stream
+
+    def recipient(self, message: str, address: Address) -> int | None:
+        return self.context.recipients.get((message, self.address_digest(address)))
+
+    def absorb(self) -> None:
+        """Take the plan's new look-ups into account, so that what is decided next knows them."""
+        for index, kind, parts, stream, recipient, exclusive in self.plan.lookups[self._absorbed :]:
+            self._add_lookup(index, kind, parts, stream, recipient, exclusive=exclusive)
+        self._absorbed = len(self.plan.lookups)
+
+    def _add_lookup(
+        self, index: int, kind: str, parts: tuple[str, ...], stream: str, recipient: int, *, exclusive: bool
+    ) -> None:
+        digest = self.digest(kind, *parts)
+        if kind == "address":
+            is_new = self.context.recipients.setdefault((stream, digest), recipient) == recipient
+        else:
+            streams = self.context.lookups.setdefault(digest, set())
+            is_new = stream not in streams and not (exclusive and streams)
+            streams.update({stream} if is_new else ())
+        if is_new:
+            self._lookups.append((index, LookupRow(digest, stream, recipient, int(exclusive))))
+
+    def join(self, other: Message, into: Message, source: Mapping[str, Any], rule: str) -> None:
+        """Say that `other` is part of `into`'s story: the whole message, and recipient for recipient."""
+        held = self._recipients_of(other)
+        probe_recipients(self.ledger, self.context, [(digest, into.stream) for digest in held])
+        missing = sorted(r for d, r in held.items() if (into.stream, d) not in self.context.recipients)
+        if missing and not into.registered:
+            addresses = self._declared(other.stream)
+            plan_recipients(self.plan, into, [addresses[r] for r in missing if r in addresses], source)
+            self.absorb()
+        found = [
+            [r, self.context.recipients[into.stream, d]]
+            for d, r in held.items()
+            if (into.stream, d) in self.context.recipients
+        ]
+        clear = {**source, "streams": [other.stream], "rule": rule} | ({"recipients": sorted(found)} if found else {})
+        index = self.plan.add(Planned("streams.joined", into.stream, clear))
+        self.plan.joins.append((index, other.stream, into.stream))
+        if other.stream not in self.context.opened:
+            self.plan.expect[other.stream] = other.version
+        self.context.joined[other.stream] = into.stream
+
+    def _recipients_of(self, message: Message) -> dict[bytes, int]:
+        sql = "SELECT digest, recipient FROM lookups WHERE stream = ? AND recipient >= 0"
+        held = {bytes(d): r for d, r in self.ledger.database.read(sql, (message.stream,))}
+        if message.stream in self.context.opened:
+            held |= {d: r for (stream, d), r in self.context.recipients.items() if stream == message.stream}
+        return held
+
+    def _declared(self, stream: str) -> dict[int, Address]:
+        """The recipients of a message as they were declared, those that are not erased."""
+        events = [e for e in self.ledger.stream(stream) if e.type == "recipients.declared"]
+        values = [item for said in self.ledger.values(events).values() for item in said.items()]
+        return {
+            int(path.partition(".")[2]): Address(v["kind"], v["address"])
+            for path, v in values
+            if path.startswith("recipient.")
+        }
+
+    def key(self, owner: str, person: int, *, declared: bool = False) -> PersonKey | None:
+        """A person's key; None when it was destroyed, so that nothing more is kept of an erased person."""
+        known = self.context.keys.get((owner, person))
+        if known is not None:
+            return known
+        if owner not in self.plan.opened and not declared:
+            try:
+                return self.ledger.person_key(owner, person)
+            except ErasedError:
+                if not owner.startswith(("batch/", "account/")):
+                    return None
+        row, key = self.ledger.new_key(owner, person)
+        self._keys.append(row)
+        self.context.keys[owner, person] = key
+        return key
+
+    def original_key(self) -> PersonKey | None:
+        """An original of one message is sealed under that message's key, any other under its own; None after erasure."""
+        owners = {message_of(e.stream) for e in self.plan.events}
+        if len(owners) == 1 and not next(iter(owners)).startswith(("batch/", "account/")):
+            return self.key(next(iter(owners)), WHOLE_MESSAGE)
+        row, key = self.ledger.new_key(self.account_stream(), ORIGINAL)
+        self._keys.append(row)
+        return key
+
+    def item(self) -> Item:
+        """The item of the plan."""
+        self.absorb()
+        for stream in self.plan.opened:
+            self.key(stream, WHOLE_MESSAGE)
+        drafts = [self._draft(planned) for planned in self.plan.events]
+        touched = {message_of(draft.stream) for draft in drafts}
+        return Item(
+            drafts,
+            new_streams=set(self.plan.opened),
+            needs=(touched & self.context.opened) - self.plan.opened,
+            expect=dict(self.plan.expect),
+            keys=self._keys,
+            lookups=self._lookups,
+            joins=list(self.plan.joins),
+        )
+
+    def _draft(self, planned: Planned) -> Draft:
+        owner = message_of(planned.stream)
+        declared = planned.kind == "recipients.declared"
+        keyed = [(self.key(owner, person, declared=declared), said) for person, said in planned.values.items() if said]
+        values = [(key, said) for key, said in keyed if key is not None]
+        return self.ledger.draft(planned.kind, self.tenant, planned.stream, planned.clear, values)
