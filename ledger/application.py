@@ -24,6 +24,7 @@ from eventsourcing.persistence import (
     Mapper,
     ProcessRecorder,
     StoredEvent,
+    Tracking,
     TrackingRecorder,
 )
 from eventsourcing.utils import Environment, EnvType
@@ -286,6 +287,20 @@ class Ledger(Application[Any]):
         if path.read_bytes() != sealed:
             msg = f"artifact {artifact_id} read back differs from what was written"
             raise CorruptError(msg)
+
+    # --- tracking of read models
+
+    @property
+    def tracking_table(self) -> str:
+        return str(getattr(self.recorder, "tracking_table_name", "tracking"))
+
+    def track(self, cursor: Any, name: str, position: int) -> None:
+        """Say in the same transaction how far a read model has read.
+
+        Raises:
+            IntegrityError: another process was further already.
+        """
+        self.recorder._insert_tracking(cursor.cursor, Tracking(name, position))  # noqa: SLF001  the frame's own hook
 
     # --- reading
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,16 +39,8 @@ PROBE_CHUNK = 500
 Row = tuple[Any, ...]
 
 
-class Cursor(Protocol):
-    """What both drivers' cursors offer inside a transaction."""
-
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> None: ...
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None: ...
-    def fetchall(self) -> list[Row]: ...
-
-
-class Database(Protocol):
-    """The verbs that readers, read models and side tables use."""
+class Reads(Protocol):
+    """Reading verbs, the same outside and inside a transaction."""
 
     kind: str
 
@@ -56,8 +49,76 @@ class Database(Protocol):
     def probe_pairs(
         self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
     ) -> list[Row]: ...
-    def writing(self) -> Any: ...
+
+
+class Cursor(Reads, Protocol):
+    """What a transaction offers; `cursor` is the driver's own."""
+
+    cursor: Any
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None: ...
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None: ...
+
+
+class Database(Reads, Protocol):
+    """A database as readers, read models and side tables see it."""
+
+    def writing(self) -> AbstractContextManager[Cursor]: ...
     def close(self) -> None: ...
+
+
+class _SQLiteReads(ABC):
+    kind = "sqlite"
+
+    @abstractmethod
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]: ...
+
+    def probe(self, table: str, columns: str, column: str, values: Sequence[Any], and_: str = "") -> list[Row]:
+        """Rows whose `column` is one of `values`, by index."""
+        found: list[Row] = []
+        for start in range(0, len(values), PROBE_CHUNK):
+            chunk = values[start : start + PROBE_CHUNK]
+            marks = ",".join("?" * len(chunk))
+            found += self.read(f"SELECT {columns} FROM {table} WHERE {column} IN ({marks}) {and_}", chunk)
+        return found
+
+    def probe_pairs(
+        self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
+    ) -> list[Row]:
+        """Rows whose two columns are one of the pairs, by index."""
+        sql = f"SELECT {columns} FROM {table} WHERE {pair[0]} = ? AND {pair[1]} = ?"
+        return [row for value in values for row in self.read(sql, value)]
+
+
+class _PostgresReads(ABC):
+    kind = "postgresql"
+
+    @abstractmethod
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]: ...
+
+    def probe(self, table: str, columns: str, column: str, values: Sequence[Any], and_: str = "") -> list[Row]:
+        """Rows whose `column` is one of `values`: one index probe each, whatever the statistics say."""
+        if not values:
+            return []
+        kind = _TYPES[type(values[0]).__name__]
+        sql = (
+            f"SELECT found.* FROM unnest(?::{kind}[]) AS wanted(value), "
+            f"LATERAL (SELECT {columns} FROM {table} WHERE {column} = wanted.value {and_}) AS found"
+        )
+        return self.read(sql, (list(values),))
+
+    def probe_pairs(
+        self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
+    ) -> list[Row]:
+        """Rows whose two columns are one of the pairs: one index probe each."""
+        if not values:
+            return []
+        first, second = (_TYPES[type(v).__name__] for v in values[0])
+        sql = (
+            f"SELECT found.* FROM unnest(?::{first}[], ?::{second}[]) AS wanted(a, b), "
+            f"LATERAL (SELECT {columns} FROM {table} WHERE {pair[0]} = wanted.a AND {pair[1]} = wanted.b) AS found"
+        )
+        return self.read(sql, ([v[0] for v in values], [v[1] for v in values]))
 
 
 def sqlite_driver() -> Any:
@@ -128,7 +189,7 @@ class _Pool(SQLiteConnectionPool):
         return _Connection(connection, max_age=self.max_age)
 
 
-class _SQLiteWriter:
+class _SQLiteWriter(_SQLiteReads):
     """`Cursor` over an eventsourcing cursor."""
 
     def __init__(self, cursor: SQLiteCursor) -> None:
@@ -140,14 +201,13 @@ class _SQLiteWriter:
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         self.cursor.executemany(sql, rows)
 
-    def fetchall(self) -> list[Row]:
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        self.cursor.execute(sql, params)
         return [tuple(r) for r in self.cursor.fetchall()]
 
 
-class SQLiteDatabase(SQLiteDatastore):
+class SQLiteDatabase(_SQLiteReads, SQLiteDatastore):
     """One SQLite file."""
-
-    kind = "sqlite"
 
     def __init__(self, path: str) -> None:
         driver = sqlite_driver()
@@ -172,28 +232,6 @@ class SQLiteDatabase(SQLiteDatastore):
             cursor.execute(sql, params)
             return [tuple(r) for r in cursor.fetchall()]
 
-    def probe(self, table: str, columns: str, column: str, values: Sequence[Any], and_: str = "") -> list[Row]:
-        """Rows whose `column` is one of `values`, by index."""
-        found: list[Row] = []
-        for start in range(0, len(values), PROBE_CHUNK):
-            chunk = values[start : start + PROBE_CHUNK]
-            marks = ",".join("?" * len(chunk))
-            found += self.read(f"SELECT {columns} FROM {table} WHERE {column} IN ({marks}) {and_}", chunk)
-        return found
-
-    def probe_pairs(
-        self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
-    ) -> list[Row]:
-        """Rows whose two columns are one of the pairs, by index."""
-        sql = f"SELECT {columns} FROM {table} WHERE {pair[0]} = ? AND {pair[1]} = ?"
-        with self.get_connection(commit=False) as connection:
-            cursor = connection.cursor()
-            found: list[Row] = []
-            for value in values:
-                cursor.execute(sql, value)
-                found += [tuple(r) for r in cursor.fetchall()]
-            return found
-
     @contextmanager
     def writing(self) -> Iterator[Cursor]:
         """A transaction that commits at the end, or not at all."""
@@ -208,21 +246,21 @@ def _uri_path(path: str) -> str:
 _TYPES = {"bytes": "bytea", "str": "text", "int": "bigint"}
 
 
-class _PostgresWriter:
+class _PostgresWriter(_PostgresReads):
     """`Cursor` over a psycopg cursor, `?` translated."""
 
     def __init__(self, cursor: psycopg.Cursor[Row]) -> None:
         self.cursor = cursor
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
-        self.cursor.execute(translate(sql), params or None)
+        self.cursor.execute(translate(sql), tuple(params))
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
             self.cursor.executemany(translate(sql), rows)
 
-    def fetchall(self) -> list[Row]:
-        return self.cursor.fetchall()
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        return self.cursor.execute(translate(sql), tuple(params)).fetchall()
 
 
 def translate(sql: str) -> Any:
@@ -230,10 +268,8 @@ def translate(sql: str) -> Any:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
-class PostgresDatabase(PostgresDatastore):
+class PostgresDatabase(_PostgresReads, PostgresDatastore):
     """A PostgreSQL database, reached by a DSN (several hosts are allowed; libpq picks the primary)."""
-
-    kind = "postgresql"
 
     def __init__(self, url: str, *, pool_size: int = 2, max_size: int = 20) -> None:
         self.url = url
@@ -286,32 +322,8 @@ class PostgresDatabase(PostgresDatastore):
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         with self.get_connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
-            cursor.execute(translate(sql), params or None)
+            cursor.execute(translate(sql), tuple(params))
             return cursor.fetchall()
-
-    def probe(self, table: str, columns: str, column: str, values: Sequence[Any], and_: str = "") -> list[Row]:
-        """Rows whose `column` is one of `values`: one index probe each, whatever the statistics say."""
-        if not values:
-            return []
-        kind = _TYPES[type(values[0]).__name__]
-        sql = (
-            f"SELECT found.* FROM unnest(?::{kind}[]) AS wanted(value), "
-            f"LATERAL (SELECT {columns} FROM {table} WHERE {column} = wanted.value {and_}) AS found"
-        )
-        return self.read(sql, (list(values),))
-
-    def probe_pairs(
-        self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
-    ) -> list[Row]:
-        """Rows whose two columns are one of the pairs: one index probe each."""
-        if not values:
-            return []
-        first, second = (_TYPES[type(v).__name__] for v in values[0])
-        sql = (
-            f"SELECT found.* FROM unnest(?::{first}[], ?::{second}[]) AS wanted(a, b), "
-            f"LATERAL (SELECT {columns} FROM {table} WHERE {pair[0]} = wanted.a AND {pair[1]} = wanted.b) AS found"
-        )
-        return self.read(sql, ([v[0] for v in values], [v[1] for v in values]))
 
     @contextmanager
     def writing(self) -> Iterator[Cursor]:

@@ -349,8 +349,8 @@ class PostgresRecorder(PostgresProcessRecorder):
         """Whether an append whose connection broke took place; waits until it has ended either way."""
         with self.datastore.writing() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(7305411)")
-            cursor.execute("SELECT leaf FROM stored_events WHERE notification_id = ?", (batch.expected_size + 1,))
-            return [bytes(r[0]) for r in cursor.fetchall()] == [batch.leaves[0]]
+            rows = cursor.read("SELECT leaf FROM stored_events WHERE notification_id = ?", (batch.expected_size + 1,))
+            return [bytes(r[0]) for r in rows] == [batch.leaves[0]]
 
     def notify(self) -> None:
         """Tell listeners that there is something new; a hint, sent after the commit."""
