@@ -1,0 +1,295 @@
+"""Ekopost's objects (campaign, envelope, content, invitation, SMS, webhook) as observations.
+
+Each reader takes decoded JSON. One object may say several things (its state, its transaction, its tracking): each is
+one observation, with the same identity whether it was polled or pushed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapters.providers.contract import Word
+from adapters.providers.ekopost import statuses
+from adapters.providers.ekopost.addresses import recipients
+from adapters.providers.reading import fingerprint, text, time_iso
+from ledger.observations import Address, Fingerprint, Observation, ProviderTime, Reference, UnreadableError, ZoneBasis
+
+MAX_ITEMS = 200_000
+"""Of one list; an SMS may have 100,000 recipients, and no list is paged."""
+FIRST_YEAR = 1970
+"""An earlier time is no time: 0001-01-01 is what an unset .NET date prints."""
+
+_CAMPAIGN_TEXTS = ("name", "cost_center", "output_date")
+_ENVELOPE_TEXTS = ("name", "postage", "pu", "consignor_contact", "agent", "warning", "failed_reason")
+
+
+def rows_of(table: tuple[Word, ...]) -> dict[str, Word]:
+    """The rows of a word table by their word."""
+    return {row.word: row for row in table}
+
+
+CAMPAIGN, STATUS = rows_of(statuses.CAMPAIGN), rows_of(statuses.STATUS)
+TRANSACTION, TRACKING = rows_of(statuses.TRANSACTION), rows_of(statuses.TRACKING)
+CONTENT, SERVICE = rows_of(statuses.CONTENT), rows_of(statuses.SERVICE)
+INVITATION, SMS = rows_of(statuses.INVITATION), rows_of(statuses.SMS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A decoded arrival: the body's value, our request's fields, and the ids in the path it came by ("" unknown)."""
+
+    value: Any
+    request: dict[str, Any]
+    campaign: str = ""
+    envelope: str = ""
+
+
+# --- shared by all objects
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """The fields of a JSON object; none, when it is something else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _id(item: Any, what: str, field: str = "id") -> str:
+    found = text(fields_of(item).get(field)).strip()
+    if not found:
+        msg = f"{what} without an id"
+        raise UnreadableError(msg)
+    return found
+
+
+def _each(value: Any, read: Callable[[Any], Sequence[Observation]], batch: Reference | None) -> Iterator[Observation]:
+    """Read one object, or each of a list; in a list, one that cannot be read is reported and hurts no other."""
+    if not isinstance(value, list):
+        yield from read(value)
+        return
+    if len(value) > MAX_ITEMS:
+        msg = f"a list of {len(value)}; at most {MAX_ITEMS} are read"
+        raise UnreadableError(msg)
+    for item in value:
+        try:
+            yield from read(item)
+        except UnreadableError:
+            # One part: the same object at the next poll is the same fact, whatever else the list holds by then.
+            identity = (f"unreadable {hashlib.sha256(repr(item).encode()).hexdigest()}",)
+            yield Observation(
+                type="channel.unmapped",
+                batch=batch,
+                about="batch" if batch else "account",
+                identity=identity,
+                notes=("item_unreadable",),
+            )
+
+
+def _fact(base: Observation, table: Mapping[str, Word], word: str, about: tuple[str, ...], time: object) -> Observation:
+    """`base` with the meaning of a word, the time, and the identity (object kind, id, what, word[, readable time])."""
+    row, original = table.get(word), text(time)
+    occurred = _time(original)
+    texts = dict(base.texts)
+    if row is None:
+        texts["code"] = word
+    if original and occurred is None:
+        texts["time"] = original
+    return replace(
+        base,
+        type=row.type if row else "channel.unmapped",
+        code=word if row else "",
+        reason=row.reason if row else "",
+        occurred=occurred,
+        identity=(*about, word, original) if occurred else (*about, word),
+        texts=texts,
+        notes=base.notes + (("time_unreadable",) if "time" in texts else ()),
+    )
+
+
+def _time(original: str) -> ProviderTime | None:
+    read = time_iso(original, ZoneBasis.DOCUMENTED)
+    return read if read and read.at.year >= FIRST_YEAR else None
+
+
+def _texts(item: Mapping[str, Any], fields: Iterable[str]) -> dict[str, str]:
+    return {name: text(item.get(name)) for name in fields if text(item.get(name))}
+
+
+def batch_of(campaign: str) -> Reference | None:
+    """A campaign as the batch of its envelopes."""
+    return Reference("campaign_id", campaign) if campaign else None
+
+
+# --- campaigns and envelopes
+
+
+def campaigns(reading: Reading) -> Iterator[Observation]:
+    """The state of one campaign, or of each of a list."""
+    return _each(reading.value, _campaign, None)
+
+
+def _campaign(item: Any) -> tuple[Observation]:
+    campaign = _id(item, "a campaign")
+    count = item.get("envelope_count")
+    known = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MAX_ITEMS
+    base = Observation(
+        type="",
+        about="batch",
+        batch=batch_of(campaign),
+        texts=_texts(item, _CAMPAIGN_TEXTS),
+        numbers={"envelopes": count} if known else {},
+    )
+    about = ("campaign", campaign, "state")
+    return (_fact(base, CAMPAIGN, _word(item, "state"), about, item.get("state_changed_at")),)
+
+
+def _word(item: Mapping[str, Any], field: str) -> str:
+    word = text(item.get(field))
+    if not word:
+        msg = f"no {field}"
+        raise UnreadableError(msg)
+    return word
+
+
+def envelopes(reading: Reading) -> Iterator[Observation]:
+    """What one envelope says, or each of a list."""
+    return _each(reading.value, lambda item: _envelope(item, reading.campaign), batch_of(reading.campaign))
+
+
+def created(reading: Reading) -> tuple[Observation, ...]:
+    """The answer to a creation; what it does not repeat stands in our request, and a new envelope is opened."""
+    envelope = _id(reading.value, "a created envelope")
+    said = {key: value for key, value in reading.value.items() if value is not None}
+    return _envelope({**reading.request, "state": "opened", **said, "id": envelope}, reading.campaign)
+
+
+def _envelope(item: Any, campaign: str) -> tuple[Observation, ...]:
+    envelope = _id(item, "an envelope")
+    tracking, transaction = fields_of(item.get("tracking")), fields_of(item.get("transaction"))
+    unique, parcel = text(item.get("unique_id")).strip(), text(tracking.get("parcelNo")).strip()
+    names = (("envelope_id", envelope), ("unique_id", unique), ("parcel_no", parcel))
+    base = Observation(
+        type="", references=tuple(Reference(kind, value) for kind, value in names if value), batch=batch_of(campaign)
+    )
+    rows = (
+        (described(base, item), STATUS, item.get("state"), "state", item.get("state_changed_at")),
+        (base, TRANSACTION, transaction.get("state"), "transaction", transaction.get("state_changed_at")),
+        (_tracked(base, tracking), TRACKING, tracking.get("trackingState"), "tracking", None),
+        (base, SERVICE, "kb" if _flag(item.get("kb")) else "", "service", item.get("created_at")),
+    )
+    seen = tuple(
+        _fact(said, table, text(word), ("envelope", envelope, what), time)
+        for said, table, word, what, time in rows
+        if text(word)
+    )
+    if not seen:
+        msg = "an envelope without a state"
+        raise UnreadableError(msg)
+    return seen
+
+
+def _flag(value: Any) -> bool:
+    """A boolean, also as text: samples show `"false"`."""
+    return text(value).strip().lower() == "true"
+
+
+def _tracked(base: Observation, tracking: dict[str, Any]) -> Observation:
+    url = text(tracking.get("trackingUrl"))
+    return replace(base, texts={"tracking_url": url}) if url else base
+
+
+def described(base: Observation, item: dict[str, Any]) -> Observation:
+    """`base` with the recipients and descriptions that an envelope carries beside its state."""
+    declares, notes = recipients(item["address"]) if "address" in item else ((), ())
+    texts = _texts(item, _ENVELOPE_TEXTS)
+    address = fields_of(item.get("address"))
+    texts |= {"subject": text(address.get("subject"))} if text(address.get("subject")) else {}
+    texts |= {"address_type": text(address.get("$type"))} if "unknown_address_type" in notes else {}
+    return replace(base, declares=declares, texts=texts, notes=notes)
+
+
+def content(reading: Reading) -> tuple[Observation]:
+    """A document that was added to an envelope, with the fingerprints of the one in our request."""
+    content_id, item = _id(reading.value, "a content"), reading.value
+    names = (("envelope_id", reading.envelope), ("content_id", content_id))
+    documents, notes = _documents(reading.request)
+    if documents and text(item.get("length")) not in ("", str(documents[0].size)):
+        notes += ("length_differs",)
+    base = Observation(
+        type="",
+        references=tuple(Reference(kind, value) for kind, value in names if value),
+        batch=batch_of(reading.campaign),
+        texts=_texts(item, ("mime",)),
+        notes=notes,
+        documents=documents,
+    )
+    return (_fact(base, CONTENT, _word(item, "type"), ("content", content_id, "added"), item.get("created_at")),)
+
+
+def _documents(request: dict[str, Any]) -> tuple[tuple[Fingerprint, ...], tuple[str, ...]]:
+    data = request.get("data")
+    if not isinstance(data, str):
+        return (), ()
+    try:
+        return (fingerprint("", data),), ()
+    except UnreadableError:
+        return (), ("document_unreadable",)
+
+
+def webhook(reading: Reading) -> Iterator[Observation]:
+    """A completed campaign and the states of its envelopes, as polling would have told them."""
+    fields, value = statuses.WEBHOOK_FIELDS, reading.value
+    campaign = _id(value, "a webhook's campaign", fields["campaign"])
+    state, time = value.get(fields["state"]), value.get(fields["time"])
+    yield from _campaign({"id": campaign, "state": state, "state_changed_at": time})
+    inside = value.get(fields["envelopes"]) or []
+    yield from _each(inside, lambda item: _envelope(item, campaign), batch_of(campaign))
+
+
+# --- invitations and SMS
+
+
+def invitations(reading: Reading) -> Iterator[Observation]:
+    """The status of each invitation to exchange e-invoices."""
+    return _each(reading.value, _invitation, None)
+
+
+def _invitation(item: Any) -> tuple[Observation]:
+    """One invitation; its keys may be PascalCase, as the page prints them, or snake_case, as answers are."""
+    flat = {key.replace("_", "").lower(): text(value).strip() for key, value in fields_of(item).items()}
+    cin, gln, date = (flat.get(key, "") for key in ("receivercin", "receivergln", "datesent"))
+    if not cin and not gln:
+        msg = "an invitation without a receiver"
+        raise UnreadableError(msg)
+    name, word = f"{cin}/{gln}/{date}", _word(flat, "status")
+    base = Observation(
+        type="",
+        references=(Reference("invitation", name),),
+        declares=(Address("organisation", cin or gln),),
+        texts={"date_sent": date} if date else {},
+    )
+    time = date if word in statuses.SENT else ""
+    return (_fact(base, INVITATION, word, ("invitation", name, "status"), time),)
+
+
+def sms(reading: Reading) -> Iterator[Observation]:
+    """The state of each number of an SMS (an assumed shape)."""
+    fields = statuses.SMS_FIELDS
+    message = _id(reading.value, "an SMS", fields["message"])
+    numbers = reading.value.get(fields["recipients"])
+    if not isinstance(numbers, list):
+        msg = "an SMS without a list of recipients"
+        raise UnreadableError(msg)
+    base = Observation(
+        type="", references=(Reference("envelope_id", message),), batch=batch_of(reading.campaign), about="recipient"
+    )
+    return _each(numbers, lambda item: _sms_recipient(item, base, message), base.batch)
+
+
+def _sms_recipient(item: Any, base: Observation, message: str) -> tuple[Observation]:
+    fields = statuses.SMS_FIELDS
+    number = _id(item, "a recipient of an SMS", fields["number"])
+    person = replace(base, recipient=Address("phone", number), declares=(Address("phone", number),))
+    about = ("sms", message, number, "state")
+    return (_fact(person, SMS, _word(item, fields["state"]), about, item.get(fields["time"])),)
