@@ -73,7 +73,7 @@ class Decision:
             PendingError: see there.
             NotFoundError: the caller named a message that does not exist.
         """
-        if any(k in self.context.known for k in self.names.body_keys):
+        if not self.reading.stored and any(k in self.context.known for k in self.names.body_keys):
             self.outcome.seen = max(1, len(self.reading.observations))
             return None
         if self.reading.unreadable:
@@ -101,7 +101,7 @@ class Decision:
             return 0
         identity = self.names.identity_keys[index]
         rival = self.context.known.get(identity) if identity else None
-        event = self._place(seen, rival)
+        event = self._place(seen, rival, self.names.lane_keys[index])
         if event is None:
             return None
         self.fact_events.append(event)
@@ -127,8 +127,8 @@ class Decision:
 
     # --- where it belongs
 
-    def _place(self, seen: Observation, rival: int | None) -> int | None:
-        """Plan the event of one observation; None when it went to the lane of the unmatched."""
+    def _place(self, seen: Observation, rival: int | None, lane_key: bytes) -> int | None:
+        """Plan the event of one observation; None when it waits, once, in the lane of the unmatched."""
         clear, texts = self._said(seen)
         if rival == 0:
             raise PendingError
@@ -143,7 +143,11 @@ class Decision:
             )
         message = self._message(seen)
         if message is None:
-            self._open_lane("unmatched", texts)
+            if lane_key in self.context.known:
+                self.outcome.seen += 1
+                return None
+            self.keys.append((self._open_lane("unmatched", texts), lane_key))
+            self.context.known[lane_key] = 0
             self.outcome.unmatched += 1
             return None
         return self._place_in(message, seen, clear, texts)
@@ -276,10 +280,10 @@ class Decision:
         }
         return clear | {name: value for name, value in optional.items() if value}, dict(texts)
 
-    def _open_lane(self, lane: str, texts: Mapping[str, Any]) -> None:
+    def _open_lane(self, lane: str, texts: Mapping[str, Any]) -> int:
         values = {WHOLE_MESSAGE: {k: clean(v) if isinstance(v, str) else v for k, v in texts.items()}}
         clear = {**self._source(), "rule": f"lane.{lane}"}
-        self.plan.add(Planned("lane.opened", self.writer.account_stream(), clear, values))
+        return self.plan.add(Planned("lane.opened", self.writer.account_stream(), clear, values))
 
     def _keep_copy(self, known: Sequence[int]) -> None:
         """Another original of facts we hold (certified mail: the same receipt in other bytes) is kept beside the first."""
@@ -296,11 +300,16 @@ class Decision:
     # --- its bytes
 
     def _finish(self) -> Item:
-        artifacts = self._seal_originals()
+        artifacts = self._seal_originals() if not self.reading.stored else []
+        for planned in self.plan.events if self.reading.stored else ():
+            if planned.kind not in WITHOUT_ORIGINAL:
+                planned.clear["artifacts"] = list(self.reading.stored)
         item = self.writer.item()
         item.artifacts = [(0, row) for row in artifacts]
-        item.duplicates = [*self.keys, (0, self.names.body_keys[0])]
-        self.context.known[self.names.body_keys[0]] = 0
+        item.duplicates = list(self.keys)
+        if not self.reading.stored:
+            item.duplicates.append((0, self.names.body_keys[0]))
+            self.context.known[self.names.body_keys[0]] = 0
         self.outcome.facts = [item.drafts[index].id for index in self.fact_events]
         self.outcome.is_new = True
         return item

@@ -23,6 +23,7 @@ class Reading(NamedTuple):
         unreadable: why nothing could be read; the arrival then waits in that lane.
         message: the message it belongs to, when the caller knows.
         actor: id of the API key or person who handed it in, or "".
+        stored: ids of the originals, when these bytes are held already and are only read again.
     """
 
     tenant: str
@@ -31,6 +32,7 @@ class Reading(NamedTuple):
     unreadable: str = ""
     message: str = ""
     actor: str = ""
+    stored: tuple[str, ...] = ()
 
 
 class Names:
@@ -39,6 +41,7 @@ class Names:
     Attributes:
         body_keys: under which the exact bytes are known; the first is the one to write.
         fact_keys: per observation, identity and content: known means the same fact.
+        lane_keys: per observation, under which it is known to wait in the lane of the unmatched.
         identity_keys: per observation identity alone, where a content is certified; else None.
         references, addresses: look-up digests.
     """
@@ -50,6 +53,7 @@ class Names:
         seen = reading.observations
         self.body_keys = self._body_keys()
         self.fact_keys = [self._fact_key(each, index) for index, each in enumerate(seen)]
+        self.lane_keys = [self._duplicate("lane", key.hex()) for key in self.fact_keys]
         self.identity_keys = [self._duplicate("identity", *each.identity) if each.content else None for each in seen]
         self.references = {
             self._lookup("reference", r.kind, clean(r.value.strip())) for each in seen for r in each.references
@@ -97,4 +101,4 @@ class Names:
 
     def keys(self) -> set[bytes]:
         """All duplicate keys that a decision compares (chains apart)."""
-        return {*self.body_keys, *self.fact_keys, *(k for k in self.identity_keys if k)}
+        return {*self.body_keys, *self.fact_keys, *self.lane_keys, *(k for k in self.identity_keys if k)}

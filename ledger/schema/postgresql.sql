@@ -83,6 +83,52 @@ CREATE UNIQUE INDEX IF NOT EXISTS lookups_exclusive ON lookups (digest) WHERE ex
 --;
 CREATE INDEX IF NOT EXISTS lookups_by_stream ON lookups (stream, recipient)
 --;
+-- Beside the log and not part of it: may be changed and deleted.
+CREATE TABLE IF NOT EXISTS accounts (
+    tenant text NOT NULL,
+    account text NOT NULL,
+    provider text NOT NULL,
+    is_disabled smallint NOT NULL,
+    opened_at text NOT NULL,
+    PRIMARY KEY (tenant, account)
+)
+--;
+CREATE TABLE IF NOT EXISTS account_secrets (
+    tenant text NOT NULL,
+    account text NOT NULL,
+    name text NOT NULL,
+    key_id bytea NOT NULL,
+    wrapped bytea NOT NULL,
+    sealed bytea NOT NULL,
+    added_at text NOT NULL,
+    PRIMARY KEY (tenant, account, name)
+)
+--;
+CREATE TABLE IF NOT EXISTS api_keys (
+    api_key_id text PRIMARY KEY,
+    tenant text NOT NULL,
+    digest bytea NOT NULL,
+    scopes text NOT NULL,
+    label text NOT NULL,
+    created_at text NOT NULL,
+    expires_at text NOT NULL,
+    revoked_at text NOT NULL
+)
+--;
+CREATE TABLE IF NOT EXISTS quarantine (
+    quarantine_id text PRIMARY KEY,
+    tenant text NOT NULL,
+    account text NOT NULL,
+    received_at text NOT NULL,
+    body_bytes bigint NOT NULL,
+    why text NOT NULL,
+    key_id bytea NOT NULL,
+    wrapped bytea NOT NULL,
+    sealed bytea NOT NULL
+)
+--;
+CREATE INDEX IF NOT EXISTS quarantine_by_account ON quarantine (tenant, account, quarantine_id)
+--;
 CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the log is append-only: % on %', TG_OP, TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
@@ -140,6 +186,8 @@ GRANT USAGE, CREATE ON SCHEMA {reader} TO {service}
 --;
 GRANT SELECT, INSERT ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups
     TO {service}
+--;
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, api_keys, quarantine TO {service}
 --;
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;

@@ -78,6 +78,52 @@ CREATE UNIQUE INDEX IF NOT EXISTS lookups_exclusive ON lookups (digest) WHERE ex
 --;
 CREATE INDEX IF NOT EXISTS lookups_by_stream ON lookups (stream, recipient)
 --;
+-- Beside the log and not part of it: may be changed and deleted.
+CREATE TABLE IF NOT EXISTS accounts (
+    tenant TEXT NOT NULL,
+    account TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    is_disabled INTEGER NOT NULL,
+    opened_at TEXT NOT NULL,
+    PRIMARY KEY (tenant, account)
+)
+--;
+CREATE TABLE IF NOT EXISTS account_secrets (
+    tenant TEXT NOT NULL,
+    account TEXT NOT NULL,
+    name TEXT NOT NULL,
+    key_id BLOB NOT NULL,
+    wrapped BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    added_at TEXT NOT NULL,
+    PRIMARY KEY (tenant, account, name)
+)
+--;
+CREATE TABLE IF NOT EXISTS api_keys (
+    api_key_id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    scopes TEXT NOT NULL,
+    label TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    revoked_at TEXT NOT NULL
+)
+--;
+CREATE TABLE IF NOT EXISTS quarantine (
+    quarantine_id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    account TEXT NOT NULL,
+    received_at TEXT NOT NULL,
+    body_bytes INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    key_id BLOB NOT NULL,
+    wrapped BLOB NOT NULL,
+    sealed BLOB NOT NULL
+)
+--;
+CREATE INDEX IF NOT EXISTS quarantine_by_account ON quarantine (tenant, account, quarantine_id)
+--;
 CREATE TRIGGER IF NOT EXISTS stored_events_next BEFORE INSERT ON stored_events BEGIN
     SELECT RAISE(ABORT, 'position is not the next one')
     WHERE NEW.rowid <> (SELECT coalesce(max(rowid), 0) + 1 FROM stored_events);
