@@ -300,12 +300,12 @@ class _Tables:
     def fold(self, deliveries: Sequence[tuple[str, int]], work: _Work) -> None:
         """Fold deliveries from the facts of their streams and store the rows."""
         rows = work.rows
-        streams = {s for message, index in deliveries for s in _streams(rows[message], index, rows)}
+        streams = {s for message, index in deliveries for s in streams_of(rows[message], index, rows)}
         facts = self.facts(streams - work.facts.keys()) | {s: work.facts[s] for s in streams if s in work.facts}
         stored = []
         for message, index in deliveries:
             row = rows[message]
-            mine = [fact for stream in _streams(row, index, rows) for fact in facts.get(stream, ())]
+            mine = [fact for stream in streams_of(row, index, rows) for fact in facts.get(stream, ())]
             folded = fold(mine, sole=row.recipients == 1)
             position = max((fact.position for fact in mine), default=row.opened_position)
             stored.append((message, index, row.tenant, row.account, row.provider, folded.status, folded.sub_status, folded.since)
@@ -313,7 +313,7 @@ class _Tables:
         self._upsert("deliveries", DELIVERY_COLUMNS, ("message", "recipient"), stored)
 
 
-def _streams(row: MessageRow, index: int, rows: dict[str, MessageRow]) -> list[str]:
+def streams_of(row: MessageRow, index: int, rows: dict[str, MessageRow]) -> list[str]:
     """The streams that tell the story of one delivery: its own, its message's, its batch's, and those joined to them."""
     streams = [delivery_stream(row.message, index), row.message]
     batches = {row.batch}
@@ -325,5 +325,5 @@ def _streams(row: MessageRow, index: int, rows: dict[str, MessageRow]) -> list[s
             batches.add(other.batch)
             for a, b in joined.recipients:
                 if b == index:
-                    streams += _streams(other, a, rows)[2:]
+                    streams += streams_of(other, a, rows)[2:]
     return list(dict.fromkeys([*streams, *(b for b in sorted(batches) if b)]))

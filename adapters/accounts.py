@@ -1,0 +1,238 @@
+"""Accounts of tenants at providers, their webhook secrets, and the API keys of people and systems.
+
+These may change, so they lie beside the log; each act is also an event in the account's stream. Secrets are sealed under a key that
+is wrapped by the key-encryption key and never leave this module except as bytes for a signature check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from uuid_utils import uuid7
+
+from adapters.providers import registry
+from ledger.appender import Item
+from ledger.application import Ledger
+from ledger.commitments import from_text, to_text
+from ledger.errors import ConfigurationError, NotFoundError
+from ledger.events import CLEAR, time_text
+from ledger.sealing import KEY_BYTES, seal, unseal
+
+SCOPES = ("ingest", "read", "evidence", "compliance", "operator")
+"""What an API key may do: hand in arrivals and registrations; look up; open originals; query lists; manage accounts and lanes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A tenant's account at a provider."""
+
+    tenant: str
+    account: str
+    provider: str
+    is_disabled: bool
+    opened_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key as it may be listed; the key itself was shown once."""
+
+    api_key_id: str
+    tenant: str
+    scopes: tuple[str, ...]
+    label: str
+    created_at: str
+    expires_at: str
+    revoked_at: str
+
+
+class Accounts:
+    """The accounts of one ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    # --- accounts
+
+    def list(self, tenant: str) -> list[Account]:
+        sql = "SELECT tenant, account, provider, is_disabled, opened_at FROM accounts WHERE tenant = ? ORDER BY account"
+        return [Account(t, a, p, bool(d), o) for t, a, p, d, o in self.ledger.database.read(sql, (tenant,))]
+
+    def get(self, tenant: str, account: str) -> Account:
+        """One account.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        for each in self.list(tenant):
+            if each.account == account:
+                return each
+        msg = f"tenant {tenant} has no account {account!r}; add it with: delivery-ledger accounts add {account} --provider NAME"
+        raise NotFoundError(msg)
+
+    def add(self, tenant: str, account: str, provider: str, actor: str = "") -> Account:
+        """Open an account; opening it again changes nothing.
+
+        Raises:
+            ConfigurationError: a name that may not stand in events, an unknown provider, or another provider under that name.
+        """
+        if provider not in registry():
+            msg = f"unknown provider {provider!r}; there are {', '.join(registry())}"
+            raise ConfigurationError(msg)
+        for what, name in (("tenant", tenant), ("account", account)):
+            if not CLEAR[what](name):
+                msg = f"{what} {name!r}: use lower-case letters, digits, '_', '-' and '.', at most 63; it stands in the clear in events"
+                raise ConfigurationError(msg)
+        for each in self.list(tenant):
+            if each.account == account:
+                if each.provider != provider:
+                    msg = f"account {account!r} exists and is at {each.provider}"
+                    raise ConfigurationError(msg)
+                return each
+        opened_at = time_text(self.ledger.clock())
+        with self.ledger.database.writing() as cursor:
+            sql = "INSERT INTO accounts VALUES (?,?,?,0,?) ON CONFLICT DO NOTHING"
+            cursor.execute(sql, (tenant, account, provider, opened_at))
+        self.record("account.added", tenant, account, actor, {"provider": provider})
+        return self.get(tenant, account)
+
+    def disable(self, tenant: str, account: str, note: str, actor: str = "") -> Account:
+        """Close an account: its webhooks are refused from now on; what it delivered stays."""
+        self.get(tenant, account)
+        with self.ledger.database.writing() as cursor:
+            cursor.execute("UPDATE accounts SET is_disabled = 1 WHERE tenant = ? AND account = ?", (tenant, account))
+        self.record("account.disabled", tenant, account, actor, {}, note)
+        return self.get(tenant, account)
+
+    def record(self, kind: str, tenant: str, account: str, actor: str, clear: Mapping[str, object], note: str = "") -> int:
+        """Append an act on an account to its stream of today.
+
+        Returns:
+            The position of the event.
+        """
+        stream = f"account/{tenant}/{account}/{self.ledger.clock().date().isoformat()}"
+        fields = {"account": account, **clear} | ({"actor": actor} if actor else {})
+        item = Item([])
+        values = []
+        if note:
+            row, key = self.ledger.new_key(stream, -2)
+            item.keys.append(row)
+            values.append((key, {"note": note}))
+        item.drafts.append(self.ledger.draft(kind, tenant, stream, fields, values))
+        return self.ledger.append(item).positions[0]
+
+    # --- webhook secrets
+
+    def add_secret(self, tenant: str, account: str, name: str, secret: bytes, actor: str = "") -> None:
+        """Keep a webhook secret under its key id; several may be valid at once (rotation).
+
+        Args:
+            name: the provider's key id, or any name where the provider has none.
+        """
+        self.get(tenant, account)
+        if not CLEAR["key_id"](name):
+            msg = f"key id {name!r}: letters, digits and '_.:-' only, at most 63"
+            raise ConfigurationError(msg)
+        key_id, key = self.ledger.random(16), self.ledger.random(KEY_BYTES)
+        row = (key_id, self.ledger.keyring.wrap(key_id, key), seal(key, secret, key_id), time_text(self.ledger.clock()))
+        with self.ledger.database.writing() as cursor:
+            cursor.execute("DELETE FROM account_secrets WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name))
+            cursor.execute("INSERT INTO account_secrets VALUES (?,?,?,?,?,?,?)", (tenant, account, name, *row))
+        self.record("account.key_added", tenant, account, actor, {"key_id": name})
+
+    def retire_secret(self, tenant: str, account: str, name: str, actor: str = "") -> None:
+        """Destroy a webhook secret; what it verified stays verified.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        if name not in self.secrets(tenant, account):
+            msg = f"account {account!r} has no webhook key {name!r}"
+            raise NotFoundError(msg)
+        with self.ledger.database.writing() as cursor:
+            cursor.execute("DELETE FROM account_secrets WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name))
+        self.record("account.key_retired", tenant, account, actor, {"key_id": name})
+
+    def secrets(self, tenant: str, account: str) -> dict[str, bytes]:
+        """Webhook secrets by key id."""
+        sql = "SELECT name, key_id, wrapped, sealed FROM account_secrets WHERE tenant = ? AND account = ? ORDER BY name"
+        found = {}
+        for name, key_id, wrapped, sealed in self.ledger.database.read(sql, (tenant, account)):
+            key = self.ledger.keyring.unwrap(bytes(key_id), bytes(wrapped))
+            found[str(name)] = unseal(key, bytes(sealed), bytes(key_id))
+        return found
+
+    # --- API keys
+
+    def create_api_key(self, tenant: str, scopes: Sequence[str], label: str = "", expires_at: datetime | None = None) -> tuple[ApiKey, str]:
+        """Make an API key.
+
+        Returns:
+            Its record, and the key itself, which is shown this once.
+
+        Raises:
+            ConfigurationError: an unknown scope.
+        """
+        unknown = set(scopes) - set(SCOPES)
+        if unknown or not scopes:
+            msg = f"unknown scope {', '.join(sorted(unknown)) or 'none'}; there are {', '.join(SCOPES)}"
+            raise ConfigurationError(msg)
+        api_key_id = f"key_{uuid7().hex[-20:]}"
+        secret = to_text(self.ledger.random(KEY_BYTES))
+        row = (
+            api_key_id,
+            tenant,
+            hashlib.sha256(from_text(secret)).digest(),
+            " ".join(scopes),
+            label,
+            time_text(self.ledger.clock()),
+            time_text(expires_at) if expires_at else "",
+            "",
+        )
+        with self.ledger.database.writing() as cursor:
+            cursor.execute("INSERT INTO api_keys VALUES (?,?,?,?,?,?,?,?)", row)
+        return self._api_key((row[0], row[1], row[3], row[4], row[5], row[6], row[7])), f"{api_key_id}.{secret}"
+
+    def api_keys(self, tenant: str) -> list[ApiKey]:
+        sql = (
+            "SELECT api_key_id, tenant, scopes, label, created_at, expires_at, revoked_at FROM api_keys "
+            "WHERE tenant = ? ORDER BY created_at, api_key_id"
+        )
+        return [self._api_key(row) for row in self.ledger.database.read(sql, (tenant,))]
+
+    def _api_key(self, row: Sequence[object]) -> ApiKey:
+        key_id, tenant, scopes, label, created, expires, revoked = (str(v) for v in row)
+        return ApiKey(key_id, tenant, tuple(scopes.split()), label, created, expires, revoked)
+
+    def revoke_api_key(self, tenant: str, api_key_id: str) -> None:
+        """End an API key at once.
+
+        Raises:
+            NotFoundError: the tenant has no such key.
+        """
+        if api_key_id not in {k.api_key_id for k in self.api_keys(tenant)}:
+            msg = f"there is no API key {api_key_id}"
+            raise NotFoundError(msg)
+        with self.ledger.database.writing() as cursor:
+            cursor.execute("UPDATE api_keys SET revoked_at = ? WHERE api_key_id = ?", (time_text(self.ledger.clock()), api_key_id))
+
+    def authenticate(self, presented: str) -> ApiKey | None:
+        """The API key behind `key_id.secret`, or None; compared in constant time."""
+        api_key_id, _, secret = presented.partition(".")
+        sql = (
+            "SELECT api_key_id, tenant, scopes, label, created_at, expires_at, revoked_at, digest FROM api_keys WHERE api_key_id = ?"
+        )
+        rows = self.ledger.database.read(sql, (api_key_id,))
+        try:
+            digest = hashlib.sha256(from_text(secret)).digest()
+        except ValueError:
+            return None
+        if not rows or not hmac.compare_digest(digest, bytes(rows[0][7])):
+            return None
+        key = self._api_key(rows[0][:7])
+        now = time_text(self.ledger.clock())
+        return None if key.revoked_at or (key.expires_at and key.expires_at <= now) else key

@@ -1,0 +1,146 @@
+"""Webhooks that failed verification: kept for a while beside the log, bounded, never in it.
+
+When a key is added they are verified again; what is good then is admitted with the time it came. Refusals are counted by the hour in
+one event per account (`webhook.received`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from uuid_utils import uuid7
+
+from adapters.accounts import Accounts
+from adapters.receiving import read, verified
+from ledger.application import Ledger
+from ledger.commitments import from_text, to_text
+from ledger.decision import Outcome
+from ledger.events import parse_time, time_text
+from ledger.intake import Intake
+from ledger.observations import Arrival, ArrivalKind, Verdict
+from ledger.sealing import KEY_BYTES, seal_artifact, unseal_artifact
+
+MAX_BYTES = 32 * 1024 * 1024
+MAX_DAYS = 14
+MAX_BODY_BYTES = 1024 * 1024
+"""Per account: all bodies together, how long one stays, and the largest that is kept at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A webhook that failed verification."""
+
+    quarantine_id: str
+    account: str
+    received_at: str
+    body_bytes: int
+    why: str
+
+
+class Quarantine:
+    """The quarantine of one ledger."""
+
+    def __init__(self, ledger: Ledger, accounts: Accounts, intake: Intake) -> None:
+        self.ledger = ledger
+        self.accounts = accounts
+        self.intake = intake
+        self._counts: dict[tuple[str, str, str], int] = {}
+
+    def keep(self, tenant: str, arrival: Arrival, why: str) -> None:
+        """Keep a refused webhook, dropping the oldest beyond the bounds, and count it."""
+        hour = time_text(self.ledger.clock())[:13]
+        counted = (tenant, arrival.account, hour)
+        self._counts[counted] = self._counts.get(counted, 0) + 1
+        if len(arrival.body) > MAX_BODY_BYTES:
+            return
+        key_id, key = self.ledger.random(16), self.ledger.random(KEY_BYTES)
+        plain = json.dumps(_plain(arrival)).encode()
+        row = (str(uuid7()), tenant, arrival.account, time_text(arrival.observed_at), len(arrival.body), why[:200])
+        sealed = (key_id, self.ledger.keyring.wrap(key_id, key), seal_artifact(key, plain, key_id))
+        with self.ledger.database.writing() as cursor:
+            cursor.execute("INSERT INTO quarantine VALUES (?,?,?,?,?,?,?,?,?)", (*row, *sealed))
+            oldest = time_text(self.ledger.clock() - timedelta(days=MAX_DAYS))
+            cursor.execute(
+                "DELETE FROM quarantine WHERE tenant = ? AND account = ? AND received_at < ?", (tenant, arrival.account, oldest)
+            )
+            sql = "SELECT quarantine_id, body_bytes FROM quarantine WHERE tenant = ? AND account = ? ORDER BY quarantine_id DESC"
+            total = 0
+            for quarantine_id, body_bytes in cursor.read(sql, (tenant, arrival.account)):
+                total += body_bytes
+                if total > MAX_BYTES:
+                    cursor.execute("DELETE FROM quarantine WHERE quarantine_id = ?", (quarantine_id,))
+
+    def list(self, tenant: str, account: str = "") -> list[Quarantined]:
+        """What is kept, newest first."""
+        sql = (
+            "SELECT quarantine_id, account, received_at, body_bytes, why FROM quarantine WHERE tenant = ? "
+            "AND (account = ? OR ? = '') ORDER BY quarantine_id DESC"
+        )
+        return [Quarantined(*row) for row in self.ledger.database.read(sql, (tenant, account, account))]
+
+    def flush_counts(self, *, everything: bool = False) -> int:
+        """Append one event per account and finished hour with the number of refused webhooks.
+
+        Args:
+            everything: also the hour that is not over yet (when stopping).
+
+        Returns:
+            Events appended.
+        """
+        current = time_text(self.ledger.clock())[:13]
+        due = [key for key in self._counts if everything or key[2] < current]
+        for tenant, account, hour in due:
+            count = self._counts.pop((tenant, account, hour))
+            clear: dict[str, Any] = {"numbers": {"refused": count}, "occurred_at": f"{hour}:00:00.000000Z", "zone": "stated"}
+            self.accounts.record("webhook.received", tenant, account, "", clear)
+        return len(due)
+
+    def verify_again(self, tenant: str, account: str, now: datetime) -> list[Outcome]:
+        """Verify what is kept against today's keys, as of the time it came; admit what is good."""
+        sql = "SELECT quarantine_id, key_id, wrapped, sealed FROM quarantine WHERE tenant = ? AND account = ? ORDER BY quarantine_id"
+        keys = self.accounts.secrets(tenant, account)
+        outcomes = []
+        for quarantine_id, key_id, wrapped, sealed in self.ledger.database.read(sql, (tenant, account)):
+            key = self.ledger.keyring.unwrap(bytes(key_id), bytes(wrapped))
+            kept = _arrival(json.loads(unseal_artifact(key, bytes(sealed), bytes(key_id))))
+            arrival, checked = verified(kept, keys, kept.observed_at)
+            if checked.verdict is not Verdict.VERIFIED:
+                continue
+            outcome = self.intake.admit([read(tenant, arrival)])[0]
+            if isinstance(outcome, Exception):
+                raise outcome
+            outcomes.append(outcome)
+            waited = {"numbers": {"waited_s": int((now - kept.observed_at).total_seconds())}, "key_id": checked.key_id}
+            self.accounts.record("webhook.admitted", tenant, account, "", {**waited, "events": outcome.facts} if outcome.facts else waited)
+            with self.ledger.database.writing() as cursor:
+                cursor.execute("DELETE FROM quarantine WHERE quarantine_id = ?", (quarantine_id,))
+        return outcomes
+
+
+def _plain(arrival: Arrival) -> dict[str, Any]:
+    return {
+        "provider": arrival.provider,
+        "account": arrival.account,
+        "operation": arrival.operation,
+        "kind": str(arrival.kind),
+        "observed_at": time_text(arrival.observed_at),
+        "headers": dict(arrival.headers),
+        "name": arrival.name,
+        "body": to_text(arrival.body),
+    }
+
+
+def _arrival(plain: dict[str, Any]) -> Arrival:
+    return Arrival(
+        provider=plain["provider"],
+        account=plain["account"],
+        operation=plain["operation"],
+        kind=ArrivalKind(plain["kind"]),
+        observed_at=parse_time(plain["observed_at"]),
+        headers=plain["headers"],
+        name=plain["name"],
+        body=from_text(plain["body"]),
+    )

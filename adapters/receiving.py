@@ -1,0 +1,59 @@
+"""From bytes to the ledger: verify, read with the provider's wire module, admit. No network here.
+
+The one place where a provider's code meets the ledger. Whatever a wire module does wrong, the bytes are kept: an exception that it
+should not raise is treated like bytes it cannot read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from adapters.providers import registry
+from adapters.providers.contract import Checked
+from ledger.application import Words
+from ledger.decision import Outcome
+from ledger.intake import Intake
+from ledger.names import Reading
+from ledger.observations import Arrival, UnreadableError, Verdict
+
+LOG = logging.getLogger(__name__)
+
+
+def vocabulary() -> dict[str, Words]:
+    """What of each provider's vocabulary may stand in the clear in events."""
+    return {name: Words(provider.mapping, provider.words()) for name, provider in registry().items()}
+
+
+def verified(arrival: Arrival, keys: Mapping[str, bytes], now: datetime) -> tuple[Arrival, Checked]:
+    """The arrival with its verdict, by the provider's own signature check where the operation is signed.
+
+    Args:
+        keys: webhook secrets by key id.
+        now: our clock.
+    """
+    provider = registry()[arrival.provider]
+    if provider.verify is None or arrival.operation not in provider.signed_operations:
+        return dataclasses.replace(arrival, verdict=Verdict.UNSIGNED), Checked(Verdict.UNSIGNED)
+    checked = provider.verify(arrival, keys, now)
+    return dataclasses.replace(arrival, verdict=checked.verdict, key_id=checked.key_id), checked
+
+
+def read(tenant: str, arrival: Arrival, *, message: str = "", actor: str = "", stored: tuple[str, ...] = ()) -> Reading:
+    """What the provider's wire module reads in an arrival; unreadable bytes say why."""
+    try:
+        observations = registry()[arrival.provider].parse(arrival)
+    except UnreadableError as error:
+        return Reading(tenant, arrival, unreadable=str(error) or "unreadable", message=message, actor=actor, stored=stored)
+    except Exception as error:  # a defect in a wire module must not lose bytes
+        LOG.exception("wire module of %s failed on operation %s", arrival.provider, arrival.operation)
+        why = f"the reader failed: {type(error).__name__}"
+        return Reading(tenant, arrival, unreadable=why, message=message, actor=actor, stored=stored)
+    return Reading(tenant, arrival, observations, message=message, actor=actor, stored=stored)
+
+
+def receive(intake: Intake, readings: Sequence[Reading]) -> list[Outcome | Exception]:
+    """Admit readings; one outcome or error each."""
+    return intake.admit(readings)

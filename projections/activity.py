@@ -1,0 +1,53 @@
+"""Read model: when each account was last heard of, and how far its provider's clock is from ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ledger.application import Ledger
+from ledger.database import Cursor
+from ledger.events import Event, parse_time
+from projections.runner import Table, Unapplied
+
+
+class ActivityModel:
+    """One row per account and kind of arrival."""
+
+    name = "activity"
+    version = 1
+    tables = {
+        "activity": Table(
+            "tenant text NOT NULL, account text NOT NULL, arrival text NOT NULL, last_at text NOT NULL, "
+            "events bigint NOT NULL, behind_ms bigint NOT NULL",
+            "tenant, account, arrival",
+        )
+    }
+
+    def apply(self, ledger: Ledger, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
+        """Count events and keep the newest arrival per account."""
+        found: dict[tuple[str, str, str], tuple[str, int, int]] = {}
+        for event in events:
+            f = event.fields
+            if "arrival" not in f or "account" not in f:
+                continue
+            key = (event.tenant, str(f["account"]), str(f["arrival"]))
+            last_at, count, behind = found.get(key, ("", 0, 0))
+            if f["observed_at"] >= last_at:
+                last_at, behind = f["observed_at"], _behind_ms(event)
+            found[key] = (last_at, count + 1, behind)
+        sql = (
+            f"INSERT INTO {table('activity')} AS a (tenant, account, arrival, last_at, events, behind_ms) VALUES (?,?,?,?,?,?) "
+            "ON CONFLICT (tenant, account, arrival) DO UPDATE SET events = a.events + excluded.events, "
+            "behind_ms = CASE WHEN excluded.last_at >= a.last_at THEN excluded.behind_ms ELSE a.behind_ms END, "
+            "last_at = CASE WHEN excluded.last_at >= a.last_at THEN excluded.last_at ELSE a.last_at END"
+        )
+        cursor.executemany(sql, [(*key, *value) for key, value in sorted(found.items())])
+        return []
+
+
+def _behind_ms(event: Event) -> int:
+    """Milliseconds from the provider's time to our arrival: transport plus the difference of the clocks; 0 when unknown."""
+    if "occurred_at" not in event.fields:
+        return 0
+    apart = parse_time(event.fields["observed_at"]) - parse_time(event.fields["occurred_at"])
+    return int(apart.total_seconds() * 1000)

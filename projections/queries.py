@@ -1,0 +1,367 @@
+"""Look-ups over the read models and the log; every answer is one tenant's and carries the position it reflects."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ledger.addresses import guess, normal
+from ledger.application import Ledger
+from ledger.errors import NotFoundError
+from ledger.events import Event, delivery_stream, read
+from ledger.observations import Address
+from ledger.streams import clean
+from ledger.tree import leaf_hash
+from ledger.types import TYPES
+from projections.fold import Folded
+from projections.rules import EFFECTS, Status
+from projections.runner import Runner
+from projections.status import DELIVERY_COLUMNS, MESSAGE_COLUMNS, Joined, MessageRow, streams_of
+from projections.views import AddressView, DeliveryView, LaneItem, MessageView, Page, Trail, TrailEntry
+
+_folded = msgspec.json.Decoder(Folded)
+_joined = msgspec.json.Decoder(tuple[Joined, ...])
+MAX_PAGE = 500
+DELIVERIES_SHOWN = 100
+UNKNOWN_EVENT = "a type that this version does not know"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What a search looks for; empty means any. All given filters must hold.
+
+    Attributes:
+        recipient: an address, in any spelling.
+        address_kind: its kind; "" tries what it may be.
+        reference: any reference or provider id, whole.
+        since, until: bounds on when the ledger first heard of the message, UTC, ISO 8601.
+        document: a digest of a document (SHA-1 or SHA-256, hex), of its bytes or of its base64 form.
+    """
+
+    recipient: str = ""
+    address_kind: str = ""
+    reference: str = ""
+    label: str = ""
+    batch: str = ""
+    provider: str = ""
+    account: str = ""
+    status: str = ""
+    since: str = ""
+    until: str = ""
+    document: str = ""
+
+
+class Queries:
+    """The reading side of one ledger."""
+
+    def __init__(self, ledger: Ledger, runner: Runner) -> None:
+        self.ledger = ledger
+        self.runner = runner
+
+    def position(self) -> int:
+        """The log position that answers reflect."""
+        return self.runner.position(self.runner.models[0])
+
+    # --- one message
+
+    def message_row(self, tenant: str, message: str) -> MessageRow:
+        """The row of a message, of the one it was joined into if it was.
+
+        Raises:
+            NotFoundError: the tenant has no such message.
+        """
+        found = self._rows([message]).get(message)
+        if found is None or found.tenant != tenant:
+            msg = f"there is no message {message}"
+            raise NotFoundError(msg)
+        return self.message_row(tenant, found.joined_into) if found.joined_into else found
+
+    def _rows(self, messages: Iterable[str]) -> dict[str, MessageRow]:
+        rows = self.ledger.database.probe("read_messages", MESSAGE_COLUMNS, "message", sorted(set(messages)))
+        found = [MessageRow(*row) for row in rows]
+        for row in found:
+            row.joined = _joined.decode(bytes(row.joined))  # type: ignore[arg-type]  # stored encoded
+        return {row.message: row for row in found}
+
+    def message(self, tenant: str, message: str) -> MessageView:
+        """A message with what is held of it and its first deliveries."""
+        row = self.message_row(tenant, message)
+        position = self.position()
+        events = [e for stream in [row.message, *(j.stream for j in row.joined)] for e in self.ledger.stream(stream)]
+        events += self._delivery_events(row)
+        values = self.ledger.values([e for e in events if e.type != "recipients.declared"])
+        counts = self.ledger.database.read(
+            "SELECT status, count(*) FROM read_deliveries WHERE message = ? GROUP BY status ORDER BY status", (row.message,)
+        )
+        told = _told(events, values)
+        return MessageView(
+            message=row.message,
+            tenant=row.tenant,
+            account=row.account,
+            provider=row.provider,
+            opened_at=row.opened_at,
+            registered=bool(row.registered),
+            inbound=row.first_type == "inbound.received" and not row.recipients,
+            recipients=row.recipients,
+            batch=row.batch,
+            values=told["values"],
+            references=told["references"],
+            labels=told["labels"],
+            documents=told["documents"],
+            joined=tuple(j.stream for j in row.joined),
+            joined_into="" if row.message == message else row.message,
+            statuses=dict(counts),
+            notes=tuple(sorted({n for e in events for n in e.fields.get("notes", ())})),
+            deliveries=tuple(self.deliveries(tenant, row.message, limit=DELIVERIES_SHOWN)),
+            position=position,
+        )
+
+    def _delivery_events(self, row: MessageRow) -> list[Event]:
+        """Events of single deliveries, while they are few enough to be told with the message."""
+        if row.recipients > DELIVERIES_SHOWN:
+            return []
+        own = [delivery_stream(row.message, i) for i in range(row.recipients)]
+        joined = [delivery_stream(j.stream, a) for j in row.joined for a, _ in j.recipients]
+        return [e for stream in own + joined for e in self.ledger.stream(stream)]
+
+    def deliveries(self, tenant: str, message: str, after: int = -1, limit: int = DELIVERIES_SHOWN) -> list[DeliveryView]:
+        """The deliveries of a message by recipient index, after an index."""
+        sql = (
+            f"SELECT {DELIVERY_COLUMNS} FROM read_deliveries WHERE message = ? AND recipient > ? AND tenant = ? "
+            "ORDER BY recipient LIMIT ?"
+        )
+        return self._views(self.ledger.database.read(sql, (message, after, tenant, min(limit, MAX_PAGE))))
+
+    def delivery(self, tenant: str, message: str, recipient: int) -> DeliveryView:
+        """One delivery.
+
+        Raises:
+            NotFoundError: the tenant has no such delivery.
+        """
+        row = self.message_row(tenant, message)
+        found = self.deliveries(tenant, row.message, recipient - 1, 1)
+        if not found or found[0].recipient != recipient:
+            msg = f"message {message} has no recipient {recipient}"
+            raise NotFoundError(msg)
+        return found[0]
+
+    def _views(self, rows: Sequence[tuple[Any, ...]]) -> list[DeliveryView]:
+        addresses = self._addresses([(str(r[0]), int(r[1])) for r in rows])
+        views = []
+        for message, recipient, _, account, provider, status, sub_status, since, final, _, opened_at, position, folded in rows:
+            detail = _folded.decode(bytes(folded))
+            views.append(
+                DeliveryView(
+                    message=message,
+                    recipient=recipient,
+                    address=addresses.get((message, recipient), AddressView()),
+                    account=account,
+                    provider=provider,
+                    status=status,
+                    sub_status=sub_status,
+                    since=since,
+                    is_final=bool(final),
+                    opened_at=opened_at,
+                    position=position,
+                    rules=detail.rules,
+                    milestones=detail.milestones,
+                    reasons=detail.reasons,
+                    flags=detail.flags,
+                )
+            )
+        return views
+
+    def _addresses(self, deliveries: Sequence[tuple[str, int]]) -> dict[tuple[str, int], AddressView]:
+        """Addresses as declared, opened one event per declaration."""
+        wanted = set(deliveries)
+        rows = self.ledger.database.probe(
+            "stored_events",
+            f"{self.ledger.position_column}, state",
+            "originator_id",
+            sorted({m for m, _ in wanted}),
+            "AND topic = 'recipients.declared/1'",
+        )
+        events = [read(p, bytes(s)) for p, s in rows]
+        holds = {e.position: e for e in events if any((e.stream, i) in wanted for i in _declared(e))}
+        found: dict[tuple[str, int], AddressView] = {}
+        for position, values in self.ledger.values(list(holds.values())).items():
+            for path, value in values.items():
+                if path.startswith("recipient."):
+                    index = int(path.partition(".")[2])
+                    found[holds[position].stream, index] = AddressView(value["kind"], value["address"])
+        return found
+
+    # --- trails
+
+    def trail(self, tenant: str, message: str, recipient: int | None = None) -> Trail:
+        """Every event of a message, or of one of its deliveries, with what the fold made of each."""
+        row = self.message_row(tenant, message)
+        rows = self._rows(j.stream for j in row.joined) | {row.message: row}
+        indexes = range(row.recipients) if recipient is None else [recipient]
+        streams = dict.fromkeys(s for i in indexes for s in streams_of(row, i, rows))
+        streams |= dict.fromkeys([row.message, *(j.stream for j in row.joined)])
+        if recipient is None:
+            streams |= dict.fromkeys(delivery_stream(j.stream, a) for j in row.joined for a, _ in j.recipients)
+        events = sorted((e for s in streams for e in self.ledger.stream(s)), key=lambda e: e.position)
+        judged: dict[str, tuple[str, str]] = {}
+        views = [self.delivery(tenant, row.message, i) for i in indexes] if row.recipients <= MAX_PAGE else []
+        for reason in (r for view in views for r in view.reasons):
+            if judged.get(reason.event_id, ("", "shown"))[1] in {"shown", "agrees"}:
+                judged[reason.event_id] = (reason.rule, reason.effect)
+        head = self.ledger.head()
+        values = self.ledger.values(events)
+        entries = tuple(_entry(e, values.get(e.position, {}), judged.get(e.id, ("", ""))) for e in events)
+        return Trail(row.message, recipient, entries, head.size, head.root.hex(), self.position())
+
+    # --- lists
+
+    def search(self, tenant: str, filters: Filters, cursor: str = "", limit: int = 50) -> Page:
+        """Deliveries that all filters fit, newest message first.
+
+        Args:
+            cursor: `next` of the page before.
+
+        Raises:
+            NotFoundError: the cursor is not one of ours.
+            ValueError: an unknown status.
+        """
+        if filters.status and filters.status not in set(Status):
+            msg = f"unknown status {filters.status!r}; there are {', '.join(Status)}"
+            raise ValueError(msg)
+        limit = max(1, min(limit, MAX_PAGE))
+        where, params = ["d.tenant = ?"], [tenant]
+        for column, value in (("provider", filters.provider), ("account", filters.account), ("status", filters.status)):
+            if value:
+                where.append(f"d.{column} = ?")
+                params.append(value)
+        for comparison, value in ((">=", filters.since), ("<", filters.until)):
+            if value:
+                where.append(f"d.opened_at {comparison} ?")
+                params.append(value)
+        for digests in self._digests(tenant, filters):
+            marks = ",".join("?" * len(digests))
+            where.append(
+                "EXISTS (SELECT 1 FROM lookups AS l LEFT JOIN read_messages AS m ON m.message = l.stream "
+                f"WHERE l.digest IN ({marks}) AND ((l.stream = d.message AND (l.recipient < 0 OR l.recipient = d.recipient)) "
+                "OR (m.joined_into = d.message AND l.recipient < 0)))"
+            )
+            params += digests  # type: ignore[arg-type]  # bytes beside text
+        if cursor:
+            opened, recipient = _read_cursor(cursor)
+            where.append("(d.opened_position < ? OR (d.opened_position = ? AND d.recipient > ?))")
+            params += [opened, opened, recipient]  # type: ignore[list-item]
+        columns = ", ".join(f"d.{c}" for c in DELIVERY_COLUMNS.split(", "))
+        sql = (
+            f"SELECT {columns} FROM read_deliveries AS d WHERE {' AND '.join(where)} "
+            "ORDER BY d.opened_position DESC, d.recipient LIMIT ?"
+        )
+        position = self.position()
+        rows = self.ledger.database.read(sql, (*params, limit + 1))
+        more = len(rows) > limit
+        rows = rows[:limit]
+        following = _write_cursor(rows[-1][9], rows[-1][1]) if more else ""
+        return Page(tuple(self._views(rows)), following, position)
+
+    def _digests(self, tenant: str, filters: Filters) -> list[list[bytes]]:
+        """Per filter on a sealed value, the keyed digests that would show it."""
+        lookup = self.ledger.keyring.lookup
+        found: list[list[bytes]] = []
+        if filters.recipient:
+            kinds = [Address(filters.address_kind, filters.recipient)] if filters.address_kind else guess(filters.recipient)
+            found.append([lookup(tenant, "address", a.kind, normal(a)) for a in kinds])
+        if filters.reference:
+            found.append([lookup(tenant, "any_reference", clean(filters.reference.strip()))])
+        if filters.label:
+            found.append([lookup(tenant, "label", clean(filters.label).casefold())])
+        if filters.batch:
+            found.append([lookup(tenant, "in_batch", clean(filters.batch.strip()))])
+        if filters.document:
+            found.append([lookup(tenant, "document", filters.document.strip().lower())])
+        return found
+
+    # --- lanes
+
+    def lanes(self, tenant: str, state: str = "open", limit: int = MAX_PAGE) -> list[LaneItem]:
+        """What waits (or waited) for a person, oldest first."""
+        sql = (
+            "SELECT item, lane, account, provider, operation, opened_at, state, opened_position FROM read_lanes "
+            "WHERE tenant = ? AND (state = ? OR ? = '') ORDER BY opened_position LIMIT ?"
+        )
+        rows = self.ledger.database.read(sql, (tenant, state, state, limit))
+        events = {e.position: e for e in (self.ledger.event(r[7]) for r in rows)}
+        values = self.ledger.values(list(events.values()))
+        return [
+            LaneItem(*row[:7], str(values.get(row[7], {}).get("text", "")), tuple(events[row[7]].fields.get("artifacts", ())))
+            for row in rows
+        ]
+
+
+def _declared(event: Event) -> range:
+    return range(event.fields["first"], event.fields["first"] + event.fields["count"])
+
+
+def _told(events: Sequence[Event], values: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """What was said of the whole message, sorted into kinds; of one name said twice the first stands."""
+    said: dict[str, Any] = {}
+    references: dict[tuple[str, str], None] = {}
+    labels: dict[str, None] = {}
+    documents: dict[str, dict[str, Any]] = {}
+    for event in sorted(events, key=lambda e: e.position):
+        for path, value in values.get(event.position, {}).items():
+            kind = path.partition(".")[0]
+            if kind == "reference":
+                references[value["kind"], value["value"]] = None
+            elif kind == "label":
+                labels[value] = None
+            elif kind == "document":
+                documents.setdefault(str(value.get("sha256", value)), value)
+            elif kind in {"subject", "sender", "name", "sender_name"}:
+                said.setdefault(path, value)
+    return {
+        "values": said,
+        "references": tuple({"kind": k, "value": v} for k, v in references),
+        "labels": tuple(labels),
+        "documents": tuple(documents.values()),
+    }
+
+
+def _entry(event: Event, values: dict[str, Any], judged: tuple[str, str]) -> TrailEntry:
+    f = event.fields
+    known = TYPES.get(event.type)
+    texts = {k: str(f.get(k, "")) for k in ("occurred_at", "zone", "observed_at", "recorded_at", "provider", "account", "arrival")}
+    texts |= {k: str(f.get(k, "")) for k in ("verdict", "code", "reason", "erds", "mapping")}
+    rule, effect = judged
+    return TrailEntry(
+        position=event.position,
+        event_id=event.id,
+        type=event.type,
+        meaning=known.meaning if known else UNKNOWN_EVENT,
+        stream=event.stream,
+        version=int(f.get("version", 0)),
+        recipient=f.get("recipient"),
+        notes=tuple(f.get("notes", ())),
+        artifacts=tuple(f.get("artifacts", ())),
+        leaf_hash=leaf_hash(event.leaf).hex(),
+        rule=rule or (str(f.get("rule", "")) if event.type not in EFFECTS else ""),
+        effect=effect,
+        values=values,
+        withheld=tuple(sorted(set(f.get("commit", {})) - set(values))),
+        **texts,
+    )
+
+
+def _write_cursor(opened_position: int, recipient: int) -> str:
+    return urlsafe_b64encode(f"{opened_position}.{recipient}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[int, int]:
+    try:
+        opened, recipient = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(".")
+        return int(opened), int(recipient)
+    except ValueError as error:
+        msg = "that cursor is not one of ours; start the list again without it"
+        raise NotFoundError(msg) from error

@@ -1,0 +1,145 @@
+"""The answers: what the API and the command line show of messages, deliveries and trails. Types only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from projections.fold import Milestone, Reason
+
+
+class AddressView(msgspec.Struct, frozen=True):
+    """A recipient's address as given; empty after erasure."""
+
+    kind: str = ""
+    address: str = ""
+
+
+class DeliveryView(msgspec.Struct, frozen=True):
+    """One delivery: where it is and why.
+
+    Attributes:
+        sub_status: the provider's reason or word behind the status.
+        since: UTC time of the deciding fact, on the provider's clock where it gave one.
+        position: last log position that this answer reflects for the delivery.
+    """
+
+    message: str
+    recipient: int
+    address: AddressView
+    account: str
+    provider: str
+    status: str
+    sub_status: str
+    since: str
+    is_final: bool
+    opened_at: str
+    position: int
+    rules: str
+    milestones: dict[str, Milestone]
+    reasons: tuple[Reason, ...]
+    flags: tuple[str, ...] = ()
+
+
+class MessageView(msgspec.Struct, frozen=True):
+    """One message and its first deliveries.
+
+    Attributes:
+        registered: the sender declared it; otherwise only receipts have told of it.
+        values: what the sender or provider said of the whole message (subject, references …), as far as it is held.
+        joined: messages that turned out to be this one.
+        joined_into: the message that tells this story now, or "".
+        inbound: it has no recipients of ours: something that arrived for us.
+    """
+
+    message: str
+    tenant: str
+    account: str
+    provider: str
+    opened_at: str
+    registered: bool
+    inbound: bool
+    recipients: int
+    batch: str
+    values: dict[str, Any]
+    references: tuple[dict[str, str], ...]
+    labels: tuple[str, ...]
+    documents: tuple[dict[str, Any], ...]
+    joined: tuple[str, ...]
+    joined_into: str
+    statuses: dict[str, int]
+    notes: tuple[str, ...]
+    deliveries: tuple[DeliveryView, ...]
+    position: int
+
+
+class TrailEntry(msgspec.Struct, frozen=True):
+    """One event of a trail.
+
+    Attributes:
+        leaf_hash: SHA-256 leaf hash (RFC 6962), hex.
+        values: provider words and other values, as far as they are held.
+        withheld: field paths that are committed to but no longer held, or not shown.
+        rule, effect: what the fold made of it; empty for events that are no facts.
+    """
+
+    position: int
+    event_id: str
+    type: str
+    meaning: str
+    stream: str
+    version: int
+    recipient: int | None
+    occurred_at: str
+    zone: str
+    observed_at: str
+    recorded_at: str
+    provider: str
+    account: str
+    arrival: str
+    verdict: str
+    code: str
+    reason: str
+    erds: str
+    mapping: str
+    notes: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    leaf_hash: str
+    rule: str
+    effect: str
+    values: dict[str, Any]
+    withheld: tuple[str, ...]
+
+
+class Trail(msgspec.Struct, frozen=True):
+    """Every event that tells the story of a message or of one delivery, in the order of the log."""
+
+    message: str
+    recipient: int | None
+    entries: tuple[TrailEntry, ...]
+    tree_size: int
+    root: str
+    position: int
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Deliveries, newest message first; `next` continues the list, "" at its end."""
+
+    deliveries: tuple[DeliveryView, ...]
+    next: str
+    position: int
+
+
+class LaneItem(msgspec.Struct, frozen=True):
+    """Something that waits for a person."""
+
+    item: str
+    lane: str
+    account: str
+    provider: str
+    operation: str
+    opened_at: str
+    state: str
+    why: str
+    artifacts: tuple[str, ...]
