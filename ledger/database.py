@@ -219,6 +219,10 @@ class SQLiteDatabase(_SQLiteReads, SQLiteDatastore):
         )
         self.pool.driver = driver
 
+    def ensure_schema(self) -> None:
+        """Make the tables on first use."""
+        self.migrate()
+
     def migrate(self) -> None:
         """Create what is missing; changes nothing that is there."""
         statements = (SCHEMA / "sqlite.sql").read_text().split("--;\n")
@@ -298,6 +302,11 @@ class PostgresDatabase(_PostgresReads, PostgresDatastore):
             configure=self.after_connect_func(),
             timeout=30,
         )
+
+    def ensure_schema(self) -> None:
+        """Make the tables on first use, if the connected role may; otherwise the owner runs `db migrate` first."""
+        if not self.read("SELECT to_regclass('stored_events')")[0][0]:
+            self.migrate()
 
     def migrate(self, service: str = SERVICE_ROLE, privacy: str = PRIVACY_ROLE) -> None:
         """Create roles, tables, guards and grants; the connected role becomes the owner. Repeatable.

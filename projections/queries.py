@@ -285,13 +285,13 @@ class Queries:
 
     # --- lanes
 
-    def lanes(self, tenant: str, state: str = "open", limit: int = MAX_PAGE) -> list[LaneItem]:
-        """What waits (or waited) for a person, oldest first."""
+    def lanes(self, tenant: str, state: str = "open", item: str = "", limit: int = MAX_PAGE) -> list[LaneItem]:
+        """What waits (or waited, with state "") for a person, oldest first; with `item`, that one."""
         sql = (
             "SELECT item, lane, account, provider, operation, opened_at, state, opened_position FROM read_lanes "
-            "WHERE tenant = ? AND (state = ? OR ? = '') ORDER BY opened_position LIMIT ?"
+            "WHERE tenant = ? AND (state = ? OR ? = '') AND (item = ? OR ? = '') ORDER BY opened_position LIMIT ?"
         )
-        rows = self.ledger.database.read(sql, (tenant, state, state, limit))
+        rows = self.ledger.database.read(sql, (tenant, state, state, item, item, limit))
         events = {e.position: e for e in (self.ledger.event(r[7]) for r in rows)}
         values = self.ledger.values(list(events.values()))
         return [

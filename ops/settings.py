@@ -1,0 +1,79 @@
+"""Settings: a TOML file, then environment variables `LEDGER_…`, then secret files; a bad one is named with its repair."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from ledger.errors import ConfigurationError
+
+CONFIG_VARIABLE = "LEDGER_CONFIG"
+DEFAULT_CONFIG = "delivery-ledger.toml"
+
+
+class Settings(BaseSettings):
+    """All settings of one installation."""
+
+    model_config = SettingsConfigDict(env_prefix="LEDGER_", extra="forbid", frozen=True)
+
+    database_url: str = Field("sqlite:///var/ledger.db", description="sqlite:///path or postgresql://user@host/name")
+    key_folder: Path = Field(Path("var/keys"), description="where the key files lie; never beside a backup of the database")
+    artifact_folder: Path = Field(Path("var/artifacts"), description="where originals above 256 KiB are kept, sealed")
+    tenant: str = Field("default", description="the organisation the command line works for")
+    host: str = Field("127.0.0.1", description="address the API listens on")
+    port: int = Field(8440, ge=0, le=65535, description="port the API listens on; 0 picks a free one")
+    public_url: str = Field("", description="how providers reach the API, for the webhook URLs shown by `accounts check`")
+    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="largest request body")
+    request_timeout_s: float = Field(60.0, gt=0, description="longest a request may take")
+    webhook_timestamp_tolerance_s: int = Field(300, ge=1, description="how old a signed webhook may be")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        config = os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG)
+        toml = TomlConfigSettingsSource(settings_cls, Path(config))
+        return init_settings, env_settings, file_secret_settings, toml
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    `LEDGER_SECRETS_FOLDER` names a folder with one file per setting (`ledger_database_url`), as container platforms mount them.
+
+    Raises:
+        ConfigurationError: names the setting, what is wrong and how to repair it.
+    """
+    config = os.environ.get(CONFIG_VARIABLE)
+    if config and not Path(config).is_file():
+        msg = f"{CONFIG_VARIABLE}={config}: there is no such file"
+        raise ConfigurationError(msg)
+    secrets = os.environ.get("LEDGER_SECRETS_FOLDER")
+    if secrets and not Path(secrets).is_dir():
+        msg = f"LEDGER_SECRETS_FOLDER={secrets}: there is no such folder"
+        raise ConfigurationError(msg)
+    try:
+        return Settings(**({"_secrets_dir": secrets} if secrets else {}), **overrides)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{config or DEFAULT_CONFIG} is not TOML: {error}"
+        raise ConfigurationError(msg) from error
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_explain(e) for e in error.errors())) from error
+
+
+def _explain(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"setting {name!r} does not exist; there are {', '.join(Settings.model_fields)}"
+    described = Settings.model_fields[name].description if name in Settings.model_fields else ""
+    return f"setting {name} (LEDGER_{name.upper()}): {error['msg']}; it is: {described}"
