@@ -1,0 +1,46 @@
+"""Certified e-mail (PEC) of any Italian provider: the receipts in the sender's own mailbox.
+
+Channel: certified e-mail. Documentation: RFC 6109 (April 2011), the English text of the rules of DM 2/11/2005, and the
+DTD in its section 4.4; checked 2026-07.
+
+Quirks:
+- The RFC names the XML part certdata.xml; providers write daticert.xml.
+- The warning after 12 and the final notice after 24 hours share tipo, header and subject (statuses.FINAL_NOTICE).
+- Some providers write another domain into X-Riferimento-Message-ID than into the certification data.
+- Published receipts of real providers break the DTD with stray text, and lack the end of their MIME structure.
+- A receipt holds the original message, which may itself hold receipts: those are never read.
+"""
+
+from __future__ import annotations
+
+from adapters.providers.contract import Operation, Provider
+from adapters.providers.pec import statuses
+from adapters.providers.pec.crosscheck import NOTES
+from adapters.providers.pec.wire import parse, recognise
+
+PROVIDER = Provider(
+    name="pec",
+    title="PEC (certified e-mail, mailbox)",
+    channel="certified_email",
+    mapping="pec/1",
+    documentation="RFC 6109, La Posta Elettronica Certificata; checked 2026-07",
+    relied_on="the mailbox and its TLS connection: only the structure of a message is read here; whether the S/MIME "
+    "signature of its provider is good is a verdict of its own, established over the raw bytes",
+    operations=(
+        Operation("receipt", "mailbox", "used", "one e-mail of the mailbox: receipt, notice or certified message", "R"),
+        Operation("submission", "SMTP", "out_of_scope", "sending certified e-mail is the mail client's work", "R"),
+        Operation("directory", "LDAP", "out_of_scope", "the providers' directory is open to providers only", "R"),
+    ),
+    tables={
+        "status": statuses.KINDS,
+        "error": statuses.ERRORS,
+        "timeout": statuses.TIMEOUTS,
+        "transport": statuses.TRANSPORTS,
+        "address_type": statuses.RECIPIENTS,
+        "receipt_kind": statuses.RECEIPTS,
+        "limit": statuses.LIMITS,
+    },
+    parse=parse,
+    recognise=recognise,
+    notes=NOTES,
+)

@@ -1,0 +1,168 @@
+"""The structure of an e-mail over its raw bytes: a tree of parts with offsets, so that nothing is ever re-serialised.
+
+Bounded in depth, parts and header size; total cost is linear in the bytes. A message inside the message
+(message/rfc822) is a leaf and never opened: it is somebody else's words and may hold receipts of its own.
+Leaves out: verifying signatures, and character sets of text parts.
+"""
+
+from __future__ import annotations
+
+import binascii
+import quopri
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice, pairwise
+from typing import NamedTuple
+
+from adapters.providers.reading import repaired
+from ledger.observations import UnreadableError
+
+MAX_DEPTH = 8
+MAX_PARTS = 64
+MAX_HEADER_BYTES = 128 * 1024
+MAX_VALUE_CHARS = 8192
+
+SIGNATURE_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
+SIGNATURE_NAME = "smime.p7s"
+
+_BEFORE_FIRST_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:From [^\n]*\n)?")
+_BLANK_LINE = re.compile(rb"(?:\A|\r?\n)\r?\n")
+_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
+_FOLD = re.compile(r"\r?\n[ \t]+")
+_PARAMETER = re.compile(r""";\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))""")
+_ENCODED_WORD = re.compile(r"=\?([^?\s]+)\?([bBqQ])\?([^?\s]*)\?=(?:\s+(?==\?))?")
+_CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"})
+_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
+
+
+class Part(NamedTuple):
+    """One MIME entity.
+
+    Attributes:
+        fields: lower-case header name -> unfolded text; the first of several; overlong values are absent.
+        kind: media type in lower case, "" when none is given.
+        name: file name, lower case, or "".
+        start, body, end: offsets of the entity, of its body and behind it.
+        parts: what a multipart holds.
+        whole: False when a multipart lacks its boundary or its end.
+    """
+
+    fields: Mapping[str, str]
+    kind: str
+    name: str
+    start: int
+    body: int
+    end: int
+    parts: tuple[Part, ...] = ()
+    whole: bool = True
+
+
+def read(mail: bytes) -> Part:
+    """The tree of an e-mail's parts; a byte order mark, blank lines or an mbox line before it are skipped.
+
+    Raises:
+        UnreadableError: no header field stands at its beginning, or it has more than MAX_PARTS parts.
+    """
+    before = _BEFORE_FIRST_FIELD.match(mail)
+    top = _part(mail, before.end() if before else 0, len(mail), 0, iter(range(MAX_PARTS)))
+    if not top.fields:
+        msg = "not an e-mail: no header field stands at its beginning"
+        raise UnreadableError(msg)
+    return top
+
+
+def leaves(part: Part, *, covered: bool = False) -> Iterator[tuple[Part, bool]]:
+    """The parts that hold no parts, in order; beside each, whether it lies under a signature that is there."""
+    signed = part.kind == "multipart/signed" and any(_is_signature(p) for p in part.parts[1:])
+    if not part.parts:
+        yield part, covered
+    for index, inner in enumerate(part.parts):
+        yield from leaves(inner, covered=covered or (signed and index == 0))
+
+
+def is_whole(part: Part) -> bool:
+    """Whether every multipart in the tree has its boundary and its end."""
+    return part.whole and all(map(is_whole, part.parts))
+
+
+def decoder(part: Part) -> Callable[[bytes], bytes]:
+    """What undoes the transfer encoding that a leaf declares, as far as that goes; never fails."""
+    encoding = part.fields.get("content-transfer-encoding", "").strip().casefold()
+    return next((decode for name, decode in _DECODERS.items() if encoding.startswith(name)), bytes)
+
+
+def from_base64(raw: bytes) -> bytes:
+    """Decode base64 that may be torn or dirty: other characters are skipped, a torn last group is completed or cut."""
+    clean = raw.translate(None, _NOT_BASE64)
+    clean = clean[:-1] if len(clean) % 4 == 1 else clean
+    return binascii.a2b_base64(clean + b"=" * (-len(clean) % 4))
+
+
+def decoded(value: str) -> str:
+    """Header text with its RFC 2047 words decoded; a word in a charset or encoding not known here stays as it is."""
+    plain: str = repaired(_ENCODED_WORD.sub(_word, value))
+    return plain
+
+
+def _word(found: re.Match[str]) -> str:
+    charset, encoding, text = found.groups()
+    raw = text.encode("ascii", "replace")
+    plain = from_base64(raw) if encoding in "bB" else binascii.a2b_qp(raw, header=True)
+    return plain.decode(charset, "replace") if charset.casefold() in _CHARSETS else found[0]
+
+
+def _part(mail: bytes, start: int, end: int, depth: int, budget: Iterator[int]) -> Part:
+    if next(budget, None) is None:
+        msg = f"more than {MAX_PARTS} MIME parts"
+        raise UnreadableError(msg)
+    fields, body = _head(mail, start, end)
+    kind, parameters = _media_type(fields.get("content-type", ""))
+    name = _media_type(fields.get("content-disposition", ""))[1].get("filename") or parameters.get("name", "")
+    leaf = Part(fields, kind, name.strip().casefold(), start, body, end)
+    if not kind.startswith("multipart/") or depth == MAX_DEPTH:
+        return leaf
+    spans, closed = _spans(mail, body, end, parameters.get("boundary", ""))
+    parts = tuple(_part(mail, first, last, depth + 1, budget) for first, last in spans)
+    return leaf._replace(parts=parts, whole=closed)
+
+
+def _head(mail: bytes, start: int, end: int) -> tuple[dict[str, str], int]:
+    head = mail[start : min(end, start + MAX_HEADER_BYTES)]
+    blank = _BLANK_LINE.search(head)
+    length = blank.end() if blank else len(head)
+    fields: dict[str, str] = {}
+    for name, raw in _FIELD.findall(head, 0, length):
+        if len(raw) <= MAX_VALUE_CHARS:
+            value = raw.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+            fields.setdefault(name.decode("ascii").casefold(), _FOLD.sub(" ", value).strip())
+    return fields, start + length
+
+
+def _media_type(value: str) -> tuple[str, dict[str, str]]:
+    kind = value.partition(";")[0].strip().casefold()
+    found = reversed(_PARAMETER.findall(value))  # of doubled parameters the first counts
+    return kind, {name.casefold(): quoted.replace("\\", "") or bare.strip('"') for name, quoted, bare in found}
+
+
+def _spans(mail: bytes, start: int, end: int, boundary: str) -> tuple[list[tuple[int, int]], bool]:
+    """Where the parts of a multipart lie, and whether its last boundary is there."""
+    mark = re.compile(rb"\n--" + re.escape(boundary.rstrip().encode("utf-8", "replace")) + rb"(--)?[ \t]*(?=\r?\n|\Z)")
+    cuts: list[tuple[int, int]] = []  # where the part before a boundary ends, where the one behind it begins
+    for found in islice(mark.finditer(mail, start - 1, end) if boundary else (), MAX_PARTS + 1):
+        # The line end before a boundary belongs to it (RFC 2046 section 5.1.1).
+        at = found.start() - (mail[found.start() - 1 : found.start()] == b"\r")
+        cuts.append((at, mail.find(b"\n", found.end(), end) + 1 or end))
+        if found[1]:
+            return _between(cuts), True
+    return _between([*cuts, (end, end)]), False
+
+
+def _between(cuts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(begin, max(begin, stop)) for (_, begin), (stop, _) in pairwise(cuts)]
+
+
+def _is_signature(part: Part) -> bool:
+    return (part.kind in SIGNATURE_TYPES or part.name == SIGNATURE_NAME) and part.end > part.body
+
+
+_DECODERS: dict[str, Callable[[bytes], bytes]] = {"base64": from_base64, "quoted-printable": quopri.decodestring}

@@ -1,0 +1,246 @@
+"""Reads the receipts and envelopes of certified e-mail (RFC 6109) into observations.
+
+The certification data alone decides what a message means; header fields are compared with it and a difference becomes
+a note. Leaves out: the S/MIME signature, and comparing the original inside a receipt with what was sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from adapters.providers.contract import Word
+from adapters.providers.pec import crosscheck, daticert, mime
+from adapters.providers.pec.daticert import Daticert, bare_id
+from adapters.providers.pec.statuses import ERRORS, FINAL_NOTICE, KINDS, RECIPIENTS, TIMEOUTS, TRANSPORTS
+from adapters.providers.reading import repaired, time_rfc2822
+from ledger.observations import Address, Arrival, Observation, Reference, UnreadableError
+
+_KINDS = {row.word: row for row in KINDS}
+_ERRORS = {row.word: row for row in ERRORS}
+_TIMEOUTS = {row.word: row for row in TIMEOUTS}
+_TRANSPORTS = {row.word: row for row in TRANSPORTS}
+_EXTERNAL = next(row for row in RECIPIENTS if row.type)
+
+_HEAD_BYTES = 64 * 1024
+_EMAIL = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:From [^\n]*\n)?[!-9;-~]+[ \t]*:")
+_CERTIFIED = re.compile(rb"^X-(?:Ricevuta|Trasporto)[ \t]*:|(?:daticert|certdata)\.xml", re.IGNORECASE | re.MULTILINE)
+
+
+def recognise(file_name: str, body: bytes) -> str:
+    """`receipt` for an .eml file, or for an e-mail that says in its first 64 KiB that it is a certified one."""
+    head = body[:_HEAD_BYTES]
+    is_certified = _EMAIL.match(head) is not None and _CERTIFIED.search(head) is not None
+    return "receipt" if file_name.casefold().endswith(".eml") or is_certified else ""
+
+
+def parse(arrival: Arrival) -> tuple[Observation, ...]:
+    """What an e-mail of a PEC mailbox says.
+
+    Raises:
+        UnreadableError: not an e-mail, not a certified one, or its certification data cannot be read.
+    """
+    reader = _OPERATIONS.get(arrival.operation)
+    if reader is None:
+        msg = f"operation {arrival.operation!r} is not read"
+        raise UnreadableError(msg)
+    return reader(arrival.body)
+
+
+def _receipt(mail: bytes) -> tuple[Observation, ...]:
+    top = mime.read(mail)
+    transport = _TRANSPORTS.get(top.fields.get("x-trasporto", "").casefold())
+    if transport:
+        return (_anomaly(top, transport),)
+    found = daticert.find(mail, top)
+    if found is None:
+        return (_bare(top),)
+    cert = daticert.read(found.xml)
+    base = _base(top, found, cert)
+    return tuple(_READERS.get(cert.kind, _unknown)(base, cert))
+
+
+def _base(top: mime.Part, found: daticert.Found, cert: Daticert) -> Observation:
+    """What every observation of one message shares."""
+    row, error = _row(cert), _ERRORS.get(cert.error)
+    texts = {
+        "code": cert.kind if row is None else "",
+        "text": mime.decoded(top.fields.get("subject", "")) if row is None else "",
+        "reason": cert.error if error is None else "",
+        "subject": mime.decoded(cert.subject),
+        "sender": cert.sender,
+        "provider_name": cert.provider,
+        "error_text": cert.error_text,
+        "receipt_message_id": bare_id(top.fields.get("message-id", "")),
+        "receipt_kind": cert.receipt_kind,
+    }
+    occurred = daticert.occurred(cert)
+    return _finished(
+        Observation(
+            type=row.type if row else "channel.unmapped",
+            references=_references(top.fields, cert),
+            occurred=occurred,
+            code=cert.kind if row else "",
+            reason=_reason(cert, row),
+            identity=_identity(cert),
+            content=_content(cert),
+            texts=texts if occurred else {**texts, "time": daticert.written_time(cert)},
+            notes=crosscheck.notes(top, found, cert),
+        )
+    )
+
+
+def _row(cert: Daticert) -> Word | None:
+    row = _KINDS.get(cert.kind)
+    is_final = row is not None and row.reason == "warning_12h" and FINAL_NOTICE.match(cert.error_text)
+    return _TIMEOUTS["final_24h"] if is_final else row
+
+
+def _reason(cert: Daticert, row: Word | None) -> str:
+    own = row.reason if row else ""
+    error = _ERRORS.get(cert.error)
+    return own if own in _TIMEOUTS or error is None else error.reason or own
+
+
+def _references(fields: Mapping[str, str], cert: Daticert) -> tuple[Reference, ...]:
+    msgid = cert.msgid or bare_id(fields.get("x-riferimento-message-id", ""))
+    pairs = (("msgid", msgid), ("identificativo", cert.identifier))
+    return tuple(Reference(kind, value) for kind, value in pairs if value)
+
+
+def _identity(cert: Daticert) -> tuple[str, ...]:
+    """Empty (the whole body counts) for a message that names neither itself nor what it is about."""
+    name = cert.identifier or cert.msgid
+    row = _row(cert)
+    finality = (row.reason,) if row and row.reason in _TIMEOUTS else ()
+    return ("receipt", cert.kind, name, cert.consigned, *finality) if name else ()
+
+
+def _content(cert: Daticert) -> tuple[str, ...]:
+    recipients = sorted(f"{recipient.kind} {recipient.address}" for recipient in cert.recipients)
+    return (cert.error, cert.day, cert.hour, cert.zone, cert.msgid, cert.error_text, *recipients)
+
+
+def _address(value: str) -> Address:
+    return Address("email" if "@" in value else "other", value)
+
+
+def _declared(cert: Daticert) -> tuple[Address, ...]:
+    return tuple(_address(recipient.address) for recipient in cert.recipients)
+
+
+def _accepted(base: Observation, cert: Daticert) -> list[Observation]:
+    external = [r.address for r in cert.recipients if r.kind == _EXTERNAL.word]
+    return [
+        replace(base, declares=_declared(cert)),
+        *(
+            replace(
+                base,
+                type=_EXTERNAL.type,
+                about="recipient",
+                recipient=_address(address),
+                reason=_EXTERNAL.reason,
+                identity=base.identity and ("receipt", cert.kind, base.identity[2], address, _EXTERNAL.word),
+            )
+            for address in external
+        ),
+    ]
+
+
+def _not_accepted(base: Observation, cert: Daticert) -> list[Observation]:
+    return [replace(base, declares=_declared(cert))]
+
+
+def _envelope(base: Observation, _: Daticert) -> list[Observation]:
+    return [replace(base, notes=(*base.notes, "not_a_receipt"))]
+
+
+def _delivery(base: Observation, cert: Daticert) -> list[Observation]:
+    return _about_each(base, cert, (cert.consigned,))
+
+
+def _taken(base: Observation, cert: Daticert) -> list[Observation]:
+    return _about_each(base, cert, cert.received or ("",))
+
+
+def _unknown(base: Observation, cert: Daticert) -> list[Observation]:
+    return _delivery(base, cert) if cert.consigned else [base]
+
+
+def _about_each(base: Observation, cert: Daticert, addresses: tuple[str, ...]) -> list[Observation]:
+    """One observation per address; of the message's recipients each declares only its own."""
+    listed = {recipient.address.casefold() for recipient in cert.recipients}
+    return [_about(base, address, is_listed=address.casefold() in listed) for address in addresses]
+
+
+def _about(base: Observation, address: str, *, is_listed: bool) -> Observation:
+    if not address:
+        return replace(base, about="recipient", notes=(*base.notes, "recipient_missing"))
+    return replace(
+        base,
+        about="recipient",
+        recipient=_address(address),
+        declares=(_address(address),),
+        identity=base.identity and (*base.identity[:3], address, *base.identity[4:]),
+        notes=base.notes if is_listed else (*base.notes, "recipient_not_listed"),
+    )
+
+
+def _anomaly(top: mime.Part, row: Word) -> Observation:
+    """An anomaly envelope; it has no reference, because what it wraps may quote any message id."""
+    base = _header_only(top, row.word, "not_a_receipt")
+    return replace(base, type=row.type, code=row.word, reason=row.reason)
+
+
+def _bare(top: mime.Part) -> Observation:
+    """A certified message whose certification data is gone: what its header says is kept, nothing claimed from it."""
+    word = top.fields.get("x-ricevuta") or top.fields.get("x-trasporto")
+    if not word:
+        msg = "neither certification data nor header fields of certified e-mail"
+        raise UnreadableError(msg)
+    base = _header_only(top, word, "daticert_missing")
+    msgid = bare_id(top.fields.get("x-riferimento-message-id", ""))
+    texts = {**base.texts, "code": word, "text": mime.decoded(top.fields.get("subject", ""))}
+    return _finished(replace(base, texts=texts, references=(Reference("msgid", msgid),) if msgid else ()))
+
+
+def _header_only(top: mime.Part, word: str, note: str) -> Observation:
+    own_id, date = bare_id(top.fields.get("message-id", "")), top.fields.get("date", "")
+    occurred = time_rfc2822(date)
+    notes = {note: True, "mime_damaged": not mime.is_whole(top), "time_unreadable": occurred is None}
+    texts = {
+        "subject": mime.decoded(top.fields.get("subject", "")),
+        "sender": mime.decoded(top.fields.get("from", "")),
+        "receipt_message_id": own_id,
+        "time": "" if occurred else date,
+    }
+    return _finished(
+        Observation(
+            type="channel.unmapped",
+            occurred=occurred,
+            identity=("header", word, own_id, date) if own_id else (),
+            texts=texts,
+            notes=tuple(note for note, holds in notes.items() if holds),
+        )
+    )
+
+
+def _finished(observation: Observation) -> Observation:
+    """Texts that are not empty and can be stored."""
+    texts = {path: repaired(text) for path, text in observation.texts.items() if text}
+    is_broken = "\N{REPLACEMENT CHARACTER}" in "".join(texts.values()) and "text_repaired" not in observation.notes
+    return replace(observation, texts=texts, notes=(*observation.notes, *(("text_repaired",) if is_broken else ())))
+
+
+_READERS: dict[str, Callable[[Observation, Daticert], list[Observation]]] = {
+    "accettazione": _accepted,
+    "non-accettazione": _not_accepted,
+    "posta-certificata": _envelope,
+    "presa-in-carico": _taken,
+    "avvenuta-consegna": _delivery,
+    "errore-consegna": _delivery,
+    "preavviso-errore-consegna": _delivery,
+    "rilevazione-virus": _delivery,
+}
+_OPERATIONS: dict[str, Callable[[bytes], tuple[Observation, ...]]] = {"receipt": _receipt}

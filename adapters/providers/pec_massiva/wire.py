@@ -1,0 +1,67 @@
+"""Reads the answers of PEC Massiva's API into observations: what a send call said, and the rows of the mailbox.
+
+The API shows receipts by subject only: there is no certification data and no signature, so who is delivered to is
+known only when the text names them. Leaves out: the quota, and everything that deletes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from adapters.providers.pec_massiva import rows, sending
+from adapters.providers.pec_massiva.answers import decode
+from ledger.observations import Arrival, Observation, UnreadableError
+
+NOTES = {
+    "partial_send": "fewer were sent than addresses asked for; which ones is not said",
+    "answer_unreadable": "the answer to a send call is not what was promised",
+    "request_unreadable": "our own request, or an attachment in it, could not be read",
+    "id_not_in_subject": "the subject does not end with the message_id that was asked for",
+    "other_message": "a row of another message than the one asked for; it was filed under its own message_id",
+    "sender_unexpected": "a receipt that does not come from a provider's posta-certificata mailbox",
+    "not_a_receipt": "a message that came in, not a statement about one that was sent",
+    "row_unreadable": "a row of the mailbox without a subject",
+    "text_repaired": "characters that could not be read or stored stand as U+FFFD",
+    "time_unreadable": "the time could not be read; it stands in the texts",
+}
+
+
+def recognise(_file_name: str, body: bytes) -> str:
+    """The operation whose answer a bare JSON file looks like, or ""."""
+    try:
+        answer = decode(body)
+        if "success" in answer and "message_id" in answer:
+            return "send"
+        found = rows.rows(answer)
+    except UnreadableError:
+        return ""
+    if not found or not all(row.subject and row.sender and row.mailbox for row in found):
+        return ""
+    return "inbox" if "n_of_pages" in answer or isinstance(answer["data"], dict) else "send_status"
+
+
+def parse(arrival: Arrival) -> tuple[Observation, ...]:
+    """What one answer of the API says; nothing when it says that there is nothing yet.
+
+    Raises:
+        UnreadableError: not an answer of this operation, and no HTTP status tells more.
+    """
+    reader = _OPERATIONS.get(arrival.operation)
+    if reader is None:
+        msg = f"operation {arrival.operation!r} is not read"
+        raise UnreadableError(msg)
+    return tuple(map(_finished, reader(arrival)))
+
+
+def _finished(observation: Observation) -> Observation:
+    texts = {path: value for path, value in observation.texts.items() if value}
+    broken = "\N{REPLACEMENT CHARACTER}" in "".join(texts.values())
+    return replace(observation, texts=texts, notes=observation.notes + (("text_repaired",) if broken else ()))
+
+
+_OPERATIONS: dict[str, Callable[[Arrival], Iterable[Observation]]] = {
+    "send": sending.read,
+    "send_status": rows.read,
+    "inbox": rows.read,
+}
