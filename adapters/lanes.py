@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.accounts import Accounts
+from adapters.importing import recognise
+from adapters.providers import registry
 from adapters.receiving import read
 from ledger.application import Ledger
 from ledger.decision import Outcome
@@ -38,7 +40,9 @@ class Lanes:
         Raises:
             NotFoundError: the tenant has no such item.
         """
-        rows = self.ledger.database.read("SELECT opened_position FROM read_lanes WHERE item = ? AND tenant = ?", (item, tenant))
+        rows = self.ledger.database.read(
+            "SELECT opened_position FROM read_lanes WHERE item = ? AND tenant = ?", (item, tenant)
+        )
         if not rows:
             msg = f"there is no waiting item {item}"
             raise NotFoundError(msg)
@@ -53,18 +57,22 @@ class Lanes:
         values: dict[str, Any] = self.ledger.values([event]).get(event.position, {})
         originals = {values[f"artifact.{i}"]["role"]: each for i, each in enumerate(event.fields["artifacts"])}
         f = event.fields
+        body, name = self.ledger.artifact(originals["body"]).body, values["artifact.0"]["name"]
+        provider, operation = f["provider"], f["operation"]
+        if provider not in registry():
+            provider, operation = recognise(name, body)
         return Arrival(
-            provider=f["provider"],
+            provider=provider,
             account=f["account"],
-            operation=f["operation"],
+            operation=operation,
             kind=ArrivalKind(f["arrival"]),
             observed_at=parse_time(f["observed_at"]),
             headers=values.get("headers", {}),
-            body=self.ledger.artifact(originals["body"]).body,
+            body=body,
             request=self.ledger.artifact(originals["request"]).body if "request" in originals else None,
             verdict=Verdict(f["verdict"]),
             key_id=f.get("key_id", ""),
-            name=values["artifact.0"]["name"],
+            name=name,
         )
 
     def retry(self, tenant: str, item: str, note: str, actor: str = "") -> Outcome:

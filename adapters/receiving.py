@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 from adapters.providers import registry
 from adapters.providers.contract import Checked
 from ledger.application import Words
-from ledger.decision import Outcome
-from ledger.intake import Intake
 from ledger.names import Reading
 from ledger.observations import Arrival, UnreadableError, Verdict
 
@@ -34,8 +32,8 @@ def verified(arrival: Arrival, keys: Mapping[str, bytes], now: datetime) -> tupl
         keys: webhook secrets by key id.
         now: our clock.
     """
-    provider = registry()[arrival.provider]
-    if provider.verify is None or arrival.operation not in provider.signed_operations:
+    provider = registry().get(arrival.provider)
+    if provider is None or provider.verify is None or arrival.operation not in provider.signed_operations:
         return dataclasses.replace(arrival, verdict=Verdict.UNSIGNED), Checked(Verdict.UNSIGNED)
     checked = provider.verify(arrival, keys, now)
     return dataclasses.replace(arrival, verdict=checked.verdict, key_id=checked.key_id), checked
@@ -43,17 +41,18 @@ def verified(arrival: Arrival, keys: Mapping[str, bytes], now: datetime) -> tupl
 
 def read(tenant: str, arrival: Arrival, *, message: str = "", actor: str = "", stored: tuple[str, ...] = ()) -> Reading:
     """What the provider's wire module reads in an arrival; unreadable bytes say why."""
+    if arrival.provider not in registry():
+        why = "no provider recognises these bytes"
+        return Reading(tenant, arrival, unreadable=why, message=message, actor=actor, stored=stored)
     try:
         observations = registry()[arrival.provider].parse(arrival)
     except UnreadableError as error:
-        return Reading(tenant, arrival, unreadable=str(error) or "unreadable", message=message, actor=actor, stored=stored)
+        return Reading(
+            tenant, arrival, unreadable=str(error) or "unreadable", message=message, actor=actor, stored=stored
+        )
     except Exception as error:  # a defect in a wire module must not lose bytes
         LOG.exception("wire module of %s failed on operation %s", arrival.provider, arrival.operation)
         why = f"the reader failed: {type(error).__name__}"
         return Reading(tenant, arrival, unreadable=why, message=message, actor=actor, stored=stored)
     return Reading(tenant, arrival, observations, message=message, actor=actor, stored=stored)
 
-
-def receive(intake: Intake, readings: Sequence[Reading]) -> list[Outcome | Exception]:
-    """Admit readings; one outcome or error each."""
-    return intake.admit(readings)

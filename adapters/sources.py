@@ -1,0 +1,116 @@
+"""Where imported bytes come from: files, folders, zip archives, mbox files and Maildirs, each item with a name and exact bytes.
+
+Knows containers, not contents. Bounded: no item above the limit is read into memory; a damaged container is reported, what it gave before is kept.
+"""
+
+from __future__ import annotations
+
+import mailbox
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger.application import MAX_ARTIFACT_BYTES
+
+READ_SUFFIXES = frozenset({".eml", ".json", ".xml", ".ndjson", ".jsonl", ".csv", ".mbox", ".zip"})
+LINE_SUFFIXES = frozenset({".ndjson", ".jsonl", ".csv"})
+MAX_ARCHIVE_ITEMS = 1_000_000
+
+
+class Source(NamedTuple):
+    """One item to import.
+
+    Attributes:
+        name: as shown to people: path, and inside a container `container!item`.
+        suffix: lower case with the dot.
+        body: exact bytes, or None when `problem` says why there are none.
+        path: the file itself, for formats that are read line by line; else None.
+        skipped: a file of a kind that is not read; nothing is wrong with it.
+    """
+
+    name: str
+    suffix: str
+    body: bytes | None
+    path: Path | None = None
+    problem: str = ""
+    skipped: bool = False
+
+
+def files(paths: Sequence[Path]) -> list[Path]:
+    """All regular files below the given paths, in a stable order; symbolic links are not followed inside folders."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink() and not _is_hidden(p, path))
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def items(path: Path) -> Iterator[Source]:
+    """The items of one file; never raises for what it contains."""
+    name, suffix = str(path), path.suffix.lower()
+    if path.parent.name in {"cur", "new"} and (path.parent.parent / "tmp").is_dir():
+        suffix = ".eml"  # Maildir
+    try:
+        if suffix == ".zip":
+            yield from _zip_items(path)
+        elif suffix == ".mbox":
+            yield from _mbox_items(path)
+        elif suffix in LINE_SUFFIXES:
+            with path.open("rb"):
+                yield Source(name, suffix, None, path)
+        elif suffix in READ_SUFFIXES:
+            yield _bounded(name, suffix, path.stat().st_size, path)
+        else:
+            path.stat()
+            yield Source(name, suffix, None, skipped=True)
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        yield Source(name, suffix, None, problem=f"cannot be read: {error}")
+
+
+def _bounded(name: str, suffix: str, size: int, path: Path) -> Source:
+    if size > MAX_ARTIFACT_BYTES:
+        return Source(name, suffix, None, problem=_too_large(size))
+    return Source(name, suffix, path.read_bytes())
+
+
+def _too_large(size: int) -> str:
+    return f"{size} bytes; at most {MAX_ARTIFACT_BYTES} are kept as one original"
+
+
+def _zip_items(path: Path) -> Iterator[Source]:
+    with zipfile.ZipFile(path) as archive:
+        entries = [e for e in archive.infolist() if not e.is_dir()]
+        if len(entries) > MAX_ARCHIVE_ITEMS:
+            yield Source(str(path), ".zip", None, problem=f"more than {MAX_ARCHIVE_ITEMS} entries")
+            return
+        for entry in sorted(entries, key=lambda e: e.filename):
+            name, suffix = f"{path}!{entry.filename}", Path(entry.filename).suffix.lower()
+            if suffix not in READ_SUFFIXES - {".zip", ".mbox"}:
+                yield Source(name, suffix, None, skipped=True)
+                continue
+            try:
+                with archive.open(entry) as member:
+                    body = member.read(MAX_ARTIFACT_BYTES + 1)  # the announced size is the archive's word only
+            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+                yield Source(name, suffix, None, problem=f"cannot be read: {error}")
+                continue
+            too_large = _too_large(len(body)) if len(body) > MAX_ARTIFACT_BYTES else ""
+            yield Source(name, suffix, None if too_large else body, problem=too_large)
+
+
+def _mbox_items(path: Path) -> Iterator[Source]:
+    box = mailbox.mbox(path, create=False)
+    try:
+        for key in box.iterkeys():
+            body = box.get_bytes(key)
+            too_large = _too_large(len(body)) if len(body) > MAX_ARTIFACT_BYTES else ""
+            yield Source(f"{path}!{key + 1}", ".eml", None if too_large else body, problem=too_large)
+    finally:
+        box.close()

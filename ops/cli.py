@@ -1,0 +1,481 @@
+"""The command line `delivery-ledger`.
+
+Exit codes: 0 done; 1 something is wrong with what was checked or imported; 2 the command or a setting is wrong; 3 nothing of that name.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+import msgspec
+from cyclopts import Parameter
+from eventsourcing.persistence import PersistenceError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
+from ops import show
+from ops.settings import Settings, load
+from ops.system import System, opened
+
+app = cyclopts.App(
+    name="delivery-ledger",
+    help="One ledger for everything sent by registered e-mail, certified mail, post, SMS and fax: where is it now, and can you prove it?",
+    version_flags=["--version"],
+    result_action="return_value",
+)
+keys = cyclopts.App(name="keys", help="API keys of people and systems.")
+accounts = cyclopts.App(name="accounts", help="Accounts at providers and their webhook keys.")
+lanes = cyclopts.App(name="lanes", help="What waits for a person: unreadable, unmatched and quarantined arrivals.")
+database = cyclopts.App(name="db", help="The database's tables, roles and guards.")
+for sub in (keys, accounts, lanes, database):
+    app.command(sub)
+
+EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON for programs")]
+Tenant = Annotated[str, Parameter(help="the organisation; default: the setting `tenant`")]
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+@contextmanager
+def system(*, fresh: bool = True) -> Iterator[System]:
+    """The opened ledger; `fresh` brings the read models up to the head first."""
+    with opened(load()) as found:
+        if fresh:
+            found.runner.run()
+        yield found
+
+
+@contextmanager
+def bar(label: str, *, quiet: bool) -> Iterator[Any]:
+    """A progress bar on stderr where a person watches; yields a function of (done, total)."""
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+# --- looking up
+
+
+@app.command
+def status(message: str, /, *, recipient: int | None = None, tenant: Tenant = "", json: Json = False) -> None:
+    """Where a message, or one of its deliveries, is now, and why.
+
+    Args:
+        message: the message's id, as `search` and `import` print it.
+        recipient: index of one recipient.
+    """
+    with system() as s:
+        view = s.queries.message(tenant or s.settings.tenant, message)
+        if recipient is not None:
+            view = msgspec.structs.replace(view, deliveries=(s.queries.delivery(view.tenant, message, recipient),))
+    print_json(view) if json else show.message(out, view)
+
+
+@app.command
+def trail(message: str, /, *, recipient: int | None = None, tenant: Tenant = "", json: Json = False) -> None:
+    """Every event that tells a message's story, with what the status made of each.
+
+    Args:
+        message: the message's id.
+        recipient: index of one recipient; without it all.
+    """
+    with system() as s:
+        found = s.queries.trail(tenant or s.settings.tenant, message, recipient)
+    print_json(found) if json else show.trail(out, found)
+
+
+@app.command
+def search(
+    *,
+    recipient: str = "",
+    reference: str = "",
+    label: str = "",
+    batch: str = "",
+    provider: str = "",
+    account: str = "",
+    status: str = "",
+    since: str = "",
+    until: str = "",
+    document: str = "",
+    limit: int = 50,
+    cursor: str = "",
+    tenant: Tenant = "",
+    json: Json = False,
+) -> None:
+    """Deliveries that fit all given filters, newest first; without a filter all of them.
+
+    Args:
+        recipient: an e-mail address, phone or fax number, postal address …, in any spelling.
+        reference: any reference or provider id, whole.
+        label: policy, case, customer …
+        status: pending, accepted, in_transit, delayed, available, delivered, accepted_by_recipient, refused, expired, failed, cancelled, disputed or unknown.
+        since: first heard of at or after this UTC time (2026-03-01 or 2026-03-01T09:00:00Z).
+        until: first heard of before this UTC time.
+        document: SHA-1 or SHA-256 of a document, hex, or the path of a file to digest here.
+        cursor: `next` of the page before.
+    """
+    from projections.queries import Filters
+
+    filters = Filters(
+        recipient=recipient,
+        reference=reference,
+        label=label,
+        batch=batch,
+        provider=provider,
+        account=account,
+        status=status,
+        since=since,
+        until=until,
+        document=show.digest_of(document),
+    )
+    with system() as s:
+        page = s.queries.search(tenant or s.settings.tenant, filters, cursor, limit)
+    print_json(page) if json else show.page(out, page)
+
+
+# --- bringing in
+
+
+@app.command(name="import")
+def import_(
+    paths: Annotated[list[Path], Parameter(help="files, folders, .zip, .mbox or Maildir")],
+    /,
+    *,
+    account: str = "",
+    tenant: Tenant = "",
+    json: Json = False,
+) -> int:
+    """Import receipts, provider answers, arrival records and past sends; importing again changes nothing.
+
+    Reads .eml (also in Maildir and .mbox), .json and .xml as the providers write them, .ndjson of arrival records, and .csv of past sends with the
+    columns account, provider, recipient, recipient_kind, sent_at, reference, subject, label, batch, sha256 (several recipients, references or labels: `;`).
+    An interrupted import continues where it was when it is run again.
+
+    Args:
+        account: the account that bare files belong to; default: one named like the provider.
+    """
+    from adapters.importing import Importer
+
+    missing = [str(p) for p in paths if not p.exists()]
+    if missing:
+        msg = f"no such file or folder: {', '.join(missing)}"
+        raise ConfigurationError(msg)
+    with system(fresh=False) as s, bar("importing", quiet=json) as progress:
+        importer = Importer(s.ledger, s.intake, s.accounts, s.quarantine, tenant or s.settings.tenant, account)
+        report = importer.run(paths, progress)
+        s.runner.run()
+        views = [s.queries.message(importer.tenant, m) for m in sorted(report.messages)[: show.MESSAGES_SHOWN]]
+    print_json(show.report(report)) if json else show.import_report(out, report, views)
+    return EXIT_WRONG if report.problems else 0
+
+
+@app.command
+def demo(*, seed: int = 1, folder: Path = Path("var/demo"), json: Json = False) -> int:
+    """A believable day of all providers, from raw inputs to statuses with reasons.
+
+    Writes the inputs to FOLDER/inputs and a ledger of its own beside them; your own ledger is not touched.
+
+    Args:
+        seed: another seed gives another day.
+        folder: where it goes; what an earlier demo left there is replaced.
+    """
+    from ops import demo as story
+
+    return story.run(seed, folder, out if not json else None)
+
+
+# --- checking
+
+
+@app.command
+def fsck(*, json: Json = False) -> int:
+    """Hash every stored byte again and compare it with the tree, every head and every stream."""
+    from ledger import fsck as checker
+
+    with system(fresh=False) as s, bar("checking", quiet=json) as progress:
+        verdict = checker.check(s.ledger, progress)
+        unapplied = s.runner.unapplied()
+    if json:
+        print_json({"size": verdict.size, "root": verdict.root, "heads": verdict.heads, "problems": verdict.problems, "unapplied": unapplied})
+    else:
+        show.verdict(out, verdict, unapplied)
+    return 0 if verdict.is_clean else EXIT_WRONG
+
+
+@app.command
+def rebuild(*, json: Json = False) -> None:
+    """Build every read model again from position 1 beside the live one, compare, then swap."""
+    with system() as s:
+        total = s.ledger.head().size
+        rebuilt = []
+        for model in s.runner.models:
+            with bar(f"rebuilding {model.name}", quiet=json) as progress:
+                done = 0
+
+                def advance(count: int) -> None:
+                    nonlocal done
+                    done += count
+                    progress(done, total)
+
+                rebuilt.append(s.runner.rebuild(model, advance))
+    print_json(rebuilt) if json else show.rebuilt(out, rebuilt)
+
+
+@app.command
+def providers(name: str = "", /, *, json: Json = False) -> None:
+    """What each provider's API gives, from the very tables the code runs on.
+
+    Args:
+        name: one provider; without it all.
+    """
+    from adapters.providers import registry
+    from adapters.providers.describe import describe
+
+    if name and name not in registry():
+        msg = f"there is no provider {name!r}; there are {', '.join(registry())}"
+        raise NotFoundError(msg)
+    chosen = [describe(p) for p in registry().values() if name in {"", p.name}]
+    print_json(chosen[0] if name else chosen) if json else show.providers(out, chosen, full=bool(name))
+
+
+# --- running
+
+
+@app.command
+def serve() -> None:
+    """Serve the HTTP API until stopped (SIGINT or SIGTERM); what was accepted is committed."""
+    from ops.serve import serve as run
+
+    run(load())
+
+
+@app.command
+def openapi() -> None:
+    """Print the API's OpenAPI 3.1 document."""
+    from adapters.http.openapi import document
+
+    print_json(document())
+
+
+@database.command
+def migrate(*, service: str = "delivery_ledger_service", privacy: str = "delivery_ledger_privacy", grant_to: str = "") -> None:
+    """Make or update tables, guards and roles; run it as the owner, then run everything else as the service.
+
+    Args:
+        service: role that may read and append.
+        privacy: role that may destroy keys and values.
+        grant_to: login role that becomes a member of the service role.
+    """
+    from ledger.database import PostgresDatabase, connect
+
+    settings: Settings = load()
+    opened_database = connect(settings.database_url)
+    try:
+        if isinstance(opened_database, PostgresDatabase):
+            opened_database.migrate(service, privacy, grant_to)
+        else:
+            opened_database.migrate()
+    finally:
+        opened_database.close()
+    out.print("The tables, guards and roles are in place.")
+
+
+# --- keys, accounts, lanes
+
+
+@keys.command(name="create")
+def keys_create(
+    scopes: Annotated[list[str], Parameter(help="ingest, read, evidence, compliance, operator")],
+    /,
+    *,
+    label: str = "",
+    days: int = 365,
+    tenant: Tenant = "",
+    json: Json = False,
+) -> None:
+    """Make an API key; it is shown this once.
+
+    Args:
+        label: whose it is, for the list.
+        days: how long it is valid.
+    """
+    with system(fresh=False) as s:
+        expires = datetime.now(UTC) + timedelta(days=days)
+        record, key = s.accounts.create_api_key(tenant or s.settings.tenant, scopes, label, expires)
+    print_json({"key": key, "api_key_id": record.api_key_id, "scopes": record.scopes}) if json else show.new_key(out, record, key)
+
+
+@keys.command(name="list")
+def keys_list(*, tenant: Tenant = "", json: Json = False) -> None:
+    """The tenant's API keys, without the keys themselves."""
+    with system(fresh=False) as s:
+        found = s.accounts.api_keys(tenant or s.settings.tenant)
+    print_json(found) if json else show.table(out, found, "no API keys; make one with: delivery-ledger keys create read")
+
+
+@keys.command(name="revoke")
+def keys_revoke(api_key_id: str, /, *, tenant: Tenant = "") -> None:
+    """End an API key at once."""
+    with system(fresh=False) as s:
+        s.accounts.revoke_api_key(tenant or s.settings.tenant, api_key_id)
+    out.print(f"{api_key_id} is revoked.")
+
+
+@accounts.command(name="add")
+def accounts_add(account: str, /, *, provider: str, tenant: Tenant = "") -> None:
+    """Open an account at a provider.
+
+    Args:
+        account: a name of your choice: lower-case letters, digits, `_`, `-` and `.`.
+        provider: as `delivery-ledger providers` names it.
+    """
+    with system(fresh=False) as s:
+        added = s.accounts.add(tenant or s.settings.tenant, account, provider)
+    out.print(f"Account {added.account} at {added.provider} is open.")
+
+
+@accounts.command(name="list")
+def accounts_list(*, tenant: Tenant = "", json: Json = False) -> None:
+    """The tenant's accounts."""
+    with system(fresh=False) as s:
+        found = s.accounts.list(tenant or s.settings.tenant)
+    print_json(found) if json else show.table(out, found, "no accounts; open one with: delivery-ledger accounts add NAME --provider P")
+
+
+@accounts.command(name="check")
+def accounts_check(account: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
+    """Keys in use, when the account was last heard of, the difference of the clocks, and the webhook URL to paste at the provider."""
+    from adapters.accounts import check
+
+    with system() as s:
+        found = check(s.accounts, tenant or s.settings.tenant, account, s.settings.public_url or f"http://{s.settings.host}:{s.settings.port}")
+    print_json(found) if json else show.account_check(out, found)
+
+
+@accounts.command(name="rotate")
+def accounts_rotate(
+    account: str, /, *, key_id: str, secret_file: Path | None = None, retire: bool = False, tenant: Tenant = "", json: Json = False
+) -> None:
+    """Add a webhook secret beside those in use, or retire one; quarantined webhooks are verified again.
+
+    Args:
+        key_id: the provider's id of the key, or a name of your choice where it has none.
+        secret_file: file that holds the secret; `-` reads it from standard input. Never given on the command line, where others could see it.
+        retire: take the key away instead.
+    """
+    with system(fresh=False) as s:
+        tenant = tenant or s.settings.tenant
+        if retire:
+            s.accounts.retire_secret(tenant, account, key_id)
+            out.print(f"Webhook key {key_id} of {account} is retired.")
+            return
+        if secret_file is None:
+            msg = "give --secret-file FILE (or - for standard input), or --retire"
+            raise ConfigurationError(msg)
+        data = sys.stdin.buffer.read() if str(secret_file) == "-" else secret_file.read_bytes()
+        s.accounts.add_secret(tenant, account, key_id, data.strip())
+        admitted = s.quarantine.verify_again(tenant, account, s.ledger.clock())
+    facts = sum(len(o.facts) for o in admitted)
+    result = {"account": account, "key_id": key_id, "admitted": len(admitted), "facts": facts}
+    print_json(result) if json else out.print(f"Webhook key {key_id} is in use; {len(admitted)} quarantined webhooks verified, {facts} new facts.")
+
+
+@accounts.command(name="disable")
+def accounts_disable(account: str, /, *, note: str, tenant: Tenant = "") -> None:
+    """Close an account: its webhooks are refused from now on; what it delivered stays.
+
+    Args:
+        note: why; kept with the event.
+    """
+    with system(fresh=False) as s:
+        s.accounts.disable(tenant or s.settings.tenant, account, note)
+    out.print(f"Account {account} is closed.")
+
+
+@lanes.command(name="list")
+def lanes_list(*, state: str = "open", tenant: Tenant = "", json: Json = False) -> None:
+    """What waits, oldest first, and what is in quarantine.
+
+    Args:
+        state: open, retried, claimed or dismissed; "" for all.
+    """
+    with system() as s:
+        tenant = tenant or s.settings.tenant
+        found, held = s.queries.lanes(tenant, state), s.quarantine.list(tenant)
+    print_json({"items": found, "quarantined": held}) if json else show.lanes(out, found, held)
+
+
+@lanes.command(name="show")
+def lanes_show(item: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
+    """One waiting item and the beginning of its bytes."""
+    with system() as s:
+        found, event = s.lanes.item(tenant or s.settings.tenant, item)
+        body = s.lanes.arrival(event).body
+    start = body[:2000].decode("utf-8", "backslashreplace")
+    print_json({**msgspec.to_builtins(found), "body_bytes": len(body), "body_start": start}) if json else show.lane_item(out, found, body)
+
+
+@lanes.command(name="retry")
+def lanes_retry(item: str, /, *, note: str, tenant: Tenant = "") -> None:
+    """Read an item again with today's code.
+
+    Args:
+        note: why; kept with the event.
+    """
+    with system() as s:
+        outcome = s.lanes.retry(tenant or s.settings.tenant, item, note)
+    out.print(f"{len(outcome.facts)} new facts about {', '.join(outcome.messages)}.")
+
+
+@lanes.command(name="claim")
+def lanes_claim(item: str, message: str, /, *, note: str, tenant: Tenant = "") -> None:
+    """Say which message an item belongs to.
+
+    Args:
+        note: why; kept with the event.
+    """
+    with system() as s:
+        outcome = s.lanes.claim(tenant or s.settings.tenant, item, message, note)
+    out.print(f"{len(outcome.facts)} new facts about {message}.")
+
+
+@lanes.command(name="dismiss")
+def lanes_dismiss(item: str, /, *, note: str, tenant: Tenant = "") -> None:
+    """Say that an item needs nothing; its bytes are kept all the same.
+
+    Args:
+        note: why; kept with the event.
+    """
+    with system() as s:
+        s.lanes.dismiss(tenant or s.settings.tenant, item, note)
+    out.print(f"{item} is dismissed.")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    try:
+        result = app(argv, console=out, error_console=err)
+    except NotFoundError as error:
+        err.print(f"delivery-ledger: {error}", markup=False)
+        sys.exit(EXIT_NOT_FOUND)
+    except (ConfigurationError, UnsafeDatabaseError, ValueError) as error:
+        err.print(f"delivery-ledger: {error}", markup=False)
+        sys.exit(EXIT_USAGE)
+    except (LedgerError, PersistenceError, OSError) as error:
+        err.print(f"delivery-ledger: {error}", markup=False)
+        sys.exit(EXIT_WRONG)
+    sys.exit(result if isinstance(result, int) else 0)
