@@ -108,7 +108,9 @@ class Accounts:
         self.record("account.disabled", tenant, account, actor, {}, note)
         return self.get(tenant, account)
 
-    def record(self, kind: str, tenant: str, account: str, actor: str, clear: Mapping[str, object], note: str = "") -> int:
+    def record(
+        self, kind: str, tenant: str, account: str, actor: str, clear: Mapping[str, object], note: str = ""
+    ) -> int:
         """Append an act on an account to its stream of today.
 
         Returns:
@@ -140,7 +142,9 @@ class Accounts:
         key_id, key = self.ledger.random(16), self.ledger.random(KEY_BYTES)
         row = (key_id, self.ledger.keyring.wrap(key_id, key), seal(key, secret, key_id), time_text(self.ledger.clock()))
         with self.ledger.database.writing() as cursor:
-            cursor.execute("DELETE FROM account_secrets WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name))
+            cursor.execute(
+                "DELETE FROM account_secrets WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name)
+            )
             cursor.execute("INSERT INTO account_secrets VALUES (?,?,?,?,?,?,?)", (tenant, account, name, *row))
         self.record("account.key_added", tenant, account, actor, {"key_id": name})
 
@@ -154,7 +158,9 @@ class Accounts:
             msg = f"account {account!r} has no webhook key {name!r}"
             raise NotFoundError(msg)
         with self.ledger.database.writing() as cursor:
-            cursor.execute("DELETE FROM account_secrets WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name))
+            cursor.execute(
+                "DELETE FROM account_secrets WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name)
+            )
         self.record("account.key_retired", tenant, account, actor, {"key_id": name})
 
     def secrets(self, tenant: str, account: str) -> dict[str, bytes]:
@@ -168,7 +174,9 @@ class Accounts:
 
     # --- API keys
 
-    def create_api_key(self, tenant: str, scopes: Sequence[str], label: str = "", expires_at: datetime | None = None) -> tuple[ApiKey, str]:
+    def create_api_key(
+        self, tenant: str, scopes: Sequence[str], label: str = "", expires_at: datetime | None = None
+    ) -> tuple[ApiKey, str]:
         """Make an API key.
 
         Returns:
@@ -218,14 +226,14 @@ class Accounts:
             msg = f"there is no API key {api_key_id}"
             raise NotFoundError(msg)
         with self.ledger.database.writing() as cursor:
-            cursor.execute("UPDATE api_keys SET revoked_at = ? WHERE api_key_id = ?", (time_text(self.ledger.clock()), api_key_id))
+            cursor.execute(
+                "UPDATE api_keys SET revoked_at = ? WHERE api_key_id = ?", (time_text(self.ledger.clock()), api_key_id)
+            )
 
     def authenticate(self, presented: str) -> ApiKey | None:
         """The API key behind `key_id.secret`, or None; compared in constant time."""
         api_key_id, _, secret = presented.partition(".")
-        sql = (
-            "SELECT api_key_id, tenant, scopes, label, created_at, expires_at, revoked_at, digest FROM api_keys WHERE api_key_id = ?"
-        )
+        sql = "SELECT api_key_id, tenant, scopes, label, created_at, expires_at, revoked_at, digest FROM api_keys WHERE api_key_id = ?"
         rows = self.ledger.database.read(sql, (api_key_id,))
         try:
             digest = hashlib.sha256(from_text(secret)).digest()
@@ -236,3 +244,56 @@ class Accounts:
         key = self._api_key(rows[0][:7])
         now = time_text(self.ledger.clock())
         return None if key.revoked_at or (key.expires_at and key.expires_at <= now) else key
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCheck:
+    """What can be told about an account from here.
+
+    Attributes:
+        keys: ids of the webhook secrets in use.
+        last: kind of arrival -> when the last one came.
+        behind_ms: from the provider's time to our arrival, at the last webhook: transport plus the difference of the clocks; None without one.
+        webhook_urls: operation -> URL to paste at the provider.
+        advice: what is missing, in plain words.
+    """
+
+    account: str
+    provider: str
+    is_disabled: bool
+    keys: tuple[str, ...]
+    last: dict[str, str]
+    behind_ms: int | None
+    webhook_urls: dict[str, str]
+    advice: tuple[str, ...]
+
+
+def check(accounts: Accounts, tenant: str, account: str, public_url: str) -> AccountCheck:
+    """Keys in use, when it was last heard of, the difference of the clocks, and the webhook URLs.
+
+    Args:
+        public_url: how the provider reaches this installation.
+    """
+    found = accounts.get(tenant, account)
+    provider = registry()[found.provider]
+    sql = "SELECT arrival, last_at, behind_ms FROM read_activity WHERE tenant = ? AND account = ? ORDER BY arrival"
+    rows = accounts.ledger.database.read(sql, (tenant, account))
+    names = tuple(accounts.secrets(tenant, account))
+    base = f"{public_url.rstrip('/')}/v1/hooks/{tenant}/{account}"
+    advice = []
+    if provider.signed_operations and not names:
+        advice.append(f"no webhook key: every webhook is refused; delivery-ledger accounts rotate {account} --key-id ID --secret-file FILE")
+    if found.is_disabled:
+        advice.append("the account is closed: webhooks are answered 404")
+    if not rows:
+        advice.append("nothing has come for this account yet")
+    return AccountCheck(
+        account=account,
+        provider=found.provider,
+        is_disabled=found.is_disabled,
+        keys=names,
+        last={arrival: last_at for arrival, last_at, _ in rows},
+        behind_ms=next((behind for arrival, _, behind in rows if arrival == "webhook"), None),
+        webhook_urls={operation: f"{base}/{operation}" for operation in sorted(provider.signed_operations)},
+        advice=tuple(advice),
+    )

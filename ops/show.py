@@ -1,0 +1,283 @@
+"""How answers look to people: tables and plain sentences. Everything that came from outside is printed without markup or control characters."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from adapters.accounts import AccountCheck, ApiKey
+from adapters.importing import Report
+from adapters.providers.describe import ProviderView
+from adapters.quarantine import Quarantined
+from ledger.fsck import Verdict
+from projections.rules import RULE_TEXTS
+from projections.runner import Rebuilt
+from projections.views import DeliveryView, LaneItem, MessageView, Page, Trail
+
+MESSAGES_SHOWN = 20
+PROBLEMS_SHOWN = 20
+COLOURS = {
+    "delivered": "green",
+    "accepted_by_recipient": "green",
+    "failed": "red",
+    "refused": "red",
+    "expired": "red",
+    "cancelled": "red",
+    "disputed": "magenta",
+    "delayed": "yellow",
+    "unknown": "yellow",
+}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(value: object) -> Text:
+    """Text from outside, harmless to a terminal."""
+    return Text(_CONTROL.sub("·", str(value)))
+
+
+def when(text: str) -> str:
+    """A stored time for people: UTC to the second."""
+    return f"{text[:10]} {text[11:19]}Z" if len(text) > 19 else text
+
+
+def _status(status: str) -> Text:
+    return Text(status, style=COLOURS.get(status, ""))
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(*columns, box=box.SIMPLE, title=title, title_justify="left", pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+def _deciding(delivery: DeliveryView) -> str:
+    deciding = [r for r in delivery.reasons if r.effect == "decides"]
+    return "; ".join(dict.fromkeys(f"{r.type}: {RULE_TEXTS.get(r.rule, r.rule)}" for r in deciding))
+
+
+def message(out: Console, view: MessageView) -> None:
+    """One message: what is held of it, its deliveries, and the reasons."""
+    out.print(Text(f"Message {view.message}", style="bold"))
+    if view.joined_into:
+        out.print("  (the id you gave was joined into this one)")
+    facts = {
+        "provider": f"{view.provider}, account {view.account}",
+        "first heard of": when(view.opened_at),
+        "sender's own declaration": "yes" if view.registered else "no; known from receipts only",
+        **{k: v for k, v in view.values.items()},
+        **{f"reference {r['kind']}": r["value"] for r in view.references},
+        "labels": ", ".join(view.labels),
+        "documents": ", ".join(f"{d.get('name', '')} {d.get('sha256', '')}".strip() for d in view.documents),
+        "joined": ", ".join(view.joined),
+        "noted": ", ".join(view.notes),
+        "inbound": "something that arrived for us; it has no recipients of ours" if view.inbound else "",
+    }
+    for name, value in facts.items():
+        if value:
+            out.print(Text(f"  {name}: ").append(plain(value)))
+    for delivery in view.deliveries:
+        out.print()
+        out.print(Text(f"Recipient {delivery.recipient}: ").append(plain(delivery.address.address or "(erased)")))
+        line = Text("  ").append(_status(delivery.status))
+        line.append(f" ({delivery.sub_status})" if delivery.sub_status else "")
+        line.append(f" since {when(delivery.since)}" if delivery.since else "").append("" if delivery.is_final else ", not final")
+        out.print(line)
+        for reason in delivery.reasons:
+            word = plain(" ".join(dict.fromkeys(w for w in (reason.code, reason.reason) if w)))
+            text = Text(f"  {when(reason.at)}  {reason.type} ").append(word)
+            out.print(text.append(f" — {reason.effect}: {RULE_TEXTS.get(reason.rule, reason.rule)}", style="dim"))
+        for flag in delivery.flags:
+            out.print(f"  note: {RULE_TEXTS.get(flag, flag)}")
+    if view.recipients > len(view.deliveries):
+        out.print(f"\n{view.recipients} recipients in all: {', '.join(f'{n} {s}' for s, n in view.statuses.items())}")
+
+
+def trail(out: Console, found: Trail) -> None:
+    """A trail, an event a paragraph."""
+    for entry in found.entries:
+        head = Text(f"{entry.position:>6}  {entry.type}", style="bold")
+        head.append(f"  recipient {entry.recipient}" if entry.recipient is not None else "", style="")
+        out.print(head)
+        out.print(f"        {entry.meaning}" + (f" (ERDS {entry.erds})" if entry.erds else ""))
+        clock = f"occurred {when(entry.occurred_at)} (zone {entry.zone})  " if entry.occurred_at else ""
+        out.print(f"        {clock}observed {when(entry.observed_at)}  recorded {when(entry.recorded_at)}")
+        source = " ".join(w for w in (entry.provider, entry.account, entry.arrival, entry.verdict) if w)
+        words = " ".join(w for w in (entry.code, entry.reason) if w)
+        out.print(Text(f"        from {source or 'the ledger'}" + (", said " if words else "")).append(plain(words)))
+        for path, value in entry.values.items():
+            shown = value.get("sha256", value) if path.startswith("artifact.") else value
+            out.print(Text(f"        {path}: ").append(plain(shown)))
+        if entry.rule:
+            out.print(f"        {entry.effect or 'rule'}: {RULE_TEXTS.get(entry.rule, entry.rule)}")
+        if entry.notes:
+            out.print(f"        noted: {', '.join(entry.notes)}")
+        for artifact in entry.artifacts:
+            out.print(f"        original {artifact}")
+        out.print(Text(f"        leaf {entry.leaf_hash}", style="dim"))
+    out.print(f"{len(found.entries)} events; tree of {found.tree_size} leaves, root {found.root}")
+
+
+def page(out: Console, found: Page) -> None:
+    """A page of deliveries."""
+    if not found.deliveries:
+        out.print("Nothing fits. (search without a filter lists everything)")
+        return
+    table = _table("message", "#", "recipient", "provider", "status", "why", "since")
+    for d in found.deliveries:
+        row = (d.message, str(d.recipient), plain(d.address.address or "(erased)"), d.provider, _status(d.status))
+        table.add_row(*row, plain(d.sub_status), when(d.since))
+    out.print(table)
+    if found.next:
+        out.print(f"More: add --cursor {found.next}")
+
+
+def report(found: Report) -> dict[str, Any]:
+    """An import report for programs; stable order."""
+    values = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+    return {**values, "messages": sorted(found.messages)}
+
+
+def import_report(out: Console, found: Report, views: Sequence[MessageView]) -> None:
+    """What an import did, with the messages it concerned."""
+    out.print(f"{found.files} files: {found.new} new, {found.seen} seen before; {found.facts} facts, {found.copies} further originals of known facts")
+    if found.new == 0 and not found.problems:
+        out.print("Nothing changed: all of it was held already.")
+    for count, text in (
+        (found.registered, "past sends registered"),
+        (found.unmatched, "unmatched; see: delivery-ledger lanes list"),
+        (found.unreadable, "unreadable; see: delivery-ledger lanes list"),
+        (found.quarantined, "webhooks whose signature does not verify; add the key: delivery-ledger accounts rotate ACCOUNT --key-id ID --secret-file FILE"),
+        (len(found.skipped), f"files of another kind left alone: {', '.join(Path(s).name for s in found.skipped[:5])}"),
+    ):
+        if count:
+            out.print(plain(f"{count} {text}"))
+    for problem in found.problems[:PROBLEMS_SHOWN]:
+        out.print(Text("problem: ", style="red").append(plain(problem)))
+    if len(found.problems) > PROBLEMS_SHOWN:
+        out.print(f"… and {len(found.problems) - PROBLEMS_SHOWN} more problems (--json lists all)")
+    if found.messages:
+        out.print(f"{len(found.messages)} messages" + (f", the first {len(views)}:" if len(views) < len(found.messages) else ":"))
+    for view in views:
+        out.print()
+        message(out, view)
+
+
+def verdict(out: Console, found: Verdict, unapplied: Sequence[tuple[str, int, str]]) -> None:
+    """What fsck found."""
+    for problem in found.problems:
+        out.print(Text("WRONG: ", style="red").append(plain(problem)))
+    for model, position, why in unapplied:
+        out.print(plain(f"read model {model} could not apply position {position}: {why}"))
+    if found.is_clean:
+        out.print(f"Clean: {found.size} events hash to root {found.root}, and {found.heads} heads agree.")
+    else:
+        out.print("Somebody or something changed stored bytes. Whoever can write to the database could have done this; heads that were handed out before show which side is true.")
+
+
+def rebuilt(out: Console, found: Sequence[Rebuilt]) -> None:
+    """What a rebuild found."""
+    for each in found:
+        differing = sum(each.differences.values())
+        told = "equal to the live ones" if not differing else f"{differing} rows differed from the live ones and were replaced"
+        out.print(f"{each.model}: {each.events} events applied, tables {told}")
+
+
+def digest_of(document: str) -> str:
+    """A digest as given, or the SHA-256 of the file of that name; the document itself goes nowhere."""
+    path = Path(document)
+    if document and path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return document
+
+
+def providers(out: Console, found: Sequence[ProviderView], *, full: bool) -> None:
+    """The providers, or one in full."""
+    if not full:
+        table = _table("name", "title", "channel", "signs", "used operations")
+        for p in found:
+            used = ", ".join(o.name for o in p.operations if o.use == "used")
+            table.add_row(p.name, p.title, p.channel, ", ".join(p.signed_operations) or "no", used)
+        out.print(table)
+        out.print("One in full: delivery-ledger providers NAME")
+        return
+    p = found[0]
+    out.print(Text(f"{p.title} ({p.name}), {p.channel}, tables {p.mapping}", style="bold"))
+    out.print(plain(p.documentation))
+    out.print(plain(f"Relied on: {p.relied_on}"))
+    operations = _table("operation", "method", "use", "why", "source", title="Operations")
+    for o in p.operations:
+        operations.add_row(o.name, o.method, o.use, o.why, o.source)
+    out.print(operations)
+    for name, rows in p.tables.items():
+        table = _table("word", "meaning", "our type", "ERDS", "reason", "retry", "source", title=name)
+        for w in rows:
+            table.add_row(plain(w.word), plain(w.meaning), w.type, w.erds, plain(w.reason), w.retry, w.source)
+        out.print(table)
+    out.print("Sources: R the provider's own documentation, C a client's code, 3P a third party, CMP a comparable provider, A our assumption.")
+
+
+def new_key(out: Console, record: ApiKey, key: str) -> None:
+    out.print(f"API key {record.api_key_id} for {record.tenant}, may: {', '.join(record.scopes)}, until {when(record.expires_at)}.")
+    out.print("It is shown this once:")
+    out.print(Text(key, style="bold"))
+
+
+def table(out: Console, rows: Sequence[Any], nothing: str) -> None:
+    """Any list of dataclasses."""
+    if not rows:
+        out.print(nothing[:1].upper() + nothing[1:])
+        return
+    names = [f.name for f in dataclasses.fields(rows[0])]
+    shown = _table(*names)
+    for row in rows:
+        cells = (getattr(row, name) for name in names)
+        shown.add_row(*(plain(" ".join(c) if isinstance(c, tuple) else when(c) if isinstance(c, str) else c) for c in cells))
+    out.print(shown)
+
+
+def account_check(out: Console, found: AccountCheck) -> None:
+    out.print(f"{found.account} at {found.provider}{', closed' if found.is_disabled else ''}")
+    out.print(f"  webhook keys in use: {', '.join(found.keys) or 'none'}")
+    for kind, at in found.last.items():
+        out.print(f"  last {kind}: {when(at)}")
+    if found.behind_ms is not None:
+        out.print(f"  provider's time to our arrival at the last webhook: {found.behind_ms} ms")
+    for operation, url in found.webhook_urls.items():
+        out.print(f"  webhook URL for {operation}: {url}")
+    for line in found.advice:
+        out.print(f"  {line}")
+
+
+def lanes(out: Console, items: Sequence[LaneItem], held: Sequence[Quarantined]) -> None:
+    """What waits for a person."""
+    if not items and not held:
+        out.print("Nothing waits.")
+    if items:
+        shown = _table("item", "lane", "provider", "account", "since", "state", "why")
+        for i in items:
+            shown.add_row(i.item, i.lane, i.provider, i.account, when(i.opened_at), i.state, plain(i.why))
+        out.print(shown)
+    if held:
+        shown = _table("quarantined", "account", "received", "bytes", "why", title="Webhooks that did not verify (beside the log)")
+        for q in held:
+            shown.add_row(q.quarantine_id, q.account, when(q.received_at), str(q.body_bytes), plain(q.why))
+        out.print(shown)
+
+
+def lane_item(out: Console, item: LaneItem, body: bytes) -> None:
+    """One waiting item and the beginning of its bytes."""
+    lanes(out, [item], [])
+    out.print(f"{len(body)} bytes, beginning:")
+    for line in body[:2000].decode("utf-8", "backslashreplace").splitlines():
+        out.print(plain(line))
