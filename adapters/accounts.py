@@ -108,7 +108,7 @@ class Accounts:
         self.record("account.disabled", tenant, account, actor, {}, note)
         return self.get(tenant, account)
 
-    def record(
+    def record(  # noqa: PLR0917  the order is that of a sentence: what, whose, where, who
         self, kind: str, tenant: str, account: str, actor: str, clear: Mapping[str, object], note: str = ""
     ) -> int:
         """Append an act on an account to its stream of today.
@@ -205,7 +205,7 @@ class Accounts:
             cursor.execute("INSERT INTO api_keys VALUES (?,?,?,?,?,?,?,?)", row)
         return self._api_key((row[0], row[1], row[3], row[4], row[5], row[6], row[7])), f"{api_key_id}.{secret}"
 
-    def api_keys(self, tenant: str) -> list[ApiKey]:
+    def api_keys(self, tenant: str) -> Sequence[ApiKey]:
         sql = (
             "SELECT api_key_id, tenant, scopes, label, created_at, expires_at, revoked_at FROM api_keys "
             "WHERE tenant = ? ORDER BY created_at, api_key_id"
@@ -253,7 +253,8 @@ class AccountCheck:
     Attributes:
         keys: ids of the webhook secrets in use.
         last: kind of arrival -> when the last one came.
-        behind_ms: from the provider's time to our arrival, at the last webhook: transport plus the difference of the clocks; None without one.
+        behind_ms: from the provider's time to our arrival, at the last webhook: transport plus the difference of
+            the clocks; None without one.
         webhook_urls: operation -> URL to paste at the provider.
         advice: what is missing, in plain words.
     """
@@ -282,7 +283,9 @@ def check(accounts: Accounts, tenant: str, account: str, public_url: str) -> Acc
     base = f"{public_url.rstrip('/')}/v1/hooks/{tenant}/{account}"
     advice = []
     if provider.signed_operations and not names:
-        advice.append(f"no webhook key: every webhook is refused; delivery-ledger accounts rotate {account} --key-id ID --secret-file FILE")
+        advice.append(
+            f"no webhook key: every webhook is refused; delivery-ledger accounts rotate {account} --key-id ID --secret-file FILE"
+        )
     if found.is_disabled:
         advice.append("the account is closed: webhooks are answered 404")
     if not rows:

@@ -85,7 +85,15 @@ class Importer:
     """Imports for one tenant."""
 
     def __init__(
-        self, ledger: Ledger, intake: Intake, accounts: Accounts, quarantine: Quarantine, tenant: str, account: str = "", actor: str = ""
+        self,
+        ledger: Ledger,
+        intake: Intake,
+        accounts: Accounts,
+        quarantine: Quarantine,
+        tenant: str,
+        *,
+        account: str = "",
+        actor: str = "",
     ) -> None:
         self.ledger = ledger
         self.intake = intake
@@ -99,7 +107,7 @@ class Importer:
         self._waiting: list[tuple[str, Reading]] = []
         self._waiting_bytes = 0
 
-    def run(self, paths: Sequence[Path], progress: Callable[[int, int], None] = lambda done, total: None) -> Report:
+    def run(self, paths: Sequence[Path], progress: Callable[[int, int], None] = lambda *_: None) -> Report:
         """Import everything below the paths.
 
         Args:
@@ -154,7 +162,9 @@ class Importer:
                 self.report.problems.append(f"{name}: {error}")
                 return False
         if self._known[account] != provider:
-            self.report.problems.append(f"{name}: account {account!r} is at {self._known[account]}, this is of {provider}")
+            self.report.problems.append(
+                f"{name}: account {account!r} is at {self._known[account]}, this is of {provider}"
+            )
             return False
         return True
 
@@ -232,7 +242,11 @@ class Importer:
             if not self._ensure_account(name, registration.account, registration.provider):
                 return
             identity = hashlib.sha256(repr(sorted(row.items())).encode()).hexdigest()
-            clear: dict[str, Any] = {"arrival": str(ArrivalKind.IMPORT), "occurred_at": time_text(sent_at), "zone": "stated"}
+            clear: dict[str, Any] = {
+                "arrival": str(ArrivalKind.IMPORT),
+                "occurred_at": time_text(sent_at),
+                "zone": "stated",
+            }
             clear |= {"actor": self.actor} if self.actor else {}
             registered = self.intake.register(self.tenant, registration, clear, (f"csv {identity}", identity))
         except (LedgerError, ValueError) as error:
@@ -305,7 +319,11 @@ def _reference(text: str) -> Reference:
     if not colon or not value.strip() or not kind.strip().isidentifier():
         msg = f"reference: write kind:value, for example message_id:2026030109000001, not {text!r}"
         raise ValueError(msg)
-    return Reference(kind.strip().lower(), value.strip(), exclusive=kind.strip().lower() not in {"own_reference", "own_id", "own_guid"})
+    return Reference(
+        kind.strip().lower(),
+        value.strip(),
+        exclusive=kind.strip().lower() not in {"own_reference", "own_id", "own_guid"},
+    )
 
 
 def _document(digest: str) -> Fingerprint:
@@ -323,4 +341,3 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
     """Lines, none longer than the limit; a longer one comes in pieces, which are reported as bad lines."""
     while line := file.readline(MAX_LINE_BYTES):
         yield line
-

@@ -81,7 +81,7 @@ class Lanes:
         Raises:
             StillWaitingError: nothing new came of it.
         """
-        return self._read_again(tenant, item, "lane.retried", note, actor, "")
+        return self._read_again(tenant, item, "lane.retried", note, actor=actor, message="")
 
     def claim(self, tenant: str, item: str, message: str, note: str, actor: str = "") -> Outcome:
         """Say which message it belongs to.
@@ -91,14 +91,15 @@ class Lanes:
             StillWaitingError: it cannot be read at all.
         """
         row = self.queries.message_row(tenant, message)
-        return self._read_again(tenant, item, "lane.claimed", note, actor, row.message)
+        return self._read_again(tenant, item, "lane.claimed", note, actor=actor, message=row.message)
 
-    def _read_again(self, tenant: str, item: str, kind: str, note: str, actor: str, message: str) -> Outcome:
+    def _read_again(self, tenant: str, item: str, kind: str, note: str, *, actor: str, message: str) -> Outcome:
         _, event = self.item(tenant, item)
         stored = tuple(event.fields["artifacts"])
         reading = read(tenant, self.arrival(event), message=message, actor=actor, stored=stored)
         if reading.unreadable:
-            raise StillWaitingError(f"still unreadable: {reading.unreadable}")
+            msg = f"still unreadable: {reading.unreadable}"
+            raise StillWaitingError(msg)
         outcome = self.intake.admit([reading])[0]
         if isinstance(outcome, Exception):
             raise outcome

@@ -7,6 +7,7 @@ one event per account (`webhook.received`).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,7 +65,8 @@ class Quarantine:
             cursor.execute("INSERT INTO quarantine VALUES (?,?,?,?,?,?,?,?,?)", (*row, *sealed))
             oldest = time_text(self.ledger.clock() - timedelta(days=MAX_DAYS))
             cursor.execute(
-                "DELETE FROM quarantine WHERE tenant = ? AND account = ? AND received_at < ?", (tenant, arrival.account, oldest)
+                "DELETE FROM quarantine WHERE tenant = ? AND account = ? AND received_at < ?",
+                (tenant, arrival.account, oldest),
             )
             sql = "SELECT quarantine_id, body_bytes FROM quarantine WHERE tenant = ? AND account = ? ORDER BY quarantine_id DESC"
             total = 0
@@ -94,11 +96,15 @@ class Quarantine:
         due = [key for key in self._counts if everything or key[2] < current]
         for tenant, account, hour in due:
             count = self._counts.pop((tenant, account, hour))
-            clear: dict[str, Any] = {"numbers": {"refused": count}, "occurred_at": f"{hour}:00:00.000000Z", "zone": "stated"}
+            clear: dict[str, Any] = {
+                "numbers": {"refused": count},
+                "occurred_at": f"{hour}:00:00.000000Z",
+                "zone": "stated",
+            }
             self.accounts.record("webhook.received", tenant, account, "", clear)
         return len(due)
 
-    def verify_again(self, tenant: str, account: str, now: datetime) -> list[Outcome]:
+    def verify_again(self, tenant: str, account: str, now: datetime) -> Sequence[Outcome]:
         """Verify what is kept against today's keys, as of the time it came; admit what is good."""
         sql = "SELECT quarantine_id, key_id, wrapped, sealed FROM quarantine WHERE tenant = ? AND account = ? ORDER BY quarantine_id"
         keys = self.accounts.secrets(tenant, account)
@@ -114,7 +120,13 @@ class Quarantine:
                 raise outcome
             outcomes.append(outcome)
             waited = {"numbers": {"waited_s": int((now - kept.observed_at).total_seconds())}, "key_id": checked.key_id}
-            self.accounts.record("webhook.admitted", tenant, account, "", {**waited, "events": outcome.facts} if outcome.facts else waited)
+            self.accounts.record(
+                "webhook.admitted",
+                tenant,
+                account,
+                "",
+                {**waited, "events": outcome.facts} if outcome.facts else waited,
+            )
             with self.ledger.database.writing() as cursor:
                 cursor.execute("DELETE FROM quarantine WHERE quarantine_id = ?", (quarantine_id,))
         return outcomes

@@ -55,4 +55,3 @@ def read(tenant: str, arrival: Arrival, *, message: str = "", actor: str = "", s
         why = f"the reader failed: {type(error).__name__}"
         return Reading(tenant, arrival, unreadable=why, message=message, actor=actor, stored=stored)
     return Reading(tenant, arrival, observations, message=message, actor=actor, stored=stored)
-

@@ -4,7 +4,8 @@
      "observed_at": "2026-03-01T09:00:00Z", "headers": {…}, "status": 200, "name": "/hooks/…",
      "request": "…" or "request_base64": "…", "body": "…" or "body_base64": "…", "message": "…"}
 
-`body` (or `body_base64`, for bytes that are not UTF-8 text), `account` and `operation` are required. Nothing here reads what the body means.
+`body` (or `body_base64`, for bytes that are not UTF-8 text), `account` and `operation` are required. Nothing here
+reads what the body means.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Where imported bytes come from: files, folders, zip archives, mbox files and Maildirs, each item with a name and exact bytes.
 
-Knows containers, not contents. Bounded: no item above the limit is read into memory; a damaged container is reported, what it gave before is kept.
+Knows containers, not contents. Bounded: no item above the limit is read into memory; a damaged container is reported, what
+it gave before is kept.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink() and not _is_hidden(p, path))
+            found += sorted(
+                p for p in path.rglob("*") if p.is_file() and not p.is_symlink() and not _is_hidden(p, path)
+            )
         else:
             found.append(path)
     return list(dict.fromkeys(found))
@@ -111,6 +114,6 @@ def _mbox_items(path: Path) -> Iterator[Source]:
         for key in box.iterkeys():
             body = box.get_bytes(key)
             too_large = _too_large(len(body)) if len(body) > MAX_ARTIFACT_BYTES else ""
-            yield Source(f"{path}!{key + 1}", ".eml", None if too_large else body, problem=too_large)
+            yield Source(f"{path}!{int(key) + 1}", ".eml", None if too_large else body, problem=too_large)
     finally:
         box.close()

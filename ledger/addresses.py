@@ -5,6 +5,7 @@ The form as given is kept among the sealed values; the normal form only feeds ke
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Callable
@@ -36,10 +37,8 @@ def _email(value: str) -> str:
     local, at, domain = value.strip().strip("<>").rpartition("@")
     if not at:
         return domain.casefold()
-    try:
+    with contextlib.suppress(UnicodeError):
         domain = domain.encode("idna").decode() if not domain.isascii() else domain
-    except UnicodeError:
-        pass
     return f"{local.casefold()}@{domain.casefold().rstrip('.')}"
 
 

@@ -310,7 +310,10 @@ class Ledger(Application[Any]):
 
     def versions(self, streams: Sequence[str]) -> dict[str, int]:
         """The last version of each stream that exists."""
-        latest = "AND originator_version = (SELECT max(originator_version) FROM stored_events AS s WHERE s.originator_id = stored_events.originator_id)"
+        latest = (
+            "AND originator_version = (SELECT max(originator_version) FROM stored_events AS s "
+            "WHERE s.originator_id = stored_events.originator_id)"
+        )
         rows = self.database.probe(
             "stored_events", "originator_id, originator_version", "originator_id", list(streams), latest
         )
@@ -359,7 +362,7 @@ class Ledger(Application[Any]):
         return {bytes(k): p for k, p in rows}
 
     def joined(self, streams: Sequence[str]) -> dict[str, str]:
-        """stream -> the stream it was last joined into; "" after a parting."""
+        """Where each stream was last joined into; "" after a parting."""
         latest = "AND position = (SELECT max(position) FROM joins AS j WHERE j.stream = joins.stream)"
         return dict(self.database.probe("joins", "stream, joined_into", "stream", list(streams), latest))
 

@@ -168,7 +168,9 @@ class Decision:
         event = self.plan.add(Planned(seen.type, stream, clear, {person: texts}))
         names = [r for r in seen.references if self._is_new_name(message.stream, r)]
         if names or seen.documents:
-            plan_names(self.plan, event, message.stream, self.arrival.account, names, seen.documents)
+            plan_names(
+                self.plan, event, message.stream, self.arrival.account, references=names, documents=seen.documents
+            )
         fields = (
             {**clear, "type": seen.type}
             if stream == message.stream

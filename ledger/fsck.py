@@ -39,7 +39,7 @@ class Verdict:
         return not self.problems
 
 
-def check(ledger: Ledger, progress: Callable[[int, int], None] = lambda done, total: None) -> Verdict:
+def check(ledger: Ledger, progress: Callable[[int, int], None] = lambda *_: None) -> Verdict:
     """Check the whole log as of the newest head.
 
     Args:
@@ -55,7 +55,9 @@ def check(ledger: Ledger, progress: Callable[[int, int], None] = lambda done, to
     while frontier.size < head.size and len(verdict.problems) < MAX_PROBLEMS:
         page = ledger.leaves(frontier.size, min(PAGE_EVENTS, head.size - frontier.size))
         if not page:
-            verdict.problems.append(f"position {frontier.size + 1} and all after it are missing; the newest head says {head.size}")
+            verdict.problems.append(
+                f"position {frontier.size + 1} and all after it are missing; the newest head says {head.size}"
+            )
             break
         tiles: list[TileHash] = []
         for position, state, stored in page:
@@ -65,7 +67,9 @@ def check(ledger: Ledger, progress: Callable[[int, int], None] = lambda done, to
                 return verdict
             hashed = leaf_hash(state)
             if hashed != stored:
-                verdict.problems.append(f"position {position}: stored leaf hash {stored.hex()}, computed {hashed.hex()}")
+                verdict.problems.append(
+                    f"position {position}: stored leaf hash {stored.hex()}, computed {hashed.hex()}"
+                )
             last_recorded = _check_event(position, state, versions, last_recorded, verdict.problems)
             tiles += frontier.add(hashed)
             while due is not None and due.size == frontier.size:
@@ -81,7 +85,9 @@ def check(ledger: Ledger, progress: Callable[[int, int], None] = lambda done, to
 
 def _heads(ledger: Ledger) -> Iterator[Head]:
     after = 0
-    while rows := ledger.database.read("SELECT size, root, recorded_at FROM heads WHERE size > ? ORDER BY size LIMIT 1000", (after,)):
+    while rows := ledger.database.read(
+        "SELECT size, root, recorded_at FROM heads WHERE size > ? ORDER BY size LIMIT 1000", (after,)
+    ):
         yield from (Head(size, bytes(root), recorded) for size, root, recorded in rows)
         after = rows[-1][0]
 
@@ -90,7 +96,9 @@ def _check_head(head: Head, frontier: Frontier, verdict: Verdict) -> None:
     verdict.heads += 1
     root = frontier.root()
     if root != head.root:
-        verdict.problems.append(f"root mismatch at tree size {head.size}: head {head.root.hex()}, computed {root.hex()}")
+        verdict.problems.append(
+            f"root mismatch at tree size {head.size}: head {head.root.hex()}, computed {root.hex()}"
+        )
 
 
 def _check_event(position: int, state: bytes, versions: dict[str, int], last_recorded: str, problems: list[str]) -> str:
@@ -107,7 +115,7 @@ def _check_event(position: int, state: bytes, versions: dict[str, int], last_rec
     versions[stream] = version
     if recorded < last_recorded:
         problems.append(f"position {position}: recorded at {recorded}, before {last_recorded}")
-    return max(recorded, last_recorded)
+    return max(str(recorded), last_recorded)
 
 
 def _check_tiles(ledger: Ledger, tiles: list[TileHash], problems: list[str]) -> None:

@@ -179,7 +179,7 @@ class Intake:
         context = Context()
         context.names = {id(r): Names(self.ledger, r) for r in readings}
         names = context.names.values()
-        context.known = self.ledger.known({key for each in names for key in each.keys()})
+        context.known = self.ledger.known(set().union(*(each.keys() for each in names)))
         probe_digests(self.ledger, context, [d for each in names for d in each.references])
         hints = {r.message for r in readings if r.message}
         probe_joins(self.ledger, context, hints)

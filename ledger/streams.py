@@ -166,6 +166,7 @@ def plan_names(
     index: int,
     message: str,
     account: str,
+    *,
     references: Iterable[Reference] = (),
     documents: Iterable[Fingerprint] = (),
     labels: Iterable[str] = (),
@@ -199,7 +200,14 @@ def plan_registration(
         | ({"streams": [batch_stream]} if batch_stream else {})
     )
     requested = plan.add(Planned("submission.requested", message.stream, said, {WHOLE_MESSAGE: dict(texts)}))
-    plan_names(plan, requested, message.stream, registration.account, registration.references, registration.documents)
+    plan_names(
+        plan,
+        requested,
+        message.stream,
+        registration.account,
+        references=registration.references,
+        documents=registration.documents,
+    )
     plan_recipients(plan, message, registration.recipients, source)
     for label in registration.labels:
         labelled = plan.add(Planned("message.labelled", message.stream, dict(source)))

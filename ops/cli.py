@@ -122,7 +122,8 @@ def search(
         recipient: an e-mail address, phone or fax number, postal address …, in any spelling.
         reference: any reference or provider id, whole.
         label: policy, case, customer …
-        status: pending, accepted, in_transit, delayed, available, delivered, accepted_by_recipient, refused, expired, failed, cancelled, disputed or unknown.
+        status: pending, accepted, in_transit, delayed, available, delivered, accepted_by_recipient, refused, expired, failed,
+            cancelled, disputed or unknown.
         since: first heard of at or after this UTC time (2026-03-01 or 2026-03-01T09:00:00Z).
         until: first heard of before this UTC time.
         document: SHA-1 or SHA-256 of a document, hex, or the path of a file to digest here.
@@ -161,8 +162,9 @@ def import_(
 ) -> int:
     """Import receipts, provider answers, arrival records and past sends; importing again changes nothing.
 
-    Reads .eml (also in Maildir and .mbox), .json and .xml as the providers write them, .ndjson of arrival records, and .csv of past sends with the
-    columns account, provider, recipient, recipient_kind, sent_at, reference, subject, label, batch, sha256 (several recipients, references or labels: `;`).
+    Reads .eml (also in Maildir and .mbox), .json and .xml as the providers write them, .ndjson of arrival records,
+    and .csv of past sends with the columns account, provider, recipient, recipient_kind, sent_at, reference, subject, label,
+    batch, sha256 (several recipients, references or labels: `;`).
     An interrupted import continues where it was when it is run again.
 
     Args:
@@ -175,7 +177,7 @@ def import_(
         msg = f"no such file or folder: {', '.join(missing)}"
         raise ConfigurationError(msg)
     with system(fresh=False) as s, bar("importing", quiet=json) as progress:
-        importer = Importer(s.ledger, s.intake, s.accounts, s.quarantine, tenant or s.settings.tenant, account)
+        importer = Importer(s.ledger, s.intake, s.accounts, s.quarantine, tenant or s.settings.tenant, account=account)
         report = importer.run(paths, progress)
         s.runner.run()
         views = [s.queries.message(importer.tenant, m) for m in sorted(report.messages)[: show.MESSAGES_SHOWN]]
@@ -210,7 +212,15 @@ def fsck(*, json: Json = False) -> int:
         verdict = checker.check(s.ledger, progress)
         unapplied = s.runner.unapplied()
     if json:
-        print_json({"size": verdict.size, "root": verdict.root, "heads": verdict.heads, "problems": verdict.problems, "unapplied": unapplied})
+        print_json(
+            {
+                "size": verdict.size,
+                "root": verdict.root,
+                "heads": verdict.heads,
+                "problems": verdict.problems,
+                "unapplied": unapplied,
+            }
+        )
     else:
         show.verdict(out, verdict, unapplied)
     return 0 if verdict.is_clean else EXIT_WRONG
@@ -272,7 +282,9 @@ def openapi() -> None:
 
 
 @database.command
-def migrate(*, service: str = "delivery_ledger_service", privacy: str = "delivery_ledger_privacy", grant_to: str = "") -> None:
+def migrate(
+    *, service: str = "delivery_ledger_service", privacy: str = "delivery_ledger_privacy", grant_to: str = ""
+) -> None:
     """Make or update tables, guards and roles; run it as the owner, then run everything else as the service.
 
     Args:
@@ -316,7 +328,9 @@ def keys_create(
     with system(fresh=False) as s:
         expires = datetime.now(UTC) + timedelta(days=days)
         record, key = s.accounts.create_api_key(tenant or s.settings.tenant, scopes, label, expires)
-    print_json({"key": key, "api_key_id": record.api_key_id, "scopes": record.scopes}) if json else show.new_key(out, record, key)
+    print_json({"key": key, "api_key_id": record.api_key_id, "scopes": record.scopes}) if json else show.new_key(
+        out, record, key
+    )
 
 
 @keys.command(name="list")
@@ -324,7 +338,9 @@ def keys_list(*, tenant: Tenant = "", json: Json = False) -> None:
     """The tenant's API keys, without the keys themselves."""
     with system(fresh=False) as s:
         found = s.accounts.api_keys(tenant or s.settings.tenant)
-    print_json(found) if json else show.table(out, found, "no API keys; make one with: delivery-ledger keys create read")
+    print_json(found) if json else show.table(
+        out, found, "no API keys; make one with: delivery-ledger keys create read"
+    )
 
 
 @keys.command(name="revoke")
@@ -353,28 +369,43 @@ def accounts_list(*, tenant: Tenant = "", json: Json = False) -> None:
     """The tenant's accounts."""
     with system(fresh=False) as s:
         found = s.accounts.list(tenant or s.settings.tenant)
-    print_json(found) if json else show.table(out, found, "no accounts; open one with: delivery-ledger accounts add NAME --provider P")
+    print_json(found) if json else show.table(
+        out, found, "no accounts; open one with: delivery-ledger accounts add NAME --provider P"
+    )
 
 
 @accounts.command(name="check")
 def accounts_check(account: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
-    """Keys in use, when the account was last heard of, the difference of the clocks, and the webhook URL to paste at the provider."""
+    """Keys in use, when it was last heard of, the difference of the clocks, and the webhook URL to paste at the provider."""
     from adapters.accounts import check
 
     with system() as s:
-        found = check(s.accounts, tenant or s.settings.tenant, account, s.settings.public_url or f"http://{s.settings.host}:{s.settings.port}")
+        found = check(
+            s.accounts,
+            tenant or s.settings.tenant,
+            account,
+            s.settings.public_url or f"http://{s.settings.host}:{s.settings.port}",
+        )
     print_json(found) if json else show.account_check(out, found)
 
 
 @accounts.command(name="rotate")
 def accounts_rotate(
-    account: str, /, *, key_id: str, secret_file: Path | None = None, retire: bool = False, tenant: Tenant = "", json: Json = False
+    account: str,
+    /,
+    *,
+    key_id: str,
+    secret_file: Path | None = None,
+    retire: bool = False,
+    tenant: Tenant = "",
+    json: Json = False,
 ) -> None:
     """Add a webhook secret beside those in use, or retire one; quarantined webhooks are verified again.
 
     Args:
         key_id: the provider's id of the key, or a name of your choice where it has none.
-        secret_file: file that holds the secret; `-` reads it from standard input. Never given on the command line, where others could see it.
+        secret_file: file that holds the secret; `-` reads standard input. Never given on the command line, where others
+            could see it.
         retire: take the key away instead.
     """
     with system(fresh=False) as s:
@@ -391,7 +422,9 @@ def accounts_rotate(
         admitted = s.quarantine.verify_again(tenant, account, s.ledger.clock())
     facts = sum(len(o.facts) for o in admitted)
     result = {"account": account, "key_id": key_id, "admitted": len(admitted), "facts": facts}
-    print_json(result) if json else out.print(f"Webhook key {key_id} is in use; {len(admitted)} quarantined webhooks verified, {facts} new facts.")
+    print_json(result) if json else out.print(
+        f"Webhook key {key_id} is in use; {len(admitted)} quarantined webhooks verified, {facts} new facts."
+    )
 
 
 @accounts.command(name="disable")
@@ -426,7 +459,9 @@ def lanes_show(item: str, /, *, tenant: Tenant = "", json: Json = False) -> None
         found, event = s.lanes.item(tenant or s.settings.tenant, item)
         body = s.lanes.arrival(event).body
     start = body[:2000].decode("utf-8", "backslashreplace")
-    print_json({**msgspec.to_builtins(found), "body_bytes": len(body), "body_start": start}) if json else show.lane_item(out, found, body)
+    print_json(
+        {**msgspec.to_builtins(found), "body_bytes": len(body), "body_start": start}
+    ) if json else show.lane_item(out, found, body)
 
 
 @lanes.command(name="retry")

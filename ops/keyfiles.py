@@ -1,6 +1,7 @@
 """The key files of a ledger: made once, readable by their owner only, kept apart from the database.
 
-One file a key, 64 hex characters: `lookups.key`, `duplicates.key`, and one or more `kek-NAME.key`, of which the last by name wraps new keys.
+One file a key, 64 hex characters: `lookups.key`, `duplicates.key`, and one or more `kek-NAME.key`, of which the last by
+name wraps new keys.
 """
 
 from __future__ import annotations

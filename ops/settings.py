@@ -22,12 +22,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LEDGER_", extra="forbid", frozen=True)
 
     database_url: str = Field("sqlite:///var/ledger.db", description="sqlite:///path or postgresql://user@host/name")
-    key_folder: Path = Field(Path("var/keys"), description="where the key files lie; never beside a backup of the database")
+    key_folder: Path = Field(
+        Path("var/keys"), description="where the key files lie; never beside a backup of the database"
+    )
     artifact_folder: Path = Field(Path("var/artifacts"), description="where originals above 256 KiB are kept, sealed")
     tenant: str = Field("default", description="the organisation the command line works for")
     host: str = Field("127.0.0.1", description="address the API listens on")
     port: int = Field(8440, ge=0, le=65535, description="port the API listens on; 0 picks a free one")
-    public_url: str = Field("", description="how providers reach the API, for the webhook URLs shown by `accounts check`")
+    public_url: str = Field(
+        "", description="how providers reach the API, for the webhook URLs shown by `accounts check`"
+    )
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="largest request body")
     request_timeout_s: float = Field(60.0, gt=0, description="longest a request may take")
     webhook_timestamp_tolerance_s: int = Field(300, ge=1, description="how old a signed webhook may be")
@@ -38,7 +42,7 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the hook's signature; there is no .env file
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         config = os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG)
@@ -63,7 +67,7 @@ def load(**overrides: Any) -> Settings:
         msg = f"LEDGER_SECRETS_FOLDER={secrets}: there is no such folder"
         raise ConfigurationError(msg)
     try:
-        return Settings(**({"_secrets_dir": secrets} if secrets else {}), **overrides)
+        return Settings(_secrets_dir=secrets, **overrides)  # type: ignore[call-arg]  # pydantic-settings takes it
     except tomllib.TOMLDecodeError as error:
         msg = f"{config or DEFAULT_CONFIG} is not TOML: {error}"
         raise ConfigurationError(msg) from error

@@ -1,4 +1,7 @@
-"""How answers look to people: tables and plain sentences. Everything that came from outside is printed without markup or control characters."""
+"""How answers look to people: tables and plain sentences.
+
+Everything that came from outside is printed without markup or control characters.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ def message(out: Console, view: MessageView) -> None:
         "provider": f"{view.provider}, account {view.account}",
         "first heard of": when(view.opened_at),
         "sender's own declaration": "yes" if view.registered else "no; known from receipts only",
-        **{k: v for k, v in view.values.items()},
+        **view.values,
         **{f"reference {r['kind']}": r["value"] for r in view.references},
         "labels": ", ".join(view.labels),
         "documents": ", ".join(f"{d.get('name', '')} {d.get('sha256', '')}".strip() for d in view.documents),
@@ -90,7 +93,9 @@ def message(out: Console, view: MessageView) -> None:
         out.print(Text(f"Recipient {delivery.recipient}: ").append(plain(delivery.address.address or "(erased)")))
         line = Text("  ").append(_status(delivery.status))
         line.append(f" ({delivery.sub_status})" if delivery.sub_status else "")
-        line.append(f" since {when(delivery.since)}" if delivery.since else "").append("" if delivery.is_final else ", not final")
+        line.append(f" since {when(delivery.since)}" if delivery.since else "").append(
+            "" if delivery.is_final else ", not final"
+        )
         out.print(line)
         for reason in delivery.reasons:
             word = plain(" ".join(dict.fromkeys(w for w in (reason.code, reason.reason) if w)))
@@ -149,14 +154,20 @@ def report(found: Report) -> dict[str, Any]:
 
 def import_report(out: Console, found: Report, views: Sequence[MessageView]) -> None:
     """What an import did, with the messages it concerned."""
-    out.print(f"{found.files} files: {found.new} new, {found.seen} seen before; {found.facts} facts, {found.copies} further originals of known facts")
+    out.print(
+        f"{found.files} files: {found.new} new, {found.seen} seen before; {found.facts} facts, "
+        f"{found.copies} further originals of known facts"
+    )
     if found.new == 0 and not found.problems:
         out.print("Nothing changed: all of it was held already.")
     for count, text in (
         (found.registered, "past sends registered"),
         (found.unmatched, "unmatched; see: delivery-ledger lanes list"),
         (found.unreadable, "unreadable; see: delivery-ledger lanes list"),
-        (found.quarantined, "webhooks whose signature does not verify; add the key: delivery-ledger accounts rotate ACCOUNT --key-id ID --secret-file FILE"),
+        (
+            found.quarantined,
+            "webhooks whose signature does not verify; add the key: delivery-ledger accounts rotate ACCOUNT --key-id ID --secret-file FILE",
+        ),
         (len(found.skipped), f"files of another kind left alone: {', '.join(Path(s).name for s in found.skipped[:5])}"),
     ):
         if count:
@@ -166,7 +177,10 @@ def import_report(out: Console, found: Report, views: Sequence[MessageView]) -> 
     if len(found.problems) > PROBLEMS_SHOWN:
         out.print(f"… and {len(found.problems) - PROBLEMS_SHOWN} more problems (--json lists all)")
     if found.messages:
-        out.print(f"{len(found.messages)} messages" + (f", the first {len(views)}:" if len(views) < len(found.messages) else ":"))
+        out.print(
+            f"{len(found.messages)} messages"
+            + (f", the first {len(views)}:" if len(views) < len(found.messages) else ":")
+        )
     for view in views:
         out.print()
         message(out, view)
@@ -181,14 +195,21 @@ def verdict(out: Console, found: Verdict, unapplied: Sequence[tuple[str, int, st
     if found.is_clean:
         out.print(f"Clean: {found.size} events hash to root {found.root}, and {found.heads} heads agree.")
     else:
-        out.print("Somebody or something changed stored bytes. Whoever can write to the database could have done this; heads that were handed out before show which side is true.")
+        out.print(
+            "Somebody or something changed stored bytes. Whoever can write to the database could have done this; "
+            "heads that were handed out before show which side is true."
+        )
 
 
 def rebuilt(out: Console, found: Sequence[Rebuilt]) -> None:
     """What a rebuild found."""
     for each in found:
         differing = sum(each.differences.values())
-        told = "equal to the live ones" if not differing else f"{differing} rows differed from the live ones and were replaced"
+        told = (
+            "equal to the live ones"
+            if not differing
+            else f"{differing} rows differed from the live ones and were replaced"
+        )
         out.print(f"{each.model}: {each.events} events applied, tables {told}")
 
 
@@ -224,11 +245,15 @@ def providers(out: Console, found: Sequence[ProviderView], *, full: bool) -> Non
         for w in rows:
             table.add_row(plain(w.word), plain(w.meaning), w.type, w.erds, plain(w.reason), w.retry, w.source)
         out.print(table)
-    out.print("Sources: R the provider's own documentation, C a client's code, 3P a third party, CMP a comparable provider, A our assumption.")
+    out.print(
+        "Sources: R the provider's own documentation, C a client's code, 3P a third party, CMP a comparable provider, A our assumption."
+    )
 
 
 def new_key(out: Console, record: ApiKey, key: str) -> None:
-    out.print(f"API key {record.api_key_id} for {record.tenant}, may: {', '.join(record.scopes)}, until {when(record.expires_at)}.")
+    out.print(
+        f"API key {record.api_key_id} for {record.tenant}, may: {', '.join(record.scopes)}, until {when(record.expires_at)}."
+    )
     out.print("It is shown this once:")
     out.print(Text(key, style="bold"))
 
@@ -242,7 +267,9 @@ def table(out: Console, rows: Sequence[Any], nothing: str) -> None:
     shown = _table(*names)
     for row in rows:
         cells = (getattr(row, name) for name in names)
-        shown.add_row(*(plain(" ".join(c) if isinstance(c, tuple) else when(c) if isinstance(c, str) else c) for c in cells))
+        shown.add_row(
+            *(plain(" ".join(c) if isinstance(c, tuple) else when(c) if isinstance(c, str) else c) for c in cells)
+        )
     out.print(shown)
 
 
@@ -269,7 +296,9 @@ def lanes(out: Console, items: Sequence[LaneItem], held: Sequence[Quarantined]) 
             shown.add_row(i.item, i.lane, i.provider, i.account, when(i.opened_at), i.state, plain(i.why))
         out.print(shown)
     if held:
-        shown = _table("quarantined", "account", "received", "bytes", "why", title="Webhooks that did not verify (beside the log)")
+        shown = _table(
+            "quarantined", "account", "received", "bytes", "why", title="Webhooks that did not verify (beside the log)"
+        )
         for q in held:
             shown.add_row(q.quarantine_id, q.account, when(q.received_at), str(q.body_bytes), plain(q.why))
         out.print(shown)

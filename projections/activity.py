@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ledger.application import Ledger
 from ledger.database import Cursor
 from ledger.events import Event, parse_time
 from projections.runner import Table, Unapplied
@@ -23,7 +22,7 @@ class ActivityModel:
         )
     }
 
-    def apply(self, ledger: Ledger, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
+    def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
         """Count events and keep the newest arrival per account."""
         found: dict[tuple[str, str, str], tuple[str, int, int]] = {}
         for event in events:

@@ -123,7 +123,8 @@ def fold(facts: Iterable[Fact], *, sole: bool) -> Folded:
     counted = [fact for fact in ordered if _counts(fact, ordered, verdicts, sole=sole)]
     decided = _decide(counted, verdicts)
     reasons = tuple(
-        Reason(f.event_id, f.position, f.type, f.at(), *verdicts.get(f.event_id, ("shown", "shown")), f.code, f.reason) for f in ordered
+        Reason(f.event_id, f.position, f.type, f.at(), *verdicts.get(f.event_id, ("shown", "shown")), f.code, f.reason)
+        for f in ordered
     )
     fact = decided.fact
     return Folded(
@@ -208,13 +209,17 @@ def _same_identity(finals: Sequence[Fact], facts: Sequence[Fact]) -> list[Fact]:
     return sorted({f.event_id: f for pair in pairs for f in pair}.values(), key=Fact.order)
 
 
-def _strongest(finals: Sequence[Fact], progress: Sequence[Fact], rule: str, verdicts: dict[str, tuple[str, str]]) -> _Decided:
+def _strongest(
+    finals: Sequence[Fact], progress: Sequence[Fact], rule: str, verdicts: dict[str, tuple[str, str]]
+) -> _Decided:
     """The highest rank decides, the earliest of equals."""
     _mark(progress, verdicts, "progress.passed", "agrees")
     _mark([f for f in progress if f.type == "relay.delayed"], verdicts, "warning.never_downgrades", "overruled")
     top = max(_effect(f).rank for f in finals)
     fact = min((f for f in finals if _effect(f).rank == top), key=Fact.order)
-    _mark([f for f in finals if f is not fact], verdicts, "final.stronger" if rule != "final.deemed" else rule, "agrees")
+    _mark(
+        [f for f in finals if f is not fact], verdicts, "final.stronger" if rule != "final.deemed" else rule, "agrees"
+    )
     _mark([fact], verdicts, "parts.all" if fact.part else rule, "decides")
     return _Decided(_effect(fact).status or Status.UNKNOWN, fact, is_final=True)
 

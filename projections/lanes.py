@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ledger.application import Ledger
 from ledger.database import Cursor
 from ledger.events import Event
 from projections.runner import Table, Unapplied
@@ -28,7 +27,7 @@ class LanesModel:
         )
     }
 
-    def apply(self, ledger: Ledger, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
+    def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
         """Open and settle items; acts name the items they settle."""
         marks = ",".join("?" * len(COLUMNS.split(", ")))
         for event in events:

@@ -95,7 +95,8 @@ class Queries:
         events += self._delivery_events(row)
         values = self.ledger.values([e for e in events if e.type != "recipients.declared"])
         counts = self.ledger.database.read(
-            "SELECT status, count(*) FROM read_deliveries WHERE message = ? GROUP BY status ORDER BY status", (row.message,)
+            "SELECT status, count(*) FROM read_deliveries WHERE message = ? GROUP BY status ORDER BY status",
+            (row.message,),
         )
         told = _told(events, values)
         return MessageView(
@@ -128,7 +129,9 @@ class Queries:
         joined = [delivery_stream(j.stream, a) for j in row.joined for a, _ in j.recipients]
         return [e for stream in own + joined for e in self.ledger.stream(stream)]
 
-    def deliveries(self, tenant: str, message: str, after: int = -1, limit: int = DELIVERIES_SHOWN) -> list[DeliveryView]:
+    def deliveries(
+        self, tenant: str, message: str, after: int = -1, limit: int = DELIVERIES_SHOWN
+    ) -> list[DeliveryView]:
         """The deliveries of a message by recipient index, after an index."""
         sql = (
             f"SELECT {DELIVERY_COLUMNS} FROM read_deliveries WHERE message = ? AND recipient > ? AND tenant = ? "
@@ -152,7 +155,21 @@ class Queries:
     def _views(self, rows: Sequence[tuple[Any, ...]]) -> list[DeliveryView]:
         addresses = self._addresses([(str(r[0]), int(r[1])) for r in rows])
         views = []
-        for message, recipient, _, account, provider, status, sub_status, since, final, _, opened_at, position, folded in rows:
+        for (
+            message,
+            recipient,
+            _,
+            account,
+            provider,
+            status,
+            sub_status,
+            since,
+            final,
+            _,
+            opened_at,
+            position,
+            folded,
+        ) in rows:
             detail = _folded.decode(bytes(folded))
             views.append(
                 DeliveryView(
@@ -271,7 +288,9 @@ class Queries:
         lookup = self.ledger.keyring.lookup
         found: list[list[bytes]] = []
         if filters.recipient:
-            kinds = [Address(filters.address_kind, filters.recipient)] if filters.address_kind else guess(filters.recipient)
+            kinds = (
+                [Address(filters.address_kind, filters.recipient)] if filters.address_kind else guess(filters.recipient)
+            )
             found.append([lookup(tenant, "address", a.kind, normal(a)) for a in kinds])
         if filters.reference:
             found.append([lookup(tenant, "any_reference", clean(filters.reference.strip()))])
@@ -295,7 +314,13 @@ class Queries:
         events = {e.position: e for e in (self.ledger.event(r[7]) for r in rows)}
         values = self.ledger.values(list(events.values()))
         return [
-            LaneItem(*row[:7], str(values.get(row[7], {}).get("text", "")), tuple(events[row[7]].fields.get("artifacts", ())))
+            LaneItem(
+                **dict(
+                    zip(("item", "lane", "account", "provider", "operation", "opened_at", "state"), row, strict=False)
+                ),
+                why=str(values.get(row[7], {}).get("text", "")),
+                artifacts=tuple(events[row[7]].fields.get("artifacts", ())),
+            )
             for row in rows
         ]
 
@@ -332,7 +357,10 @@ def _told(events: Sequence[Event], values: dict[int, dict[str, Any]]) -> dict[st
 def _entry(event: Event, values: dict[str, Any], judged: tuple[str, str]) -> TrailEntry:
     f = event.fields
     known = TYPES.get(event.type)
-    texts = {k: str(f.get(k, "")) for k in ("occurred_at", "zone", "observed_at", "recorded_at", "provider", "account", "arrival")}
+    texts = {
+        k: str(f.get(k, ""))
+        for k in ("occurred_at", "zone", "observed_at", "recorded_at", "provider", "account", "arrival")
+    }
     texts |= {k: str(f.get(k, "")) for k in ("verdict", "code", "reason", "erds", "mapping")}
     rule, effect = judged
     return TrailEntry(

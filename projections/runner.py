@@ -37,7 +37,7 @@ class ReadModel(Protocol):
     version: int
     tables: dict[str, Table]
 
-    def apply(self, ledger: Ledger, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]: ...
+    def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Runner:
         return self.ledger.recorder.max_tracking_id(f"{model.name}/{model.version}{suffix}") or 0
 
     def lag(self) -> dict[str, int]:
-        """model -> events behind the head."""
+        """Events behind the head, by model."""
         size = self.ledger.head().size
         return {model.name: size - self.position(model) for model in self.models}
 
@@ -135,13 +135,17 @@ class Runner:
                 return
             positions = [event.position for event in events]
             if positions != list(range(after + 1, after + 1 + len(events))):
-                missing = next(w for w, p in zip(range(after + 1, positions[-1] + 1), positions, strict=False) if w != p)
+                missing = next(
+                    w for w, p in zip(range(after + 1, positions[-1] + 1), positions, strict=False) if w != p
+                )
                 msg = f"read model {model.name}: position {missing} is missing; run `delivery-ledger fsck`"
                 raise GapError(msg)
             with self.ledger.database.writing() as cursor:
-                unapplied = model.apply(self.ledger, cursor, events, lambda name: f"{self._schema}read_{name}{suffix}")
+                unapplied = model.apply(cursor, events, lambda name: f"{self._schema}read_{name}{suffix}")
                 rows = [(model.name + suffix, u.position, u.why[:300]) for u in unapplied]
-                cursor.executemany(f"INSERT INTO {self._schema}read_unapplied VALUES (?,?,?) ON CONFLICT DO NOTHING", rows)
+                cursor.executemany(
+                    f"INSERT INTO {self._schema}read_unapplied VALUES (?,?,?) ON CONFLICT DO NOTHING", rows
+                )
                 self.ledger.track(cursor, f"{model.name}/{model.version}{suffix}", positions[-1])
             yield len(events)
 
@@ -157,7 +161,7 @@ class Runner:
         self.run()
         for count in self._advance(model, SUFFIX):
             applied += count
-        differences = {name: self._differences(name, table) for name, table in model.tables.items()}
+        differences = {name: self._differences(name) for name in model.tables}
         position = self.position(model, SUFFIX)
         with self.ledger.database.writing() as cursor:
             for name in model.tables:
@@ -172,9 +176,12 @@ class Runner:
         with self.ledger.database.writing() as cursor:
             for name in model.tables:
                 cursor.execute(f"DROP TABLE IF EXISTS {self._schema}read_{name}{SUFFIX}")
-            cursor.execute(f"DELETE FROM {self.ledger.tracking_table} WHERE application_name = ?", (f"{model.name}/{model.version}{SUFFIX}",))
+            cursor.execute(
+                f"DELETE FROM {self.ledger.tracking_table} WHERE application_name = ?",
+                (f"{model.name}/{model.version}{SUFFIX}",),
+            )
 
-    def _differences(self, name: str, table: Table) -> int:
+    def _differences(self, name: str) -> int:
         live, new = f"{self._schema}read_{name}", f"{self._schema}read_{name}{SUFFIX}"
         sql = f"SELECT count(*) FROM (SELECT * FROM {live} EXCEPT SELECT * FROM {new}) AS a"
         back = f"SELECT count(*) FROM (SELECT * FROM {new} EXCEPT SELECT * FROM {live}) AS a"
@@ -182,5 +189,7 @@ class Runner:
 
     def unapplied(self) -> list[tuple[str, int, str]]:
         """Events that some model could not apply."""
-        rows = self.ledger.database.read(f"SELECT model, position, why FROM {self._schema}read_unapplied ORDER BY position")
+        rows = self.ledger.database.read(
+            f"SELECT model, position, why FROM {self._schema}read_unapplied ORDER BY position"
+        )
         return [(m, p, w) for m, p, w in rows]

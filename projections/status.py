@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ledger.application import Ledger
-from ledger.database import Cursor
+from ledger.database import Cursor, Row
 from ledger.events import Event, delivery_stream, message_of
 from projections.fold import Fact, fold, to_fact
 from projections.runner import Table, Unapplied
@@ -117,7 +116,7 @@ class StatusModel:
     version = 1
     tables = TABLES
 
-    def apply(self, ledger: Ledger, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
+    def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
         """Fold one batch of events in; content that cannot be read is reported, never raised."""
         tables = _Tables(cursor, table)
         work = _Work(rows=tables.messages({message_of(e.stream) for e in events if _is_message(e.stream)}))
@@ -162,7 +161,9 @@ def _note(event: Event, work: _Work, added: dict[str, list[Fact]]) -> None:
         added.setdefault(stream, []).append(fact)
     if index:
         work.single.add((message, int(index)))
-    elif fact or event.type in {"recipients.declared", "streams.joined", "streams.parted"} or event.fields.get("streams"):
+    elif (
+        fact or event.type in {"recipients.declared", "streams.joined", "streams.parted"} or event.fields.get("streams")
+    ):
         work.whole.add(message)
     _note_structure(event, row, work)
 
@@ -264,7 +265,7 @@ class _Tables:
         self.cursor = cursor
         self.table = table
 
-    def _probe(self, columns: str, name: str, column: str, values: Iterable[str]) -> list[tuple[object, ...]]:
+    def _probe(self, columns: str, name: str, column: str, values: Iterable[str]) -> list[Row]:
         return self.cursor.probe(self.table(name), columns, column, sorted(set(values)))
 
     def messages(self, wanted: Iterable[str]) -> dict[str, MessageRow]:
@@ -278,7 +279,7 @@ class _Tables:
 
     def facts(self, streams: Iterable[str]) -> dict[str, list[Fact]]:
         rows = self._probe("stream, facts", "facts", "stream", streams)
-        return {str(stream): _facts.decode(bytes(facts)) for stream, facts in rows}  # type: ignore[arg-type]
+        return {str(stream): _facts.decode(bytes(facts)) for stream, facts in rows}
 
     def save_facts(self, facts: dict[str, list[Fact]]) -> None:
         sql = f"INSERT INTO {self.table('facts')} (stream, facts) VALUES (?,?) ON CONFLICT (stream) DO UPDATE SET facts = excluded.facts"
@@ -308,8 +309,13 @@ class _Tables:
             mine = [fact for stream in streams_of(row, index, rows) for fact in facts.get(stream, ())]
             folded = fold(mine, sole=row.recipients == 1)
             position = max((fact.position for fact in mine), default=row.opened_position)
-            stored.append((message, index, row.tenant, row.account, row.provider, folded.status, folded.sub_status, folded.since)
-                + (int(folded.is_final), row.opened_position, row.opened_at, position, _encode(folded)))
+            stored.append(
+                (
+                    *(message, index, row.tenant, row.account, row.provider),
+                    *(folded.status, folded.sub_status, folded.since, int(folded.is_final)),
+                    *(row.opened_position, row.opened_at, position, _encode(folded)),
+                )
+            )
         self._upsert("deliveries", DELIVERY_COLUMNS, ("message", "recipient"), stored)
 
 
