@@ -241,9 +241,9 @@ def providers(out: Console, found: Sequence[ProviderView], *, full: bool) -> Non
         operations.add_row(o.name, o.method, o.use, o.why, o.source)
     out.print(operations)
     for name, rows in p.tables.items():
-        table = _table("word", "meaning", "our type", "ERDS", "reason", "retry", "source", title=name)
+        table = _table("word", "meaning", "our type", "finality", "reason", "retry", "source", title=name)
         for w in rows:
-            table.add_row(plain(w.word), plain(w.meaning), w.type, w.erds, plain(w.reason), w.retry, w.source)
+            table.add_row(plain(w.word), plain(w.meaning), w.type, w.finality, plain(w.reason), w.retry, w.source)
         out.print(table)
     out.print(
         "Sources: R the provider's own documentation, C a client's code, 3P a third party, CMP a comparable provider, A our assumption."

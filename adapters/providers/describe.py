@@ -6,15 +6,21 @@ import msgspec
 
 from adapters.providers.contract import Provider, Word
 from ledger.types import TYPES
+from projections.rules import EFFECTS
 
 
 class WordView(msgspec.Struct, frozen=True):
-    """A word of a provider, what we make of it, and how we know it (R, C, 3P, CMP, A)."""
+    """A word of a provider, what we make of it, and how we know it (R, C, 3P, CMP, A).
+
+    Attributes:
+        finality: what the status fold makes of the type: `progress`, `positive`, `negative`, `deemed` or `none`; "" without a type.
+    """
 
     word: str
     meaning: str
     type: str
     erds: str
+    finality: str
     reason: str
     retry: str
     source: str
@@ -64,4 +70,5 @@ def describe(provider: Provider) -> ProviderView:
 
 def _word(row: Word) -> WordView:
     erds = TYPES[row.type].erds if row.type in TYPES else ""
-    return WordView(row.word, row.meaning, row.type, erds, row.reason, row.retry, row.source, row.note)
+    finality = str(EFFECTS[row.type].force) if row.type in EFFECTS else "none" if row.type else ""
+    return WordView(row.word, row.meaning, row.type, erds, finality, row.reason, row.retry, row.source, row.note)
