@@ -26,7 +26,8 @@ LISTED_SKIPS: dict[str, str] = {}
 VAR = Path(__file__).parents[1] / "var"
 SERVER = pytest.StashKey[Server]()
 
-# Two busy cores make any wall-clock limit a matter of luck.
+# Two busy cores make any wall-clock limit a matter of luck. Hypothesis itself sees that it runs in CI and then tries
+# the same examples each time; elsewhere it goes on looking.
 hypothesis.settings.register_profile("tests", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("tests")
 
