@@ -244,7 +244,8 @@ class Decision:
                 before = len(self.plan.events)
                 self.writer.join(other, into, self._source(), "reference_exact")
                 for planned in self.plan.events[before:]:
-                    into = evolve(into, {**planned.clear, "type": planned.kind, "streams": []})
+                    if planned.stream == into.stream:
+                        into = evolve(into, {**planned.clear, "type": planned.kind, "streams": []})
                 self.context.messages[into.stream] = into
         return into
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from ledger.addresses import normal
 from ledger.appender import Appended, Item
 from ledger.application import Ledger
 from ledger.decision import Decision, Outcome, PendingError
-from ledger.errors import ConflictError, IdempotencyError, ReferenceTakenError
+from ledger.errors import ConflictError, IdempotencyError, InvalidEventError, ReferenceTakenError, TooLargeError
 from ledger.events import message_of, read
 from ledger.names import Names, Reading
 from ledger.streams import Message, Registration, evolve, plan_registration
@@ -60,6 +62,10 @@ class Intake:
             leaned = isinstance(each, _Submitted) and each.future is None and failed
             if leaned or isinstance(results[index], ConflictError | PendingError):
                 results[index] = self._admit_alone(reading)
+            result = results[index]
+            if isinstance(result, InvalidEventError | TooLargeError) and not reading.unreadable:
+                # What a wire module read cannot stand in an event: the bytes are kept and wait for a person.
+                results[index] = self._admit_alone(reading._replace(observations=(), unreadable=str(result)))
         return results
 
     def _submit(self, context: Context, reading: Reading) -> _Submitted | Exception:
@@ -147,6 +153,8 @@ class Intake:
         writer = Writer(self.ledger, context, tenant, registration.account)
         source = {"provider": registration.provider, "account": registration.account, **clear}
         orphans = self._orphans(writer, registration, source)
+        recipients = {(a.kind, normal(a)): a for a in reversed(registration.recipients)}  # one spelling each, the first
+        registration = replace(registration, recipients=tuple(recipients.values())[::-1])
         message = writer.open_message(registered=True)
         batch = writer.batch_stream(registration.batch, message.stream) if registration.batch else ""
         plan_registration(writer.plan, message, registration, source, batch)

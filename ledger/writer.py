@@ -18,6 +18,8 @@ from ledger.observations import Address, Reference
 from ledger.recorders import KeyRow, LookupRow
 from ledger.streams import WHOLE_MESSAGE, Message, Plan, Planned, clean, plan_recipients
 
+TOLD_ELSEWHERE = "told_elsewhere"
+"""Rule of the joining event in the stream whose story another stream tells from now on."""
 ORIGINAL = -2
 """The person of a key that seals one original concerning several messages, or none."""
 
@@ -170,6 +172,10 @@ class Writer:
         clear = {**source, "streams": [other.stream], "rule": rule} | ({"recipients": sorted(found)} if found else {})
         index = self.plan.add(Planned("streams.joined", into.stream, clear))
         self.plan.joins.append((index, other.stream, into.stream))
+        # Moves the version of the joined stream on: whoever was about to declare a recipient there decides again.
+        self.plan.add(
+            Planned("streams.joined", other.stream, {**source, "streams": [into.stream], "rule": TOLD_ELSEWHERE})
+        )
         if other.stream not in self.context.opened:
             self.plan.expect[other.stream] = other.version
         self.context.joined[other.stream] = into.stream

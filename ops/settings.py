@@ -34,7 +34,6 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="largest request body")
     request_timeout_s: float = Field(60.0, gt=0, description="longest a request may take")
-    webhook_timestamp_tolerance_s: int = Field(300, ge=1, description="how old a signed webhook may be")
 
     @classmethod
     def settings_customise_sources(

@@ -14,6 +14,7 @@ import msgspec
 
 from ledger.database import Cursor, Row
 from ledger.events import Event, delivery_stream, message_of
+from ledger.writer import TOLD_ELSEWHERE
 from projections.fold import Fact, fold, to_fact
 from projections.runner import Table, Unapplied
 
@@ -188,7 +189,7 @@ def _note_structure(event: Event, row: MessageRow, work: _Work) -> None:
         row.registered = 1
     if event.type == "recipients.declared":
         row.recipients = max(row.recipients, fields["first"] + fields["count"])
-    if event.type == "streams.joined":
+    if event.type == "streams.joined" and fields.get("rule") != TOLD_ELSEWHERE:
         pairs = tuple((a, b) for a, b in fields.get("recipients", ()))
         row.joined += tuple(Joined(s, pairs) for s in fields["streams"])
     if event.type == "streams.parted":
