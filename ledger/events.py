@@ -58,6 +58,7 @@ _name = _text(_NAME)
 _token = _text(r"[a-z][a-z0-9_.:-]{0,62}")
 _time = _text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _stream = _text(rf"{_UUID}(/\d{{1,6}})?|batch/{_UUID}|account/{_NAME}/{_NAME}/\d{{4}}-\d\d-\d\d|ledger")
+_vkey = _text(r"[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}")
 _code = _text(r"[\x20-\x7e\u00a0-\u024f]{1,80}")
 
 CLEAR: dict[str, Check] = {
@@ -94,6 +95,12 @@ CLEAR: dict[str, Check] = {
     "streams": _list(_stream),
     "recipients": _list(_pair),
     "rule": _token,
+    "origin": _text(r"[^\s+]{1,200}"),
+    "log_key": _vkey,
+    "recovery_key": _vkey,
+    "tree_size": _count,
+    "root": _text(r"[0-9a-f]{64}"),
+    "signature": _text(r"[A-Za-z0-9_-]{86}"),
     "actor": _text(r"[A-Za-z0-9_.:-]{1,63}"),
     "commit": _mapping(_text(r"[a-z][a-z0-9_.]{0,79}"), _text(r"[A-Za-z0-9_-]{43}")),
 }

@@ -1,0 +1,214 @@
+"""Who the log is: its origin, its keys and their history, all of it written in the log's own first stream.
+
+The first event names the log key and the offline recovery key. Keys overlap while they rotate: from `key.added` to
+`key.retired` every head carries the signatures of all active keys. `key.revoked` counts only under the recovery key's signature.
+`log.succeeded` opens the next epoch after a database was lost or rolled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from ledger import notes
+from ledger.appender import Item
+from ledger.application import Ledger
+from ledger.checkpoints import Checkpoint, HeadFile, SignedHead, compare
+from ledger.commitments import from_text, to_text
+from ledger.errors import ConfigurationError, LedgerError
+from ledger.events import Event
+from ledger.notes import NoteKey, parse_vkey
+
+STREAM = "ledger"
+TENANT = "ledger"
+
+
+class NotLeaderError(LedgerError):
+    """Another process signs heads for this ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the log says of itself.
+
+    Attributes:
+        base: the name it was begun with; the origin of epoch 1.
+        epoch: 1, 2, 3 …
+        keys: active log keys, oldest first, under today's origin.
+        revoked: keys that must not be trusted any more.
+        recovery: the offline key that alone may revoke.
+    """
+
+    base: str
+    epoch: int
+    keys: tuple[NoteKey, ...]
+    revoked: tuple[NoteKey, ...]
+    recovery: NoteKey
+
+    @property
+    def origin(self) -> str:
+        return self.base if self.epoch == 1 else f"{self.base}/{self.epoch}"
+
+
+def read(ledger: Ledger) -> Identity | None:
+    """The identity as the log tells it; None before it was begun."""
+    identity: Identity | None = None
+    for event in ledger.stream(STREAM):
+        identity = _after(identity, event)
+    return identity
+
+
+def _after(identity: Identity | None, event: Event) -> Identity | None:
+    f = event.fields
+    if identity is None:
+        if event.type != "key.added":
+            return None
+        key = parse_vkey(f["log_key"])
+        return Identity(key.name, 1, (key,), (), parse_vkey(f["recovery_key"]))
+    keys = list(identity.keys)
+    if event.type == "key.added":
+        keys.append(NoteKey(identity.origin, parse_vkey(f["log_key"]).public))
+    elif event.type in {"key.retired", "key.revoked"}:
+        gone = parse_vkey(f["log_key"])
+        if event.type == "key.revoked" and not _is_signed_by_recovery(identity, gone, f["signature"]):
+            return identity
+        keys = [key for key in keys if key.public != gone.public]
+        if event.type == "key.revoked":
+            return Identity(identity.base, identity.epoch, tuple(keys), (*identity.revoked, gone), identity.recovery)
+    elif event.type == "log.succeeded":
+        epoch = identity.epoch + 1
+        origin = f"{identity.base}/{epoch}"
+        renamed = tuple(NoteKey(origin, key.public) for key in keys)
+        return Identity(identity.base, epoch, renamed, identity.revoked, identity.recovery)
+    return Identity(identity.base, identity.epoch, tuple(keys), identity.revoked, identity.recovery)
+
+
+def _append(ledger: Ledger, kind: str, clear: Mapping[str, object]) -> int:
+    """Append to the log's own stream; returns the position."""
+    return ledger.append(Item([ledger.draft(kind, TENANT, STREAM, clear)])).positions[0]
+
+
+def begin(ledger: Ledger, base: str, log_key: Ed25519PrivateKey, recovery_public: bytes) -> Identity:
+    """Write the first event: the origin's log key and the recovery key.
+
+    Raises:
+        ConfigurationError: the name cannot be an origin.
+    """
+    key = NoteKey(base, notes.public_of(log_key))
+    if not base or any(c.isspace() or c == "+" for c in base):
+        msg = f"log name {base!r}: an origin has no white space and no '+'; write for example ledger.example.org/main"
+        raise ConfigurationError(msg)
+    recovery = NoteKey(f"{base}-recovery", recovery_public)
+    _append(ledger, "key.added", {"log_key": key.vkey(), "recovery_key": recovery.vkey()})
+    return Identity(base, 1, (key,), (), recovery)
+
+
+def add_key(ledger: Ledger, identity: Identity, log_key: Ed25519PrivateKey) -> NoteKey:
+    """Bring a key into use beside those in use; every head carries both signatures until one is retired."""
+    key = NoteKey(identity.origin, notes.public_of(log_key))
+    _append(ledger, "key.added", {"log_key": key.vkey()})
+    return key
+
+
+def retire_key(ledger: Ledger, identity: Identity, key: NoteKey) -> None:
+    """Take a key out of use; what it signed stays good.
+
+    Raises:
+        ConfigurationError: it is the only one.
+    """
+    if [k.public for k in identity.keys] == [key.public]:
+        msg = "the only log key cannot be retired; add another one first"
+        raise ConfigurationError(msg)
+    _append(ledger, "key.retired", {"log_key": key.vkey()})
+
+
+def revocation_text(identity: Identity, key: NoteKey) -> bytes:
+    """What the recovery key signs to revoke a log key."""
+    return f"delivery-ledger revokes a log key\n{identity.base}\n{key.public.hex()}\n".encode()
+
+
+def revoke_key(ledger: Ledger, identity: Identity, key: NoteKey, recovery_key: Ed25519PrivateKey) -> None:
+    """End a compromised key under the offline recovery key.
+
+    Raises:
+        ConfigurationError: that is not the recovery key the first event named.
+    """
+    if notes.public_of(recovery_key) != identity.recovery.public:
+        msg = "that is not the recovery key which the first event of this log names"
+        raise ConfigurationError(msg)
+    signature = to_text(recovery_key.sign(revocation_text(identity, key)))
+    _append(ledger, "key.revoked", {"log_key": key.vkey(), "signature": signature})
+
+
+def _is_signed_by_recovery(identity: Identity, key: NoteKey, signature: str) -> bool:
+    try:
+        public = Ed25519PublicKey.from_public_bytes(identity.recovery.public)
+        public.verify(from_text(signature), revocation_text(identity, key))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def sign_head(
+    ledger: Ledger, heads: HeadFile, identity: Identity, private_keys: Sequence[Ed25519PrivateKey]
+) -> SignedHead:
+    """The newest committed head, signed by every active key and durable outside the database; the last one if nothing came since.
+
+    Only the leader may call this.
+
+    Raises:
+        ForkError: the tree contradicts a head that was signed before.
+        ConfigurationError: the private half of an active key is missing.
+    """
+    latest = heads.latest()
+    compare(ledger, latest)
+    head = ledger.head()
+    if latest is not None and latest.checkpoint.size == head.size and latest.checkpoint.origin == identity.origin:
+        known = {s.key_id for s in notes.parse(latest.note).signatures}
+        if known == {key.key_id for key in identity.keys}:
+            return latest
+    privates = {notes.public_of(private): private for private in private_keys}
+    missing = [key.vkey() for key in identity.keys if key.public not in privates]
+    if missing:
+        msg = f"the private half of log key {missing[0]} is missing from the key folder; restore it or revoke the key"
+        raise ConfigurationError(msg)
+    checkpoint = Checkpoint(identity.origin, head.size, head.root)
+    note = notes.sign(checkpoint.text(), [(key.name, privates[key.public]) for key in identity.keys])
+    signed = SignedHead(checkpoint, note)
+    heads.append(signed)
+    return signed
+
+
+def succeed(
+    ledger: Ledger, heads: HeadFile, identity: Identity, private_keys: Sequence[Ed25519PrivateKey]
+) -> SignedHead:
+    """Open the next epoch over this database's leaves, naming the last signed head and what was lost.
+
+    Raises:
+        ConfigurationError: nothing contradicts, so there is nothing to recover from.
+    """
+    latest = heads.latest()
+    if latest is None or (
+        latest.checkpoint.size <= ledger.head().size
+        and ledger.root_at(latest.checkpoint.size) == latest.checkpoint.root
+    ):
+        msg = "this database fits every signed head; there is nothing to recover from"
+        raise ConfigurationError(msg)
+    size = ledger.head().size
+    origin = f"{identity.base}/{identity.epoch + 1}"
+    clear = {"origin": origin, "tree_size": latest.checkpoint.size, "root": latest.checkpoint.root.hex()}
+    lost = {"lost": max(0, latest.checkpoint.size - size), "kept": size}
+    _append(ledger, "log.succeeded", {**clear, "numbers": lost})
+    following = read(ledger)
+    if following is None:
+        raise NotLeaderError
+    head = ledger.head()
+    privates = {notes.public_of(private): private for private in private_keys}
+    checkpoint = Checkpoint(following.origin, head.size, head.root)
+    note = notes.sign(checkpoint.text(), [(key.name, privates[key.public]) for key in following.keys])
+    signed = SignedHead(checkpoint, note)
+    heads.append(signed)
+    return signed
