@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ IN_DATABASE_BYTES = 256 * 1024
 MAX_CACHED_KEYS = 50_000
 PAGE = 1_000
 WHOLE_MESSAGE = -1
+OWN_TENANT = OWN_STREAM = "ledger"
+"""Where events about the ledger itself stand."""
 
 
 class PersonKey(NamedTuple):
@@ -159,7 +162,15 @@ class Ledger(Application[Any]):
         self._keys: dict[tuple[str, int], PersonKey] = {}
         super().__init__({})
         self._check_keyring()
-        self.appender = Appender(self.recorder, self.versions, clock, self._notify_listeners)
+        self.appender = Appender(
+            self.recorder,
+            self.versions,
+            clock,
+            after_commit=self.recorder.notify,
+            # Another clock than the system's has no monotonic one beside it that it could be held against.
+            monotonic=time.monotonic if clock is system_clock else None,
+            jumped=self._clock_jumped,
+        )
 
     # --- the frame's construction, without its environment
 
@@ -177,17 +188,22 @@ class Ledger(Application[Any]):
 
     def _check_keyring(self) -> None:
         value = self.keyring.check_value()
-        rows = self.database.read("SELECT value FROM meta WHERE name = 'keyring'")
+        sql = "SELECT value FROM meta WHERE name = 'keyring'"
+        rows = self.database.read(sql)
         if not rows:
-            with self.database.writing() as cursor:
-                cursor.execute("INSERT INTO meta (name, value) VALUES ('keyring', ?)", (value,))
-        elif bytes(rows[0][0]) != value:
+            with (
+                self.database.writing() as cursor
+            ):  # another process may be beginning the same ledger: the first one counts
+                first = "INSERT INTO meta (name, value) SELECT 'keyring', ? WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'keyring')"
+                cursor.execute(f"{first} ON CONFLICT DO NOTHING", (value,))
+            rows = self.database.read(sql)
+        if bytes(rows[0][0]) != value:
             msg = "the key files are not the ones this database was begun with; restore them (LEDGER_KEY_FOLDER) before going on"
             raise ConfigurationError(msg)
 
-    def _notify_listeners(self) -> None:
-        if isinstance(self.recorder, PostgresRecorder):
-            self.recorder.notify()
+    def _clock_jumped(self, forward_ms: int) -> Item:
+        numbers = {"forward_ms": forward_ms} if forward_ms > 0 else {"back_ms": -forward_ms}
+        return Item([self.draft("clock.jumped", OWN_TENANT, OWN_STREAM, {"numbers": numbers})])
 
     def close(self) -> None:
         """Commit what was accepted, then close."""
@@ -310,14 +326,8 @@ class Ledger(Application[Any]):
 
     def versions(self, streams: Sequence[str]) -> dict[str, int]:
         """The last version of each stream that exists."""
-        latest = (
-            "AND originator_version = (SELECT max(originator_version) FROM stored_events AS s "
-            "WHERE s.originator_id = stored_events.originator_id)"
-        )
-        rows = self.database.probe(
-            "stored_events", "originator_id, originator_version", "originator_id", list(streams), latest
-        )
-        return dict(rows)
+        columns = "originator_id, originator_version"
+        return dict(self.database.probe_last("stored_events", columns, "originator_id", streams, "originator_version"))
 
     def stream(self, stream: str, after: int = 0) -> list[Event]:
         """The events of one stream in order, after a version."""
@@ -363,8 +373,7 @@ class Ledger(Application[Any]):
 
     def joined(self, streams: Sequence[str]) -> dict[str, str]:
         """Where each stream was last joined into; "" after a parting."""
-        latest = "AND position = (SELECT max(position) FROM joins AS j WHERE j.stream = joins.stream)"
-        return dict(self.database.probe("joins", "stream, joined_into", "stream", list(streams), latest))
+        return dict(self.database.probe_last("joins", "stream, joined_into", "stream", streams, "position"))
 
     # --- values beside the log
 
@@ -444,6 +453,13 @@ class Ledger(Application[Any]):
             sql = f"SELECT leaf FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}"
             rows = self.database.read(sql, (begin, begin + count))
         return tree.root_of(bytes(r[0]) for r in rows)
+
+    def root_at(self, tree_size: int) -> bytes:
+        """The root over the first `tree_size` events."""
+        return tree.range_root(0, tree_size, self.node) if tree_size else tree.EMPTY_ROOT
+
+    def consistency_proof(self, old_size: int, tree_size: int) -> list[bytes]:
+        return tree.consistency_proof(old_size, tree_size, self.node)
 
     def inclusion_proof(self, position: int, tree_size: int) -> list[bytes]:
         return tree.inclusion_proof(position - 1, tree_size, self.node)

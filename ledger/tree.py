@@ -27,10 +27,10 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class TileHash(NamedTuple):
-    """The root of 256**level leaves, complete; `index` counts such subtrees from 0."""
+    """The root of 256**level leaves, complete; `tile_index` counts such subtrees from 0."""
 
     level: int
-    index: int
+    tile_index: int
     hash: bytes
 
 
@@ -90,14 +90,14 @@ NodeAt = Callable[[int, int], bytes]
 """(height, index) -> hash of the perfect subtree of 2**height leaves that starts at leaf index << height."""
 
 
-def _range_root(begin: int, end: int, node_at: NodeAt) -> bytes:
+def range_root(begin: int, end: int, node_at: NodeAt) -> bytes:
     """The RFC 6962 hash over leaves begin <= i < end, from perfect subtrees."""
     width = end - begin
     height = width.bit_length() - 1
     if width == 1 << height:
         return node_at(height, begin >> height)
     split = 1 << height
-    return node_hash(_range_root(begin, begin + split, node_at), _range_root(begin + split, end, node_at))
+    return node_hash(range_root(begin, begin + split, node_at), range_root(begin + split, end, node_at))
 
 
 def _split(width: int) -> int:
@@ -118,10 +118,10 @@ def inclusion_proof(leaf_index: int, tree_size: int, node_at: NodeAt) -> list[by
     while end - begin > 1:
         middle = begin + _split(end - begin)
         if leaf_index < middle:
-            proof.append(_range_root(middle, end, node_at))
+            proof.append(range_root(middle, end, node_at))
             end = middle
         else:
-            proof.append(_range_root(begin, middle, node_at))
+            proof.append(range_root(begin, middle, node_at))
             begin = middle
     return proof[::-1]
 
@@ -139,14 +139,14 @@ def consistency_proof(old_size: int, tree_size: int, node_at: NodeAt) -> list[by
     begin, end, whole = 0, tree_size, True
     while end > old_size or not whole:
         if end == old_size:
-            proof.append(_range_root(begin, end, node_at))
+            proof.append(range_root(begin, end, node_at))
             break
         middle = begin + _split(end - begin)
         if old_size <= middle:
-            proof.append(_range_root(middle, end, node_at))
+            proof.append(range_root(middle, end, node_at))
             end = middle
         else:
-            proof.append(_range_root(begin, middle, node_at))
+            proof.append(range_root(begin, middle, node_at))
             begin, whole = middle, False
     return proof[::-1]
 
