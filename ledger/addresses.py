@@ -9,6 +9,7 @@ import contextlib
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 
 import phonenumbers
 
@@ -20,6 +21,7 @@ DEFAULT_REGION = "NL"
 _SPACE = re.compile(r"\s+")
 
 
+@lru_cache(maxsize=256)
 def _phone(value: str) -> str:
     digits = _SPACE.sub("", value)
     candidates = (digits, f"+{digits}") if digits[:1].isdigit() and not digits.startswith("0") else (digits,)

@@ -59,7 +59,7 @@ class Decision:
         self.reading = reading
         self.arrival = reading.arrival
         self.names = context.names[id(reading)]
-        self.writer = Writer(ledger, context, reading.tenant, reading.arrival.account)
+        self.writer = Writer(ledger, context, reading.tenant, reading.arrival.account, self.names)
         self.plan = self.writer.plan
         self.outcome = Outcome()
         self.fact_events: list[int] = []

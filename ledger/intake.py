@@ -188,7 +188,9 @@ class Intake:
         context.names = {id(r): Names(self.ledger, r) for r in readings}
         names = context.names.values()
         context.known = self.ledger.known(set().union(*(each.keys() for each in names)))
-        probe_digests(self.ledger, context, [d for each in names for d in each.references])
+        probe_digests(
+            self.ledger, context, [d for each in names for d in (*each.references.values(), *each.batches.values())]
+        )
         hints = {r.message for r in readings if r.message}
         probe_joins(self.ledger, context, hints)
         streams = {
@@ -198,9 +200,9 @@ class Intake:
         pairs = set()
         for reading in readings:
             mine = context.names[id(reading)]
-            held = {context.canonical(s) for d in mine.references for s in context.lookups.get(d, ())}
+            held = {context.canonical(s) for d in mine.references.values() for s in context.lookups.get(d, ())}
             held |= {context.canonical(reading.message)} if reading.message else set()
-            pairs |= {(digest, stream) for digest in mine.addresses for stream in held}
+            pairs |= {(digest, stream) for digest in mine.addresses.values() for stream in held}
         probe_recipients(self.ledger, context, pairs)
         return context
 

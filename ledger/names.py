@@ -43,7 +43,7 @@ class Names:
         fact_keys: per observation, identity and content: known means the same fact.
         lane_keys: per observation, under which it is known to wait in the lane of the unmatched.
         identity_keys: per observation identity alone, where a content is certified; else None.
-        references, addresses: look-up digests.
+        references, batches, addresses: look-up digests of what it names.
     """
 
     def __init__(self, ledger: Ledger, reading: Reading) -> None:
@@ -55,14 +55,12 @@ class Names:
         self.fact_keys = [self._fact_key(each, index) for index, each in enumerate(seen)]
         self.lane_keys = [self._duplicate("lane", key.hex()) for key in self.fact_keys]
         self.identity_keys = [self._duplicate("identity", *each.identity) if each.content else None for each in seen]
-        self.references = {
-            self._lookup("reference", r.kind, clean(r.value.strip())) for each in seen for r in each.references
-        }
-        self.references |= {
-            self._lookup("batch", b.kind, clean(b.value.strip())) for b in (each.batch for each in seen) if b
-        }
-        named = [a for each in seen for a in (*each.declares, each.recipient) if a is not None]
-        self.addresses = {self._keyring.lookup(reading.tenant, "address", a.kind, normal(a)) for a in named}
+        names = {r for each in seen for r in each.references}
+        self.references = {r: self._lookup("reference", r.kind, clean(r.value.strip())) for r in names}
+        batches = {each.batch for each in seen if each.batch}
+        self.batches = {b: self._lookup("batch", b.kind, clean(b.value.strip())) for b in batches}
+        named = {a for each in seen for a in (*each.declares, each.recipient) if a is not None}
+        self.addresses = {a: self._keyring.lookup(reading.tenant, "address", a.kind, normal(a)) for a in named}
 
     def _lookup(self, kind: str, *parts: str) -> bytes:
         return self._keyring.lookup(self._reading.tenant, kind, self._reading.arrival.account, *parts)

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -67,14 +68,18 @@ class Keyring:
 
     def lookup(self, tenant: str, kind: str, *parts: str) -> bytes:
         """Keyed digest under which a value is found again: 16 bytes."""
-        tenant_key = hmac.digest(self.lookups, tenant.encode(), "sha256")
-        return hmac.digest(tenant_key, _join(kind, *parts), "sha256")[:DIGEST_BYTES]
+        return hmac.digest(_tenant_key(self.lookups, tenant), _join(kind, *parts), "sha256")[:DIGEST_BYTES]
 
     def duplicate(self, day: date | None, tenant: str, account: str, kind: str, *identity: str) -> bytes:
         """Duplicate key: 2 bytes of day (0 if none), then 14 bytes of keyed digest."""
         number = min(max(day.toordinal() - EPOCH_DAY, 1), 65_535) if day else 0
         digest = hmac.digest(self.duplicates, _join(tenant, account, kind, *identity), "sha256")
         return number.to_bytes(2, "big") + digest[: DIGEST_BYTES - 2]
+
+
+@lru_cache(maxsize=1024)
+def _tenant_key(lookups: bytes, tenant: str) -> bytes:
+    return hmac.digest(lookups, tenant.encode(), "sha256")
 
 
 def _join(*parts: str) -> bytes:

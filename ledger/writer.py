@@ -89,9 +89,11 @@ class Writer:
 
     Attributes:
         plan: what is to be written; events are added to it by the decisions.
+        names: digests computed already, of the arrival that is decided.
     """
 
-    def __init__(self, ledger: Ledger, context: Context, tenant: str, account: str) -> None:
+    def __init__(self, ledger: Ledger, context: Context, tenant: str, account: str, names: Names | None = None) -> None:
+        self.names = names
         self.ledger = ledger
         self.context = context
         self.tenant = tenant
@@ -105,10 +107,12 @@ class Writer:
         return self.ledger.keyring.lookup(self.tenant, kind, *parts)
 
     def reference_digest(self, reference: Reference) -> bytes:
-        return self.digest("reference", self.account, reference.kind, clean(reference.value.strip()))
+        known = self.names.references.get(reference) if self.names else None
+        return known or self.digest("reference", self.account, reference.kind, clean(reference.value.strip()))
 
     def address_digest(self, address: Address) -> bytes:
-        return self.digest("address", address.kind, normal(address))
+        known = self.names.addresses.get(address) if self.names else None
+        return known or self.digest("address", address.kind, normal(address))
 
     def account_stream(self) -> str:
         return f"account/{self.tenant}/{self.account}/{self.ledger.clock().date().isoformat()}"
