@@ -39,7 +39,7 @@ for sub in (keys, accounts, lanes, database):
 
 EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
 out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON for programs")]
 Tenant = Annotated[str, Parameter(help="the organisation; default: the setting `tenant`")]
@@ -514,3 +514,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         err.print(f"delivery-ledger: {error}", markup=False)
         sys.exit(EXIT_WRONG)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

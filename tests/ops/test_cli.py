@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ledger.sqlite import sqlite_driver
+from ledger import sqlite
+from ops.cli import main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -22,29 +23,34 @@ RECEIPT = ROOT / "adapters/providers/pec/samples"
 class Shell:
     """A newcomer's terminal: an empty folder and the settings of one database."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(
+        self, folder: Path, database_url: str, patch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[str]
+    ) -> None:
         self.folder = folder
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("LEDGER_")} | {
-            "LEDGER_DATABASE_URL": database_url,
-            "PYTHONPATH": str(ROOT),
-            "COLUMNS": "200",
-        }
+        self.patch = patch
+        self.captured = captured
+        for name in [name for name in os.environ if name.startswith("LEDGER_")]:
+            patch.delenv(name)
+        patch.chdir(folder)
+        patch.setenv("LEDGER_DATABASE_URL", database_url)
+        patch.setenv("COLUMNS", "200")
 
-    def run(self, *arguments: str, code: int = 0, stdin: str = "") -> str:
-        command = [sys.executable, "-c", "from ops.cli import main; main()", *arguments]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, input=stdin, capture_output=True, text=True, check=False
-        )
-        assert code == done.returncode, done.stdout + done.stderr
-        return done.stdout + done.stderr
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """What the command prints, both streams; its exit code must be the expected one."""
+        self.captured.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        printed = "".join(self.captured.readouterr())
+        assert code == ended.value.code, printed
+        return printed
 
     def json(self, *arguments: str, code: int = 0) -> Any:
         return json.loads(self.run(*arguments, "--json", code=code))
 
 
 @pytest.fixture
-def shell(database: Any, tmp_path: Path) -> Shell:
-    return Shell(tmp_path, database.url)
+def shell(database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(tmp_path, database.url, monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -101,18 +107,24 @@ def test_unknown_things_exit_with_3_and_wrong_commands_with_2(shell: Shell) -> N
     assert "no such file or folder" in shell.run("import", "missing.eml", code=2)
     assert "unknown status" in shell.run("search", "--status", "lost", code=2)
     assert "unknown scope" in shell.run("keys", "create", "everything", code=2)
-    shell.environment["LEDGER_DATABASE_URL"] = "mysql://root:secret@localhost/x"
+    shell.patch.setenv("LEDGER_DATABASE_URL", "mysql://root:secret@localhost/x")
     said = shell.run("search", code=2)
     assert "sqlite:///path or postgresql://" in said
     assert "secret" not in said
 
 
-def test_overwritten_byte_is_named_by_position(sqlite_database: Any, tmp_path: Path, receipts: Path) -> None:
+def test_overwritten_byte_is_named_by_position(
+    sqlite_database: Any,
+    tmp_path: Path,
+    receipts: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Somebody with the file and another program changes one byte of one event: fsck says which."""
-    shell = Shell(tmp_path, sqlite_database.url)
+    shell = Shell(tmp_path, sqlite_database.url, monkeypatch, capsys)
     shell.run("import", str(receipts))
     path = sqlite_database.url.removeprefix("sqlite:///")
-    connection = sqlite_driver().connect(path)
+    connection = sqlite.driver().connect(path)
     connection.execute("DROP TRIGGER stored_events_no_update")
     state = bytearray(connection.execute("SELECT state FROM stored_events WHERE rowid = 3").fetchone()[0])
     state[20] ^= 1
@@ -171,7 +183,8 @@ def test_providers_prints_the_tables_the_code_runs_on(shell: Shell) -> None:
 @pytest.mark.parametrize(
     "command", sorted(set(re.findall(r"\./ops/run ([a-z]+(?: (?:list|create|add|rotate|check|migrate))?)", README)))
 )
-def test_every_command_of_the_readme_exists_and_helps(command: str, tmp_path: Path) -> None:
-    """What the README tells to type is there, and --help says what it does."""
-    shell = Shell(tmp_path, "sqlite:///unused.db")
-    assert "Usage: delivery-ledger" in shell.run(*command.split(), "--help")
+def test_every_command_of_the_readme_exists_and_helps(command: str) -> None:
+    """What the README tells to type is there, and --help says what it does; run as a program of its own."""
+    started = [sys.executable, "-m", "ops.cli", *command.split(), "--help"]
+    done = subprocess.run(started, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (0, True) == (done.returncode, "Usage: delivery-ledger" in done.stdout), done.stdout + done.stderr
