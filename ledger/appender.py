@@ -1,100 +1,70 @@
 """Group commit: one thread collects what is waiting, encodes it for the head it expects, and stores it in one transaction.
 
-What a caller hands in is an `Item`: it is stored whole or not at all, and its outcome is certain. If a batch is
-refused, its items are tried one by one, so one bad item hurts only itself. If a commit's outcome is unclear, it is looked up
-before anything is repeated. If the machine dies on any line here, a reader finds either the whole batch under its head or nothing of it.
+What a caller hands in is an `Item`: it is stored whole or not at all, and its outcome is certain. If a batch is refused for
+what is in it, its halves are tried, so one bad item hurts only itself. If a commit's outcome is unclear, it is looked up before
+anything is repeated. If the machine dies on any line here, a reader finds either the whole batch under its head or nothing of it.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from eventsourcing.persistence import InterfaceError, OperationalError, PersistenceError
 
+from ledger.batches import Appended, Encoded, Item, encode, micros, starting_versions
 from ledger.errors import (
     BusyError,
+    ClockError,
     ClosedError,
     ConflictError,
+    CorruptError,
     HeadMovedError,
     LedgerError,
     UnclearCommitError,
-    VersionTakenError,
 )
-from ledger.events import Draft, leaf, time_text
-from ledger.recorders import ArtifactRow, Batch, Head, KeyRow, LookupRow, Recorder
-from ledger.tree import Frontier, leaf_hash
+from ledger.recorders import Batch, Head, Recorder, Tail
+
+__all__ = ["Appended", "Appender", "Item"]
 
 LOG = logging.getLogger(__name__)
 MAX_BATCH_EVENTS = 2_000
+MAX_BATCH_BYTES = 16 * 1024 * 1024
 MAX_WAITING_ITEMS = 20_000
+MAX_WAITING_BYTES = 256 * 1024 * 1024
 MAX_CACHED_VERSIONS = 200_000
-RETRIES = 150
-RETRY_PAUSE_S = 0.2
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+MAX_JUMP_US = 2_000_000
+PATIENCE_S = 60.0
+"""How long an unclear commit is looked up while the database does not answer."""
+RETRY_PAUSE_S = 0.05
+HINT_PAUSE_S = 0.02
 
-
-@dataclass(slots=True)
-class Item:
-    """What is stored together or not at all.
-
-    Attributes:
-        drafts: events in order; at least one.
-        new_streams: streams that must not exist yet.
-        needs: streams that must exist by then (an item queued before this one may make them).
-        expect: streams whose last version must be this; a decision rested on it.
-        artifacts: with the index of the draft that names each.
-        lookups, duplicates, joins: likewise with the index of their draft.
-    """
-
-    drafts: list[Draft]
-    new_streams: set[str] = field(default_factory=set)
-    needs: set[str] = field(default_factory=set)
-    expect: dict[str, int] = field(default_factory=dict)
-    keys: list[KeyRow] = field(default_factory=list)
-    artifacts: list[tuple[int, ArtifactRow]] = field(default_factory=list)
-    lookups: list[tuple[int, LookupRow]] = field(default_factory=list)
-    duplicates: list[tuple[int, bytes]] = field(default_factory=list)
-    joins: list[tuple[int, str, str]] = field(default_factory=list)
-
-
-class Appended(NamedTuple):
-    """Proof that an item is durable and in the tree.
-
-    Attributes:
-        positions: of its events, contiguous.
-        versions: of its events in their streams.
-        recorded_at: as it stands in the events.
-        tree_size, root: the head that covers them.
-    """
-
-    positions: Sequence[int]
-    versions: Sequence[int]
-    recorded_at: str
-    tree_size: int
-    root: bytes
+_NOT_OF_ONE_ITEM = (UnclearCommitError, ClockError, CorruptError, OperationalError, InterfaceError)
+"""Trying a part of the batch would fail as the whole did, or might store it twice."""
 
 
 class _Waiting(NamedTuple):
     item: Item
     future: Future[Appended]
-
-
-_CLOSE = _Waiting(Item([]), Future())
+    sealed_bytes: int
 
 
 class Appender:
     """The only writer of the log in this process; any number of threads may `submit`.
 
-    Owned by its thread alone: head, frontier, versions.
+    Guarded by `_wake`: _waiting, _waiting_bytes, _is_closed. Owned by the appender's thread alone: all from _head on.
+
+    Args:
+        clock: our clock, aware.
+        after_commit: a hint for listeners, called by another thread, at most every 20 ms.
+        monotonic: the clock that cannot be set, in seconds, against which a jump of `clock` shows; None: not watched.
+        jumped: the item that says so, of the milliseconds that `clock` went forward (negative: back).
     """
 
     def __init__(
@@ -102,216 +72,242 @@ class Appender:
         recorder: Recorder,
         versions_of: Callable[[Sequence[str]], dict[str, int]],
         clock: Callable[[], datetime],
+        *,
         after_commit: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] | None = None,
+        jumped: Callable[[int], Item] | None = None,
     ) -> None:
         self._recorder = recorder
         self._versions_of = versions_of
         self._clock = clock
         self._after_commit = after_commit
-        self._queue: queue.Queue[_Waiting] = queue.Queue(MAX_WAITING_ITEMS)
-        self._head = Head(0, b"", 0)
-        self._frontier = Frontier()
-        self._versions: OrderedDict[str, int] = OrderedDict()
-        self._closed = False
+        self._monotonic = monotonic
+        self._jumped = jumped
+        self._wake = threading.Condition()
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+        self._is_closed = False
         self._stopped = threading.Event()
-        self._reload()
-        self._thread = threading.Thread(target=self._run, name="appender", daemon=True)
-        self._thread.start()
+        self._committed = threading.Event()
+        self._head, self._frontier = recorder.frontier()
+        self._versions: OrderedDict[str, int] = OrderedDict()
+        self._offset_us = self._offset(micros(clock())) if monotonic else 0
+        self._is_alone = True
+        self._threads = [
+            threading.Thread(target=self._run, name="appender", daemon=True),
+            threading.Thread(target=self._hint, name="appender-hints", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, item: Item) -> Future[Appended]:
         """Queue an item; the future ends with `Appended` or with the error that says why nothing was stored.
 
         Raises:
-            BusyError: the queue is full.
+            BusyError: too much is waiting.
             ClosedError: the appender is closing.
         """
-        if self._closed:
-            raise ClosedError
-        waiting = _Waiting(item, Future())
-        try:
-            self._queue.put_nowait(waiting)
-        except queue.Full:
-            raise BusyError from None
+        waiting = _Waiting(item, Future(), item.sealed_bytes)
+        with self._wake:
+            if self._is_closed:
+                raise ClosedError
+            is_full = self._waiting_bytes + waiting.sealed_bytes > MAX_WAITING_BYTES and self._waiting
+            if is_full or len(self._waiting) >= MAX_WAITING_ITEMS:
+                raise BusyError
+            self._waiting.append(waiting)
+            self._waiting_bytes += waiting.sealed_bytes
+            self._wake.notify()
         return waiting.future
 
     def close(self) -> None:
-        """Commit what was accepted, then stop."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(_CLOSE)
-        self._stopped.wait()
+        """Commit what was accepted, refuse the rest, then stop."""
+        with self._wake:
+            self._is_closed = True
+            self._wake.notify()
+        for thread in self._threads:
+            thread.join()
 
     # --- the appender's thread
 
     def _run(self) -> None:
-        closing = False
-        while not closing:
-            group = self._collect()
-            closing = any(w is _CLOSE for w in group)
-            self._commit([w for w in group if w is not _CLOSE])
-        while not self._queue.empty():  # submitted while closing: refused, never left waiting
-            self._queue.get_nowait().future.set_exception(ClosedError())
-        self._stopped.set()
+        try:
+            while group := self._collect():
+                self._commit(group)
+        finally:  # reached by closing, or by what no code expects: then too nobody is left waiting
+            with self._wake:
+                self._is_closed = True
+                rest = list(self._waiting)
+                self._waiting.clear()
+            for waiting in rest:
+                waiting.future.set_exception(ClosedError())
+            self._stopped.set()
+            self._committed.set()
 
     def _collect(self) -> list[_Waiting]:
-        group = [self._queue.get()]
-        events = len(group[0].item.drafts)
-        while events < MAX_BATCH_EVENTS and group[-1] is not _CLOSE:
-            try:
-                group.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-            events += len(group[-1].item.drafts)
+        """What is waiting, up to a batch; empty when closed. From here on a caller cannot cancel."""
+        group: list[_Waiting] = []
+        with self._wake:
+            while not group:
+                self._wake.wait_for(lambda: self._waiting or self._is_closed)
+                if not self._waiting:
+                    break
+                group = self._take()
+        return group
+
+    def _take(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        events = sealed_bytes = 0
+        while self._waiting and events < MAX_BATCH_EVENTS and sealed_bytes < MAX_BATCH_BYTES:
+            waiting = self._waiting.popleft()
+            self._waiting_bytes -= waiting.sealed_bytes
+            if waiting.future.set_running_or_notify_cancel():
+                group.append(waiting)
+                events += len(waiting.item.drafts)
+                sealed_bytes += waiting.sealed_bytes
         return group
 
     def _commit(self, group: list[_Waiting]) -> None:
         """Give every item its outcome, whatever happens."""
-        if not group:
-            return
         try:
             outcome = self._store([w.item for w in group])
-        except (LedgerError, PersistenceError) as error:
-            if len(group) > 1:
-                for waiting in group:
-                    self._commit([waiting])
+        except BaseException as error:  # a defect of ours too: whoever waits is told, the rest is served
+            if len(group) > 1 and not isinstance(error, _NOT_OF_ONE_ITEM):
+                middle = len(group) // 2
+                self._commit(group[:middle])
+                self._commit(group[middle:])
                 return
-            group[0].future.set_exception(error)
-        except Exception as error:  # a defect of ours: say so to whoever waits, keep serving the rest
-            LOG.exception("append failed")
+            if not isinstance(error, LedgerError | PersistenceError):
+                LOG.exception("append failed")
             for waiting in group:
                 waiting.future.set_exception(error)
-            self._reload_quietly()
         else:
             for waiting, appended in zip(group, outcome, strict=True):
                 waiting.future.set_result(appended)
-            self._after_commit()
+            self._committed.set()
 
     def _store(self, items: Sequence[Item]) -> list[Appended]:
-        """One transaction; encodes again for as long as another process is faster."""
+        """One transaction.
+
+        Each try is encoded anew. Those whose commit is unclear are remembered: all expect the same head, so at most one of them
+        can ever be in the log, and none once another batch stands in its place.
+        """
+        unclear: list[Encoded] = []
+        give_up = time.monotonic() + PATIENCE_S
         while True:
-            frontier = self._frontier.copy()
-            batch, versions, outcome = self._encode(items, frontier)
             try:
-                self._append(batch)
+                for encoded in unclear:
+                    if self._recorder.is_stored(encoded.batch):
+                        return self._adopt(encoded)
+                return self._adopt(self._try(items, unclear))
             except HeadMovedError:
-                self._reload()
+                continue
             except ConflictError:
                 self._versions.clear()
                 raise
-            else:
-                self._head = Head(batch.size, batch.root, batch.recorded_us)
-                self._frontier = frontier
-                self._remember(versions)
-                return outcome
-
-    def _append(self, batch: Batch) -> None:
-        """Store; when the connection breaks, look the outcome up, and repeat only what is not there."""
-        cause: Exception | None = None
-        for _ in range(RETRIES):
-            try:
-                if cause is None or not self._recorder.is_stored(batch):
-                    self._recorder.append(batch)
-                return
-            except (OperationalError, InterfaceError) as error:
-                cause = error
+            except (UnclearCommitError, OperationalError, InterfaceError) as error:
+                if not unclear:
+                    raise
+                if time.monotonic() > give_up:
+                    msg = f"the database did not answer for {PATIENCE_S:.0f} s; whether the events are stored is not known"
+                    raise UnclearCommitError(msg) from error
                 self._stopped.wait(RETRY_PAUSE_S)
-        self._reload_quietly()
-        msg = f"the database did not answer {RETRIES} times; whether the events are stored is not known"
-        raise UnclearCommitError(msg) from cause
 
-    def _reload(self) -> None:
-        self._head, self._frontier = self._recorder.frontier()
-        self._versions.clear()
+    def _try(self, items: Sequence[Item], unclear: list[Encoded]) -> Encoded:
+        """Append for the head we know or, when another process was faster, for the one that is found under the lock."""
+        tried: list[Encoded] = []
 
-    def _reload_quietly(self) -> None:
+        def batch() -> Batch:
+            tried.append(self._encode(items))
+            return tried[0].batch
+
+        def batch_after(tail: Tail) -> Batch:
+            self._follow(tail)
+            return batch()
+
+        was_alone = self._is_alone
         try:
-            self._reload()
-        except (LedgerError, PersistenceError):
-            LOG.exception("the head cannot be read; the next append tries again")
+            if was_alone:
+                self._recorder.append(batch())
+            else:
+                self._recorder.append_after(self._head.size, batch_after)
+        except (HeadMovedError, ClockError) as error:
+            if (
+                was_alone
+            ):  # another process was faster, or we waited for it so long that our reading of the clock is old
+                self._is_alone = False
+                raise HeadMovedError from error
+            if isinstance(error, ClockError):
+                raise
+            msg = f"{error}, though nobody else was appending; run `delivery-ledger fsck`"
+            raise CorruptError(msg) from error
+        except UnclearCommitError:
+            unclear += tried
+            raise
+        return tried[0]
+
+    def _follow(self, tail: Tail) -> None:
+        """Take in what other processes appended."""
+        self._is_alone = tail.head == self._head
+        if tail.head.size < self._head.size:
+            msg = f"the database ends at {tail.head.size}, but {self._head.size} events were acknowledged; it was restored or lost data"
+            raise CorruptError(msg)
+        if tail.rows is None:
+            self._head, self._frontier = self._recorder.frontier()
             self._versions.clear()
-            self._head = Head(-1, b"", 0)  # no batch can match it: the next append reloads
+            return
+        frontier = self._frontier.copy()
+        for leaf, _, _ in tail.rows:
+            frontier.add(leaf)
+        if frontier.root() != tail.head.root:
+            msg = f"root mismatch at tree size {tail.head.size}: head {tail.head.root.hex()}, computed {frontier.root().hex()}"
+            raise CorruptError(msg)
+        self._head, self._frontier = tail.head, frontier
+        self._remember({stream: version for _, stream, version in tail.rows})
+
+    def _encode(self, items: Sequence[Item]) -> Encoded:
+        clock_us = micros(self._clock())
+        offset_us = self._offset(clock_us)
+        jump = self._jump(offset_us)
+        every = [*jump, *items]
+        versions = starting_versions(every, self._versions, self._versions_of)
+        frontier = self._frontier.copy()
+        batch, outcome = encode(every, self._head, frontier, versions, clock_us)
+        batch.clock_us = micros(self._clock())
+        head = Head(batch.size, batch.root, batch.recorded_us)
+        return Encoded(batch, head, frontier, versions, outcome[len(jump) :], offset_us)
+
+    def _offset(self, clock_us: int) -> int:
+        """How far our clock is from the one that cannot be set."""
+        return clock_us - int(self._monotonic() * 1_000_000) if self._monotonic else 0
+
+    def _jump(self, offset_us: int) -> list[Item]:
+        """What is to be said of our clock."""
+        forward_us = offset_us - self._offset_us
+        return [self._jumped(forward_us // 1000)] if self._jumped and abs(forward_us) > MAX_JUMP_US else []
+
+    def _adopt(self, encoded: Encoded) -> list[Appended]:
+        """What was encoded is in the log."""
+        self._head, self._frontier, self._offset_us = encoded.head, encoded.frontier, encoded.offset_us
+        self._remember(encoded.versions)
+        return encoded.outcome
 
     def _remember(self, versions: dict[str, int]) -> None:
         self._versions.update(versions)
         while len(self._versions) > MAX_CACHED_VERSIONS:
             self._versions.popitem(last=False)
 
-    def _encode(self, items: Sequence[Item], frontier: Frontier) -> tuple[Batch, dict[str, int], list[Appended]]:
-        clock_us = (self._clock() - EPOCH) // MICROSECOND
-        recorded_us = max(clock_us, self._head.recorded_us)
-        recorded_at = time_text(EPOCH + recorded_us * MICROSECOND)
-        batch = Batch(self._head.size, clock_us, recorded_us)
-        versions = self._starting_versions(items)
-        spans: list[tuple[int, list[int]]] = []
-        for item in items:
-            check_expectations(item, versions)
-            first = batch.size + 1
-            spans.append((first, [_add(batch, draft, versions, recorded_at, frontier) for draft in item.drafts]))
-            _add_beside(batch, item, first)
-        batch.root = frontier.root()
-        outcome = [
-            Appended(range(first, first + len(numbers)), numbers, recorded_at, batch.size, batch.root)
-            for first, numbers in spans
-        ]
-        return batch, versions, outcome
+    # --- the hints' thread
 
-    def _starting_versions(self, items: Sequence[Item]) -> dict[str, int]:
-        """Last versions of every stream the items touch: known, new (0), or read now."""
-        versions: dict[str, int] = {}
-        unknown: set[str] = set()
-        for item in items:
-            for stream in {draft.stream for draft in item.drafts} | item.expect.keys() | item.needs:
-                if stream in self._versions:
-                    versions[stream] = self._versions[stream]
-                elif stream in item.new_streams:
-                    versions.setdefault(stream, 0)
-                else:
-                    unknown.add(stream)
-        unknown -= versions.keys()
-        if unknown:
-            found = self._versions_of(sorted(unknown))
-            versions |= {stream: found.get(stream, 0) for stream in unknown}
-        return versions
-
-
-def check_expectations(item: Item, versions: dict[str, int]) -> None:
-    """Raise VersionTakenError when a stream moved since the item was decided."""
-    for stream in item.new_streams:
-        if versions[stream]:
-            msg = f"stream {stream} exists already"
-            raise VersionTakenError(msg)
-    for stream in item.needs:
-        if not versions[stream]:
-            msg = f"stream {stream} does not exist"
-            raise VersionTakenError(msg)
-    for stream, version in item.expect.items():
-        if versions[stream] != version:
-            msg = f"stream {stream}: decided at version {version}, now at {versions[stream]}"
-            raise VersionTakenError(msg)
-
-
-def _add(batch: Batch, draft: Draft, versions: dict[str, int], recorded_at: str, frontier: Frontier) -> int:
-    version = versions[draft.stream] = versions[draft.stream] + 1
-    state = leaf(draft, version, recorded_at)
-    hashed = leaf_hash(state)
-    batch.streams.append(draft.stream)
-    batch.versions.append(version)
-    batch.topics.append(draft.topic)
-    batch.states.append(state)
-    batch.leaves.append(hashed)
-    batch.tiles += frontier.add(hashed)
-    batch.sealed += [(batch.size, key_id, blob) for key_id, blob in draft.sealed]
-    return version
-
-
-def _add_beside(batch: Batch, item: Item, first: int) -> None:
-    batch.keys += item.keys
-    batch.artifacts += [
-        (row.artifact_id, first + index, row.key_id, row.media_type, row.body_bytes, row.sealed)
-        for index, row in item.artifacts
-    ]
-    batch.lookups += [
-        (row.digest, row.stream, row.recipient, first + index, row.exclusive) for index, row in item.lookups
-    ]
-    batch.duplicates += [(key, first + index) for index, key in item.duplicates]
-    batch.joins += [(stream, first + index, into) for index, stream, into in item.joins]
+    def _hint(self) -> None:
+        """A slow or failing hint holds up nothing: readers poll."""
+        while True:
+            self._committed.wait()
+            self._committed.clear()
+            try:
+                self._after_commit()
+            except Exception:
+                LOG.warning(
+                    "listeners could not be told of new events; they will see them when they next look", exc_info=True
+                )
+            if self._stopped.wait(HINT_PAUSE_S):
+                return

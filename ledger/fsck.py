@@ -121,7 +121,7 @@ def _check_event(position: int, state: bytes, versions: dict[str, int], last_rec
 def _check_tiles(ledger: Ledger, tiles: list[TileHash], problems: list[str]) -> None:
     for tile in tiles:
         sql = "SELECT hash FROM tile_hashes WHERE level = ? AND tile_index = ?"
-        stored = [bytes(r[0]) for r in ledger.database.read(sql, (tile.level, tile.index))]
+        stored = [bytes(r[0]) for r in ledger.database.read(sql, (tile.level, tile.tile_index))]
         if stored != [tile.hash]:
             said = stored[0].hex() if stored else "nothing"
-            problems.append(f"tile hash {tile.index} of level {tile.level}: stored {said}, computed {tile.hash.hex()}")
+            problems.append(f"tile hash {tile.tile_index} of level {tile.level}: stored {said}, computed {tile.hash.hex()}")

@@ -1,23 +1,29 @@
 """The recorders: eventsourcing's, made gapless, with leaf, frontier and head in the same transaction.
 
-`append` takes a whole `Batch` that was encoded and hashed before the lock and either stores all of it or nothing.
-`insert_events` is the frame's own entry; it goes the same way. What is not used of the frame: its table lock, its retry
-(both repeat or block after an unclear commit), and table creation by the service.
+`append` takes a whole `Batch` that was encoded and hashed for the head it expects, and stores all of it or nothing;
+`append_after` encodes while it holds the lock, for whoever lost that race. `insert_events` is the frame's own entry and goes the
+second way. What is not used of the frame: its table lock (needs rights to change), its retry (repeats after an unclear commit),
+and table creation by the service.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
-from eventsourcing.persistence import IntegrityError, StoredEvent, Tracking
+from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent, Tracking
 from eventsourcing.postgres import PostgresProcessRecorder
-from eventsourcing.sqlite import SQLiteCursor, SQLiteProcessRecorder
+from eventsourcing.sqlite import SQLiteProcessRecorder
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
+from psycopg.sql import SQL, Identifier
 
-from ledger.database import PostgresDatabase, SQLiteDatabase
+from ledger.database import READER_SCHEMA, Cursor, PostgresDatabase, Reads, SQLiteDatabase
 from ledger.errors import (
     ClockError,
     ConflictError,
@@ -26,9 +32,15 @@ from ledger.errors import (
     HeadMovedError,
     LedgerError,
     ReferenceTakenError,
+    UnclearCommitError,
     VersionTakenError,
 )
+from ledger.postgresql import Transaction
 from ledger.tree import EMPTY_ROOT, TILE_HEIGHT, TILE_WIDTH, Frontier, TileHash, leaf_hash, node_hash
+
+LOCK = 7305411
+"""Of PostgreSQL's advisory locks: whoever appends holds it until the transaction ends."""
+MAX_TAIL_ROWS = 20_000
 
 
 class Head(NamedTuple):
@@ -46,6 +58,17 @@ class Head(NamedTuple):
 
 
 NO_HEAD = Head(0, EMPTY_ROOT, 0)
+
+
+class Tail(NamedTuple):
+    """What was appended since a tree size, as of the newest head.
+
+    Attributes:
+        rows: (leaf hash, stream, version) of each event, or None when they are too many to be worth reading.
+    """
+
+    head: Head
+    rows: list[tuple[bytes, str, int]] | None
 
 
 class LookupRow(NamedTuple):
@@ -81,6 +104,10 @@ class Batch:
     """Everything of one transaction, encoded and hashed for the head it expects.
 
     Positions are expected_size + 1, + 2, …; the lists of events have one entry each.
+
+    Attributes:
+        clock_us: our clock, read last before it is sent; compared with the database's.
+        recorded_us: as it stands in the events.
     """
 
     expected_size: int
@@ -104,6 +131,12 @@ class Batch:
     def size(self) -> int:
         return self.expected_size + len(self.states)
 
+    @property
+    def events(self) -> tuple[list[Any], ...]:
+        """The columns of `stored_events`."""
+        positions = list(range(self.expected_size + 1, self.size + 1))
+        return positions, self.streams, self.versions, self.topics, self.states, self.leaves
+
 
 class Recorder(Protocol):
     """What the appender and the ledger need of either recorder."""
@@ -111,7 +144,9 @@ class Recorder(Protocol):
     def head(self) -> Head: ...
     def frontier(self) -> tuple[Head, Frontier]: ...
     def append(self, batch: Batch) -> None: ...
+    def append_after(self, size: int, encode: Callable[[Tail], Batch]) -> None: ...
     def is_stored(self, batch: Batch) -> bool: ...
+    def notify(self) -> None: ...
 
 
 # Table, columns and types of what a batch stores beside events; one row here, one bulk INSERT there.
@@ -131,13 +166,21 @@ BESIDE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 )
 
 
-def load_frontier(database: SQLiteDatabase | PostgresDatabase, event_column: str) -> tuple[Head, Frontier]:
+def read_head(reads: Reads) -> Head:
+    rows = reads.read("SELECT size, root, recorded_at FROM heads ORDER BY size DESC LIMIT 1")
+    return Head(rows[0][0], bytes(rows[0][1]), rows[0][2]) if rows else NO_HEAD
+
+
+def load_frontier(reads: Reads, position: str) -> tuple[Head, Frontier]:
     """The newest head and the frontier under it, from tile hashes and at most 255 leaf hashes.
+
+    Args:
+        position: the column of `stored_events` that holds it.
 
     Raises:
         CorruptError: the frontier does not hash to the head's root.
     """
-    head = read_head(database)
+    head = read_head(reads)
     peaks: list[bytes] = []
     begin, size = 0, head.size
     for level in range(size.bit_length() // TILE_HEIGHT, -1, -1):
@@ -147,10 +190,10 @@ def load_frontier(database: SQLiteDatabase | PostgresDatabase, event_column: str
             continue
         if level:
             sql = "SELECT hash FROM tile_hashes WHERE level = ? AND tile_index >= ? AND tile_index < ? ORDER BY tile_index"
-            rows = database.read(sql, (level, begin // width, begin // width + count))
+            rows = reads.read(sql, (level, begin // width, begin // width + count))
         else:
-            sql = f"SELECT leaf FROM stored_events WHERE {event_column} > ? AND {event_column} <= ? ORDER BY {event_column}"
-            rows = database.read(sql, (begin, begin + count))
+            sql = f"SELECT leaf FROM stored_events WHERE {position} > ? AND {position} <= ? ORDER BY {position}"
+            rows = reads.read(sql, (begin, begin + count))
         peaks += _perfect_peaks([bytes(r[0]) for r in rows])
         begin += width * count
     frontier = Frontier(size, peaks)
@@ -172,11 +215,6 @@ def _perfect_peaks(nodes: list[bytes]) -> list[bytes]:
     return peaks
 
 
-def read_head(database: SQLiteDatabase | PostgresDatabase) -> Head:
-    rows = database.read("SELECT size, root, recorded_at FROM heads ORDER BY size DESC LIMIT 1")
-    return Head(rows[0][0], bytes(rows[0][1]), rows[0][2]) if rows else NO_HEAD
-
-
 def frame_batch(head: Head, frontier: Frontier, events: Sequence[StoredEvent]) -> Batch:
     """A batch of the frame's own events, for `insert_events`."""
     clock_us = time.time_ns() // 1000
@@ -193,10 +231,24 @@ def frame_batch(head: Head, frontier: Frontier, events: Sequence[StoredEvent]) -
     return batch
 
 
-class SQLiteRecorder(SQLiteProcessRecorder):
-    """Events, heads and tracking in one SQLite file."""
+class _Gapless(ABC):
+    """What both recorders do alike: one transaction at a time holds the lock, and stores a head and what it covers."""
 
-    datastore: SQLiteDatabase
+    datastore: Any
+    position: str
+    _insert_tracking: Callable[[Any, Tracking], None]
+
+    @abstractmethod
+    def _locked(self) -> AbstractContextManager[Cursor]:
+        """A transaction beside which nobody else appends.
+
+        Raises:
+            UnclearCommitError: on leaving, when the commit failed in a way that leaves its outcome open.
+        """
+
+    @abstractmethod
+    def _store(self, cursor: Any, batch: Batch) -> None:
+        """Insert a batch if the head is the expected one."""
 
     def create_table(self) -> None:
         self.datastore.migrate()
@@ -205,75 +257,123 @@ class SQLiteRecorder(SQLiteProcessRecorder):
         return read_head(self.datastore)
 
     def frontier(self) -> tuple[Head, Frontier]:
-        return load_frontier(self.datastore, "rowid")
+        return load_frontier(self.datastore, self.position)
 
     def append(self, batch: Batch) -> None:
         """Store a batch whole.
 
         Raises:
-            HeadMovedError, VersionTakenError, ReferenceTakenError, DuplicateError: nothing was stored.
+            HeadMovedError, ConflictError, ClockError: it was refused; nothing was stored.
+            UnclearCommitError: whether it was stored must be looked up (`is_stored`).
+            PersistenceError: the database's trouble; nothing was stored.
         """
-        try:
-            with self.datastore.transaction(commit=True) as cursor:
-                self._append(cursor, batch)
-        except IntegrityError as error:
-            raise translate_sqlite(error) from error
+        with self._locked() as cursor:
+            self._store(cursor, batch)
 
-    def _append(self, cursor: SQLiteCursor, batch: Batch) -> None:
-        cursor.execute("SELECT coalesce(max(size), 0) FROM heads")
-        found = cursor.fetchone()[0]
-        if found != batch.expected_size:
-            msg = f"head moved: expected {batch.expected_size}, found {found}"
-            raise HeadMovedError(msg)
-        first = batch.expected_size + 1
-        positions = range(first, first + len(batch.states))
-        cursor.executemany(
-            "INSERT INTO stored_events VALUES (?,?,?,?,?,?)",
-            zip(positions, batch.streams, batch.versions, batch.topics, batch.states, batch.leaves, strict=True),
-        )
-        for attribute, table, columns, types in BESIDE:
-            rows = getattr(batch, attribute)
-            if rows:
-                marks = ",".join("?" * len(types))
-                cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
-        cursor.execute("INSERT INTO heads VALUES (?,?,?)", (batch.size, batch.root, batch.recorded_us))
+    def append_after(self, size: int, encode: Callable[[Tail], Batch]) -> None:
+        """Hold the lock, hand over what was appended since `size`, and store the batch made of it.
+
+        Raises:
+            As `append`, and whatever `encode` raises.
+        """
+        with self._locked() as cursor:
+            self._store(cursor, encode(self._tail(cursor, size)))
+
+    def _tail(self, cursor: Cursor, size: int) -> Tail:
+        head = read_head(cursor)
+        if not 0 <= head.size - size <= MAX_TAIL_ROWS:
+            return Tail(head, None)
+        sql = f"SELECT leaf, originator_id, originator_version FROM stored_events WHERE {self.position} > ? ORDER BY {self.position}"
+        return Tail(head, [(bytes(leaf), stream, version) for leaf, stream, version in cursor.read(sql, (size,))])
 
     def is_stored(self, batch: Batch) -> bool:
-        """Whether an append whose outcome was unclear took place."""
-        sql = "SELECT leaf FROM stored_events WHERE rowid = ?"
-        return self.datastore.read(sql, (batch.expected_size + 1,)) == [(batch.leaves[0],)]
+        """Whether an append whose outcome was unclear took place.
+
+        If not, it still may, but only until another one is stored in its place: both expect the same head.
+        """
+        sql = f"SELECT leaf FROM stored_events WHERE {self.position} = ?"
+        with self._locked() as cursor:
+            rows = cursor.read(sql, (batch.expected_size + 1,))
+        return [bytes(leaf) for (leaf,) in rows] == batch.leaves[:1]
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         """The frame's entry: events and, with `tracking`, the position read so far, in one transaction."""
         tracking: Tracking | None = kwargs.get("tracking")
         try:
-            with self.datastore.transaction(commit=True) as cursor:
-                head, frontier = self.frontier()
+            with self._locked() as cursor:
+                head, frontier = load_frontier(cursor, self.position)
                 batch = frame_batch(head, frontier, stored_events)
                 if stored_events:
-                    self._append(cursor, batch)
+                    self._store(cursor, batch)
+                    self._announce(cursor)
                 if tracking is not None:
-                    self._insert_tracking(cursor, tracking)
+                    self._insert_tracking(cursor.cursor, tracking)
         except LedgerError as error:
             raise IntegrityError(str(error)) from error
         return list(range(head.size + 1, batch.size + 1))
 
+    def notify(self) -> None:
+        """Tell listeners that there is something new; a hint, sent after the commit."""
+        with self.datastore.writing() as cursor:
+            self._announce(cursor)
 
-def translate_sqlite(error: Exception) -> LedgerError:
-    """The refusal behind a constraint or trigger of ours."""
+    @abstractmethod
+    def _announce(self, cursor: Cursor) -> None:
+        """Send the hint with this transaction, where the database can."""
+
+
+class SQLiteRecorder(_Gapless, SQLiteProcessRecorder):
+    """Events, heads and tracking in one SQLite file."""
+
+    datastore: SQLiteDatabase
+    position = "rowid"
+
+    @contextmanager
+    def _locked(self) -> Iterator[Cursor]:
+        is_committing = False
+        try:
+            with self.datastore.writing() as cursor:
+                yield cursor
+                is_committing = True
+        except IntegrityError as error:
+            raise translate_sqlite(error) or error from error
+        except OperationalError as error:
+            if is_committing:  # the disk failed: the commit may stand in the write-ahead log all the same
+                raise UnclearCommitError(str(error)) from error
+            raise
+
+    def _store(self, cursor: Cursor, batch: Batch) -> None:
+        found = read_head(cursor).size
+        if found != batch.expected_size:
+            msg = f"head moved: expected {batch.expected_size}, found {found}"
+            raise HeadMovedError(msg)
+        cursor.execute("INSERT INTO heads VALUES (?,?,?)", (batch.size, batch.root, batch.recorded_us))
+        rows = list(zip(*batch.events, strict=True))
+        cursor.executemany("INSERT INTO stored_events VALUES (?,?,?,?,?,?)", rows)
+        for attribute, table, columns, types in BESIDE:
+            rows = getattr(batch, attribute)
+            if rows:
+                cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({','.join('?' * len(types))})", rows)
+
+    def _announce(self, cursor: Cursor) -> None:
+        pass
+
+
+def translate_sqlite(error: Exception) -> LedgerError | None:
+    """The refusal behind a constraint or trigger of ours; None when it is not one."""
     text = str(error)
-    table: dict[str, type[LedgerError]] = {
-        "stored_events.version": VersionTakenError,
-        "stored_events.originator": VersionTakenError,
-        "position is not the next one": HeadMovedError,
-        "duplicates.": DuplicateError,
-        "lookups.": ReferenceTakenError,
-        "index 'lookups_exclusive'": ReferenceTakenError,
-    }
-    for part, kind in table.items():
-        if part in text:
-            return kind(text)
-    return ConflictError(text)
+    return next((kind(text) for part, kind in _TEXTS.items() if part in text), None)
+
+
+_TEXTS: dict[str, type[LedgerError]] = {
+    "stored_events.version": VersionTakenError,
+    "stored_events.originator": VersionTakenError,
+    "position is not the next one": HeadMovedError,
+    "duplicates.": DuplicateError,
+    "lookups": ReferenceTakenError,
+    "UNIQUE constraint failed": ConflictError,
+    "written once": ConflictError,
+}
 
 
 _CONSTRAINTS: dict[str, type[LedgerError]] = {
@@ -284,93 +384,97 @@ _CONSTRAINTS: dict[str, type[LedgerError]] = {
     "lookups_exclusive": ReferenceTakenError,
     "lookups_pkey": ReferenceTakenError,
 }
-_STATES: dict[str, type[LedgerError]] = {"LG001": HeadMovedError, "LG002": ClockError}
+_STATES: dict[str, type[LedgerError]] = {"LG001": HeadMovedError, "LG002": ClockError, "23505": ConflictError}
+READ_ONLY = "25006"
+_ARRAYS = ("text", "int8", "text", "bytea", "bytea", *(kind for *_, kinds in BESIDE for kind in kinds))
+APPEND = f"SELECT append_batch(%b::int8, %b::int8, %b, %b::int8, {', '.join(f'%b::{kind}[]' for kind in _ARRAYS)})"
+
+
+def _columns(batch: Batch) -> list[Any]:
+    """The arguments of `append_batch`."""
+    columns: list[Any] = [batch.expected_size, batch.clock_us, batch.root, batch.recorded_us]
+    columns += [batch.streams, batch.versions, batch.topics, batch.states, batch.leaves]
+    for attribute, _, _, kinds in BESIDE:
+        rows = getattr(batch, attribute)
+        columns += [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * len(kinds)
+    return columns
+
+
+class PostgresRecorder(_Gapless, PostgresProcessRecorder):
+    """Events and heads on PostgreSQL, and tracking in the schema of the read models, where the service may update."""
+
+    datastore: PostgresDatabase
+    position = "notification_id"
+
+    def __init__(self, datastore: PostgresDatabase) -> None:
+        super().__init__(datastore, events_table_name="stored_events", tracking_table_name="tracking")
+        self.insert_tracking_statement = SQL(
+            "INSERT INTO {}.tracking AS t VALUES (%(application_name)s, %(notification_id)s) "
+            "ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id "
+            "WHERE t.notification_id < excluded.notification_id RETURNING notification_id"
+        ).format(Identifier(READER_SCHEMA))
+        self.max_tracking_id_statement = SQL(
+            "SELECT max(notification_id) FROM {}.tracking WHERE application_name = %s"
+        ).format(Identifier(READER_SCHEMA))
+
+    @contextmanager
+    def _locked(self) -> Iterator[Cursor]:
+        with (
+            self.datastore.get_connection() as connection,
+            _explained(connection) as attempt,
+            connection.transaction(),
+            connection.cursor(row_factory=tuple_row) as cursor,
+        ):
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+            yield Transaction(cursor)
+            attempt.is_committing = True
+
+    def append(self, batch: Batch) -> None:
+        """As the other recorder's, in one round trip."""
+        with self.datastore.get_connection() as connection, _explained(connection) as attempt:
+            attempt.is_committing = True
+            connection.execute(APPEND, _columns(batch))
+
+    def _store(self, cursor: Cursor, batch: Batch) -> None:
+        cursor.cursor.execute(APPEND, _columns(batch))
+
+    def _announce(self, cursor: Cursor) -> None:
+        cursor.execute("NOTIFY stored_events")
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """How far a transaction got."""
+
+    is_committing: bool = False
+
+
+@contextmanager
+def _explained(connection: psycopg.Connection[Any]) -> Iterator[_Attempt]:
+    """Tell a refusal, after which nothing was stored, from a connection that broke during the commit."""
+    attempt = _Attempt()
+    try:
+        yield attempt
+    except psycopg.Error as error:
+        if connection.info.transaction_status == TransactionStatus.UNKNOWN:
+            if attempt.is_committing:
+                raise UnclearCommitError(str(error)) from error
+            raise
+        cause = first_error(error)
+        if cause.sqlstate == READ_ONLY:  # the server became a standby: let the pool find the new primary
+            connection.close()
+            raise psycopg.OperationalError(str(cause)) from error
+        raise translate_postgres(cause) or cause from error
+
+
+def first_error(error: psycopg.Error) -> psycopg.Error:
+    """What went wrong first: what follows it in a pipeline only says that the pipeline was aborted."""
+    while isinstance(error, psycopg.errors.PipelineAborted) and isinstance(error.__context__, psycopg.Error):
+        error = error.__context__
+    return error
 
 
 def translate_postgres(error: psycopg.Error) -> LedgerError | None:
     """The refusal behind a constraint or function of ours; None when it is not one."""
-    kind = _STATES.get(error.sqlstate or "") or _CONSTRAINTS.get(error.diag.constraint_name or "")
+    kind = _CONSTRAINTS.get(error.diag.constraint_name or "") or _STATES.get(error.sqlstate or "")
     return kind(str(error).partition("\n")[0]) if kind else None
-
-
-class PostgresRecorder(PostgresProcessRecorder):
-    """Events, heads and tracking on PostgreSQL."""
-
-    datastore: PostgresDatabase
-    INSERT_EVENTS = "INSERT INTO stored_events SELECT * FROM unnest(%b::int8[],%b::text[],%b::int8[],%b::text[],%b::bytea[],%b::bytea[])"
-
-    def __init__(self, datastore: PostgresDatabase) -> None:
-        super().__init__(datastore, events_table_name="stored_events", tracking_table_name="tracking")
-
-    def create_table(self) -> None:
-        self.datastore.migrate()
-
-    def head(self) -> Head:
-        return read_head(self.datastore)
-
-    def frontier(self) -> tuple[Head, Frontier]:
-        return load_frontier(self.datastore, "notification_id")
-
-    def append(self, batch: Batch) -> None:
-        """Store a batch whole, in one round trip.
-
-        Raises:
-            HeadMovedError, VersionTakenError, ReferenceTakenError, DuplicateError, ClockError: nothing was stored.
-            OperationalError: the connection broke; whether it was stored must be looked up (`is_stored`).
-        """
-        with self.datastore.get_connection() as connection:
-            try:
-                with connection.pipeline():
-                    connection.execute("BEGIN")
-                    self._append(connection, batch)
-                    connection.execute("COMMIT")
-            except psycopg.Error as error:
-                refusal = translate_postgres(error)
-                if refusal is None:
-                    raise
-                connection.execute("ROLLBACK")
-                raise refusal from error
-
-    def _append(self, connection: psycopg.Connection[Any], batch: Batch) -> None:
-        connection.execute("SELECT expect_head(%b::int8, %b::int8)", (batch.expected_size, batch.clock_us))
-        first = batch.expected_size + 1
-        positions = list(range(first, first + len(batch.states)))
-        events = (positions, batch.streams, batch.versions, batch.topics, batch.states, batch.leaves)
-        connection.execute(self.INSERT_EVENTS, events)
-        for attribute, table, columns, types in BESIDE:
-            rows = getattr(batch, attribute)
-            if rows:
-                arrays = ",".join(f"%b::{t}[]" for t in types)
-                statement = f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays})"
-                connection.execute(statement, [list(column) for column in zip(*rows, strict=True)])  # type: ignore[arg-type]  # from BESIDE
-        connection.execute("INSERT INTO heads VALUES (%b, %b, %b)", (batch.size, batch.root, batch.recorded_us))
-
-    def is_stored(self, batch: Batch) -> bool:
-        """Whether an append whose connection broke took place; waits until it has ended either way."""
-        with self.datastore.writing() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(7305411)")
-            rows = cursor.read("SELECT leaf FROM stored_events WHERE notification_id = ?", (batch.expected_size + 1,))
-            return [bytes(r[0]) for r in rows] == [batch.leaves[0]]
-
-    def notify(self) -> None:
-        """Tell listeners that there is something new; a hint, sent after the commit."""
-        with self.datastore.get_connection() as connection:
-            connection.execute("NOTIFY stored_events")
-
-    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
-        """The frame's entry: events and, with `tracking`, the position read so far, in one transaction."""
-        tracking: Tracking | None = kwargs.get("tracking")
-        try:
-            with self.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(7305411)")
-                head, frontier = self.frontier()
-                batch = frame_batch(head, frontier, stored_events)
-                if stored_events:
-                    self._append(connection, batch)
-                    cursor.execute("NOTIFY stored_events")
-                if tracking is not None:
-                    self._insert_tracking(cursor, tracking)
-        except psycopg.Error as error:
-            refusal = translate_postgres(error)
-            raise IntegrityError(str(refusal or error)) from error
-        return list(range(head.size + 1, batch.size + 1))

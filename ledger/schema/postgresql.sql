@@ -1,17 +1,24 @@
 -- The log and what lies beside it, on PostgreSQL 15 or newer. Run by the owner (`delivery-ledger db migrate`), never by the service.
 -- Positions (notification_id) are 1, 2, 3 … without a gap; log tables are never updated, deleted or truncated.
--- Statements are separated by lines of `--;`. {service} and {privacy} are role names, {reader} the schema of the read models.
+-- Statements are separated by lines of `--;`. {service} and {privacy} are role names, {reader} the schema of the read models,
+-- {schema} that of everything else.
+--
+-- What the service's role may do is append. A transaction of the log inserts one head, then exactly the events that the head
+-- covers; whatever else it holds, triggers refuse. What no trigger can judge is whether the hashes it inserts are true: fsck does.
+-- Guards name everything with its schema and search nowhere else, so that no table of the service's own can stand in for ours.
+--
+-- Text keys are compared as bytes: an operating system that changes its sort order cannot break their indexes.
+SELECT pg_advisory_xact_lock(7305411) -- the appender's: guards are renewed between two appends
+--;
 CREATE TABLE IF NOT EXISTS stored_events (
     notification_id bigint PRIMARY KEY,
-    originator_id text NOT NULL,
+    originator_id text COLLATE "C" NOT NULL,
     originator_version bigint NOT NULL,
     topic text NOT NULL,
     state bytea NOT NULL CHECK (length(state) <= 65535),
     leaf bytea NOT NULL CHECK (length(leaf) = 32),
     CONSTRAINT stored_events_version UNIQUE (originator_id, originator_version)
 ) WITH (autovacuum_analyze_threshold = 1000, autovacuum_vacuum_insert_threshold = 1000000)
---;
-ALTER TABLE stored_events ALTER COLUMN state SET STORAGE EXTERNAL
 --;
 CREATE TABLE IF NOT EXISTS heads (
     size bigint PRIMARY KEY,
@@ -32,20 +39,20 @@ CREATE TABLE IF NOT EXISTS duplicates (
 )
 --;
 CREATE TABLE IF NOT EXISTS joins (
-    stream text NOT NULL,
+    stream text COLLATE "C" NOT NULL,
     position bigint NOT NULL,
     joined_into text NOT NULL,
     PRIMARY KEY (stream, position)
 )
 --;
 CREATE TABLE IF NOT EXISTS meta (
-    name text PRIMARY KEY,
+    name text COLLATE "C" PRIMARY KEY,
     value bytea NOT NULL
 )
 --;
 CREATE TABLE IF NOT EXISTS person_keys (
     key_id bytea PRIMARY KEY,
-    stream text NOT NULL,
+    stream text COLLATE "C" NOT NULL,
     person integer NOT NULL,
     wrapped bytea NOT NULL
 )
@@ -60,7 +67,7 @@ CREATE TABLE IF NOT EXISTS sealed_values (
 )
 --;
 CREATE TABLE IF NOT EXISTS artifacts (
-    artifact_id text PRIMARY KEY,
+    artifact_id text COLLATE "C" PRIMARY KEY,
     position bigint NOT NULL,
     key_id bytea NOT NULL,
     media_type text NOT NULL,
@@ -68,11 +75,9 @@ CREATE TABLE IF NOT EXISTS artifacts (
     sealed bytea
 )
 --;
-ALTER TABLE artifacts ALTER COLUMN sealed SET STORAGE EXTERNAL
---;
 CREATE TABLE IF NOT EXISTS lookups (
     digest bytea NOT NULL,
-    stream text NOT NULL,
+    stream text COLLATE "C" NOT NULL,
     recipient integer NOT NULL,
     position bigint NOT NULL,
     exclusive smallint NOT NULL,
@@ -85,8 +90,8 @@ CREATE INDEX IF NOT EXISTS lookups_by_stream ON lookups (stream, recipient)
 --;
 -- Beside the log and not part of it: may be changed and deleted.
 CREATE TABLE IF NOT EXISTS accounts (
-    tenant text NOT NULL,
-    account text NOT NULL,
+    tenant text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
     provider text NOT NULL,
     is_disabled smallint NOT NULL,
     opened_at text NOT NULL,
@@ -94,9 +99,9 @@ CREATE TABLE IF NOT EXISTS accounts (
 )
 --;
 CREATE TABLE IF NOT EXISTS account_secrets (
-    tenant text NOT NULL,
-    account text NOT NULL,
-    name text NOT NULL,
+    tenant text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
     key_id bytea NOT NULL,
     wrapped bytea NOT NULL,
     sealed bytea NOT NULL,
@@ -105,8 +110,8 @@ CREATE TABLE IF NOT EXISTS account_secrets (
 )
 --;
 CREATE TABLE IF NOT EXISTS api_keys (
-    api_key_id text PRIMARY KEY,
-    tenant text NOT NULL,
+    api_key_id text COLLATE "C" PRIMARY KEY,
+    tenant text COLLATE "C" NOT NULL,
     digest bytea NOT NULL,
     scopes text NOT NULL,
     label text NOT NULL,
@@ -116,9 +121,9 @@ CREATE TABLE IF NOT EXISTS api_keys (
 )
 --;
 CREATE TABLE IF NOT EXISTS quarantine (
-    quarantine_id text PRIMARY KEY,
-    tenant text NOT NULL,
-    account text NOT NULL,
+    quarantine_id text COLLATE "C" PRIMARY KEY,
+    tenant text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
     received_at text NOT NULL,
     body_bytes bigint NOT NULL,
     why text NOT NULL,
@@ -129,36 +134,107 @@ CREATE TABLE IF NOT EXISTS quarantine (
 --;
 CREATE INDEX IF NOT EXISTS quarantine_by_account ON quarantine (tenant, account, quarantine_id)
 --;
-CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE SCHEMA IF NOT EXISTS {reader}
+--;
+-- How far each read model has read; written in the transaction of its rows.
+CREATE TABLE IF NOT EXISTS {reader}.tracking (
+    application_name text COLLATE "C" PRIMARY KEY,
+    notification_id bigint NOT NULL
+)
+--;
+ALTER TABLE stored_events ALTER COLUMN state SET STORAGE EXTERNAL
+--;
+ALTER TABLE artifacts ALTER COLUMN sealed SET STORAGE EXTERNAL
+--;
+CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'the log is append-only: % on %', TG_OP, TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
 END $$
 --;
-CREATE OR REPLACE FUNCTION check_next_positions() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Events come after their head and fill it: from the one before to its size, none twice, none missing.
+CREATE OR REPLACE FUNCTION check_positions() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    first bigint; final bigint; added_count bigint; head bigint;
+    first_added bigint; last_added bigint; added_count bigint; sizes bigint[];
 BEGIN
-    SELECT min(notification_id), max(notification_id), count(*) INTO first, final, added_count FROM added;
+    SELECT min(notification_id), max(notification_id), count(*) INTO first_added, last_added, added_count FROM added;
     IF added_count = 0 THEN RETURN NULL; END IF;
-    SELECT coalesce((SELECT size FROM heads ORDER BY size DESC LIMIT 1), 0) INTO head;
-    IF first <> head + 1 OR final - first + 1 <> added_count THEN
-        RAISE EXCEPTION 'positions % to % do not follow the head %', first, final, head USING ERRCODE = 'check_violation';
+    sizes := ARRAY(SELECT size FROM {schema}.heads ORDER BY size DESC LIMIT 2);
+    IF last_added IS DISTINCT FROM sizes[1] OR first_added <> coalesce(sizes[2], 0) + 1 OR last_added - first_added + 1 <> added_count THEN
+        RAISE EXCEPTION '% events at positions % to % do not fill the head %; the one before is %',
+            added_count, first_added, last_added, sizes[1], coalesce(sizes[2], 0) USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
 END $$
 --;
-CREATE OR REPLACE FUNCTION expect_head(expected bigint, clock_us bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- Judged at the commit: a head ends at the last event, and its time is not before the one of the head before.
+CREATE OR REPLACE FUNCTION check_head() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    found bigint; apart bigint;
+    last_event bigint; time_before bigint;
+BEGIN
+    SELECT max(notification_id) INTO last_event FROM {schema}.stored_events;
+    SELECT recorded_at INTO time_before FROM {schema}.heads WHERE size < NEW.size ORDER BY size DESC LIMIT 1;
+    IF NEW.size IS DISTINCT FROM last_event THEN
+        RAISE EXCEPTION 'head % does not end at the last event %', NEW.size, last_event USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.recorded_at < time_before THEN
+        RAISE EXCEPTION 'head % was recorded at %, before the one before it at %', NEW.size, NEW.recorded_at, time_before
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$
+--;
+-- All of one transaction in one call: what is stored beside the events comes as arrays, a column each.
+-- The lock is the appender's, until the transaction ends; the database's clock is read after it, so that waiting is no error of a clock.
+CREATE OR REPLACE FUNCTION append_batch(
+    expected bigint, clock_us bigint, new_root bytea, recorded_us bigint,
+    streams text[], versions bigint[], topics text[], states bytea[], leaves bytea[],
+    tile_levels smallint[], tile_indexes bigint[], tiles bytea[],
+    duplicate_keys bytea[], duplicate_positions bigint[],
+    join_streams text[], join_positions bigint[], joins_into text[],
+    key_ids bytea[], key_streams text[], key_persons integer[], key_wraps bytea[],
+    value_positions bigint[], value_keys bytea[], value_blobs bytea[],
+    artifact_ids text[], artifact_positions bigint[], artifact_keys bytea[], artifact_types text[], artifact_sizes bigint[],
+    artifact_blobs bytea[],
+    lookup_digests bytea[], lookup_streams text[], lookup_recipients integer[], lookup_positions bigint[], lookup_exclusives smallint[]
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    found bigint; ahead bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(7305411);
-    SELECT coalesce((SELECT size FROM heads ORDER BY size DESC LIMIT 1), 0) INTO found;
+    SELECT coalesce((SELECT size FROM {schema}.heads ORDER BY size DESC LIMIT 1), 0) INTO found;
     IF found <> expected THEN
         RAISE EXCEPTION 'head moved: expected %, found %', expected, found USING ERRCODE = 'LG001';
     END IF;
-    apart := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - clock_us;
-    IF abs(apart) > 2000000 THEN
-        RAISE EXCEPTION 'the database clock is % microseconds ahead of ours', apart USING ERRCODE = 'LG002';
+    ahead := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - clock_us;
+    IF abs(ahead) > 2000000 THEN
+        RAISE EXCEPTION 'the database clock is % microseconds ahead of ours', ahead USING ERRCODE = 'LG002';
+    END IF;
+    INSERT INTO {schema}.heads VALUES (expected + cardinality(states), new_root, recorded_us);
+    INSERT INTO {schema}.stored_events
+        SELECT expected + n, stream, version, topic, state, leaf
+        FROM unnest(streams, versions, topics, states, leaves) WITH ORDINALITY AS added (stream, version, topic, state, leaf, n);
+    IF cardinality(tiles) > 0 THEN
+        INSERT INTO {schema}.tile_hashes SELECT * FROM unnest(tile_levels, tile_indexes, tiles);
+    END IF;
+    IF cardinality(duplicate_keys) > 0 THEN
+        INSERT INTO {schema}.duplicates SELECT * FROM unnest(duplicate_keys, duplicate_positions);
+    END IF;
+    IF cardinality(join_streams) > 0 THEN
+        INSERT INTO {schema}.joins SELECT * FROM unnest(join_streams, join_positions, joins_into);
+    END IF;
+    IF cardinality(key_ids) > 0 THEN
+        INSERT INTO {schema}.person_keys SELECT * FROM unnest(key_ids, key_streams, key_persons, key_wraps);
+    END IF;
+    IF cardinality(value_positions) > 0 THEN
+        INSERT INTO {schema}.sealed_values SELECT * FROM unnest(value_positions, value_keys, value_blobs);
+    END IF;
+    IF cardinality(artifact_ids) > 0 THEN
+        INSERT INTO {schema}.artifacts SELECT * FROM unnest(
+            artifact_ids, artifact_positions, artifact_keys, artifact_types, artifact_sizes, artifact_blobs);
+    END IF;
+    IF cardinality(lookup_digests) > 0 THEN
+        INSERT INTO {schema}.lookups SELECT * FROM unnest(
+            lookup_digests, lookup_streams, lookup_recipients, lookup_positions, lookup_exclusives);
     END IF;
 END $$
 --;
@@ -167,22 +243,28 @@ DECLARE
     log_table text;
 BEGIN
     FOREACH log_table IN ARRAY ARRAY['stored_events', 'heads', 'tile_hashes', 'duplicates', 'joins', 'meta'] LOOP
-        EXECUTE format('DROP TRIGGER IF EXISTS no_change ON %I', log_table);
-        EXECUTE format('CREATE TRIGGER no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
+        EXECUTE format('CREATE OR REPLACE TRIGGER no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', log_table);
+        EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER no_change', log_table); -- also under session_replication_role
     END LOOP;
 END $$
 --;
-DROP TRIGGER IF EXISTS next_positions ON stored_events
+CREATE OR REPLACE TRIGGER positions AFTER INSERT ON stored_events
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_positions()
 --;
-CREATE TRIGGER next_positions AFTER INSERT ON stored_events
-    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_next_positions()
+DROP TRIGGER IF EXISTS head_ends ON heads
 --;
-CREATE SCHEMA IF NOT EXISTS {reader}
+CREATE CONSTRAINT TRIGGER head_ends AFTER INSERT ON heads
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_head()
+--;
+REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
+    accounts, account_secrets, api_keys, quarantine FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
 --;
 GRANT USAGE ON SCHEMA {schema} TO {service}, {privacy}
 --;
 GRANT USAGE, CREATE ON SCHEMA {reader} TO {service}
+--;
+GRANT SELECT, INSERT, UPDATE, DELETE ON {reader}.tracking TO {service}
 --;
 GRANT SELECT, INSERT ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups
     TO {service}
@@ -192,5 +274,3 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, api_keys, qua
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;
 GRANT DELETE ON person_keys, sealed_values, artifacts, lookups TO {privacy}
---;
-REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM PUBLIC

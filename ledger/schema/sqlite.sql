@@ -1,5 +1,7 @@
 -- The log and what lies beside it, on SQLite. Statements are separated by lines of `--;`.
--- Positions are 1, 2, 3 … without a gap; nothing in stored_events, heads or tile_hashes is ever updated or deleted.
+-- Positions (rowid) are 1, 2, 3 … without a gap; log tables are never updated or deleted from. A transaction of the log inserts a
+-- head, then the events it covers; that they reach its size is judged at the commit (a deferred foreign key).
+-- INSERT OR REPLACE deletes without firing DELETE triggers, so the INSERT triggers refuse every row that would replace one.
 CREATE TABLE IF NOT EXISTS stored_events (
     rowid INTEGER PRIMARY KEY,
     originator_id TEXT NOT NULL,
@@ -11,7 +13,7 @@ CREATE TABLE IF NOT EXISTS stored_events (
 )
 --;
 CREATE TABLE IF NOT EXISTS heads (
-    size INTEGER PRIMARY KEY,
+    size INTEGER PRIMARY KEY REFERENCES stored_events (rowid) DEFERRABLE INITIALLY DEFERRED,
     root BLOB NOT NULL CHECK (length(root) = 32),
     recorded_at INTEGER NOT NULL
 )
@@ -127,6 +129,8 @@ CREATE INDEX IF NOT EXISTS quarantine_by_account ON quarantine (tenant, account,
 CREATE TRIGGER IF NOT EXISTS stored_events_next BEFORE INSERT ON stored_events BEGIN
     SELECT RAISE(ABORT, 'position is not the next one')
     WHERE NEW.rowid <> (SELECT coalesce(max(rowid), 0) + 1 FROM stored_events);
+    SELECT RAISE(ABORT, 'no head covers the position')
+    WHERE NEW.rowid > (SELECT coalesce(max(size), 0) FROM heads);
     SELECT RAISE(ABORT, 'stored_events.version is taken') WHERE EXISTS (
         SELECT 1 FROM stored_events
         WHERE originator_id = NEW.originator_id AND originator_version = NEW.originator_version);
@@ -134,7 +138,8 @@ END
 --;
 CREATE TRIGGER IF NOT EXISTS heads_next BEFORE INSERT ON heads BEGIN
     SELECT RAISE(ABORT, 'a head may only grow') WHERE NEW.size <= (SELECT coalesce(max(size), 0) FROM heads);
-    SELECT RAISE(ABORT, 'a head ends at the last event') WHERE NEW.size <> (SELECT max(rowid) FROM stored_events);
+    SELECT RAISE(ABORT, 'the clock of the log never runs back')
+    WHERE NEW.recorded_at < (SELECT recorded_at FROM heads ORDER BY size DESC LIMIT 1);
 END
 --;
 CREATE TRIGGER IF NOT EXISTS tile_hashes_next BEFORE INSERT ON tile_hashes BEGIN

@@ -1,0 +1,259 @@
+"""PostgreSQL 15 or newer: for everything that is more than one process.
+
+Three roles: the owner migrates; the service reads and appends; the privacy role destroys keys and what they seal. A login that
+serves is a member of the service role and of nothing that could change the past (`unsafe_rights`).
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from eventsourcing.postgres import ConnectionPool, PostgresDatastore
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row, tuple_row
+from psycopg.sql import SQL, Identifier
+
+from ledger.errors import ConfigurationError
+
+SCHEMA = (Path(__file__).parent / "schema" / "postgresql.sql").read_text()
+RIGHTS = (Path(__file__).parent / "schema" / "rights.sql").read_text()
+LOG_SCHEMA = "public"
+READER_SCHEMA = "delivery_read"
+SERVICE_ROLE = "delivery_ledger_service"
+PRIVACY_ROLE = "delivery_ledger_privacy"
+OLDEST = 150_000
+PATIENCE_S = 30.0
+"""How long whoever needs a connection waits for one: as long as a cluster takes to fail over."""
+
+# Unless the URL says otherwise: a peer that vanished is noticed in half a minute, on both sides, and a standby is not written to.
+_CONNECTION = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "30000",
+    "target_session_attrs": "read-write",
+}
+_SESSION = {
+    "search_path": f"{LOG_SCHEMA},{READER_SCHEMA}",
+    "idle_in_transaction_session_timeout": "60000",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+    "tcp_user_timeout": "30000",
+}
+# Acknowledged is durable, whatever the server's default; a stronger one stays.
+_DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+_TYPES = {"bytes": "bytea", "str": "text", "int": "bigint"}
+
+
+def _conninfo(url: str) -> str:
+    given = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    session = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+    return make_conninfo(**{**_CONNECTION, **given, "options": f"{session} {given.get('options', '')}".strip()})
+
+
+def translate(sql: str) -> Any:
+    """Our dialect to psycopg's: `?` becomes `%s`."""
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+class _Reads(ABC):
+    kind = "postgresql"
+
+    @abstractmethod
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+
+    # OFFSET 0 and LIMIT keep the planner from turning the probes into a join, which it would do by reading the whole table
+    # while it has no statistics.
+
+    def probe(
+        self, table: str, columns: str, column: str, values: Sequence[Any], and_: str = ""
+    ) -> list[tuple[Any, ...]]:
+        """Rows whose `column` is one of `values`: one index probe each, whatever the statistics say."""
+        return self._probe(
+            f"SELECT {columns} FROM {table} WHERE {column} = wanted.a {and_} OFFSET 0", [(v,) for v in values]
+        )
+
+    def probe_pairs(
+        self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
+    ) -> list[tuple[Any, ...]]:
+        """Rows whose two columns are one of the pairs: one index probe each."""
+        where = f"{pair[0]} = wanted.a AND {pair[1]} = wanted.b"
+        return self._probe(f"SELECT {columns} FROM {table} WHERE {where} OFFSET 0", values)
+
+    def probe_last(
+        self, table: str, columns: str, column: str, values: Sequence[Any], order: str
+    ) -> list[tuple[Any, ...]]:
+        """For each value, its row with the highest `order`: one index probe each."""
+        sql = f"SELECT {columns} FROM {table} WHERE {column} = wanted.a ORDER BY {order} DESC LIMIT 1"
+        return self._probe(sql, [(v,) for v in values])
+
+    def _probe(self, sql: str, values: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        if not values:
+            return []
+        arrays = ", ".join(f"?::{_TYPES[type(v).__name__]}[]" for v in values[0])
+        names = ", ".join("ab"[: len(values[0])])
+        lists = [list(column) for column in zip(*values, strict=True)]
+        return self.read(f"SELECT found.* FROM unnest({arrays}) AS wanted({names}), LATERAL ({sql}) AS found", lists)
+
+
+class Transaction(_Reads):
+    """What a transaction offers, `?` translated."""
+
+    def __init__(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
+        self.cursor = cursor
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        self.cursor.execute(translate(sql), tuple(params))
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            self.cursor.executemany(translate(sql), rows)
+
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self.cursor.execute(translate(sql), tuple(params)).fetchall()
+
+
+class PostgresDatabase(_Reads, PostgresDatastore):
+    """A PostgreSQL database, reached by a DSN (several hosts are allowed; libpq picks the primary)."""
+
+    def __init__(self, url: str, *, pool_size: int = 2, max_size: int = 20) -> None:
+        self.url = url
+        self.pre_ping = False
+        self.pool_open_timeout = None
+        self.single_row_tracking = True
+        self.lock_timeout = 0
+        self.schema = LOG_SCHEMA
+        self.originator_id_type = "text"
+        self.enable_db_functions = False
+        self.db_type_names = set()
+        self.psycopg_type_adapters = {}
+        self.psycopg_python_types = {}
+        self.pool = ConnectionPool(
+            _conninfo(url),
+            connection_class=psycopg.Connection,
+            kwargs={"row_factory": dict_row, "prepare_threshold": 3, "autocommit": True},
+            min_size=pool_size,
+            max_size=max_size,
+            open=False,
+            configure=self.after_connect_func(),
+            timeout=PATIENCE_S,
+        )
+
+    def after_connect_func(self) -> Callable[[psycopg.Connection[Any]], None]:
+        def after_connect(connection: psycopg.Connection[Any]) -> None:
+            connection.execute(_DURABLE)
+
+        return after_connect
+
+    # --- schema and rights
+
+    def ensure_schema(self) -> None:
+        """Make the tables on first use, if the connected role may; otherwise the owner runs `db migrate` first."""
+        if not self.read("SELECT to_regclass('stored_events')")[0][0]:
+            self.migrate()
+
+    def migrate(self, service: str = SERVICE_ROLE, privacy: str = PRIVACY_ROLE, grant_to: Sequence[str] = ()) -> None:
+        """Create roles, tables, guards and grants; the connected role becomes the owner. Repeatable.
+
+        Args:
+            grant_to: login roles that shall be members of the service role.
+
+        Raises:
+            ConfigurationError: the connected role may not do this, or the server or a login is not fit.
+        """
+        with self._migrating() as connection:
+            check_server(connection)
+            for role in (service, privacy):
+                _ensure_role(connection, role)
+            with connection.transaction():
+                for statement in _statements(service, privacy):
+                    connection.execute(statement)
+            for login in grant_to:
+                _grant(connection, service, login)
+
+    @contextmanager
+    def _migrating(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            with psycopg.connect(_conninfo(self.url), autocommit=True) as connection:
+                user = connection.info.user
+                yield connection
+        except errors.InsufficientPrivilege as error:
+            msg = (
+                f"PostgreSQL refused role {user!r} to migrate: {error.diag.message_primary}. "
+                "Run `delivery-ledger db migrate` with the URL of the role that owns the tables, or at first of one that may create "
+                f'roles and tables: ALTER ROLE "{user}" CREATEROLE; GRANT CREATE ON DATABASE … and ON SCHEMA {LOG_SCHEMA} TO "{user}"'
+            )
+            raise ConfigurationError(msg) from error
+        except psycopg.OperationalError as error:
+            msg = f"PostgreSQL cannot be reached (LEDGER_DATABASE_URL): {error}"
+            raise ConfigurationError(msg) from error
+
+    def unsafe_rights(self) -> list[str]:
+        """What the connected role could do to the past, in words; empty for one that may serve."""
+        return [str(line) for (line,) in self.read(RIGHTS)]
+
+    # --- reading and writing
+
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self.get_connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute(translate(sql), tuple(params))
+            return cursor.fetchall()
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """A transaction that commits at the end, or not at all."""
+        with (
+            self.get_connection() as connection,
+            connection.transaction(),
+            connection.cursor(row_factory=tuple_row) as cursor,
+        ):
+            yield Transaction(cursor)
+
+
+def check_server(connection: psycopg.Connection[Any]) -> None:
+    """Refuse a server that cannot hold a ledger.
+
+    Raises:
+        ConfigurationError: it is too old, or its encoding cannot hold every text.
+    """
+    if connection.info.server_version < OLDEST:
+        msg = f"PostgreSQL {connection.info.parameter_status('server_version')} is too old; 15 or newer is needed"
+        raise ConfigurationError(msg)
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        msg = f"the database is encoded in {encoding}; make one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        raise ConfigurationError(msg)
+
+
+def _ensure_role(connection: psycopg.Connection[Any], role: str) -> None:
+    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+        # Roles belong to the whole server: the owner of another database may be making it now.
+        with suppress(errors.DuplicateObject, errors.UniqueViolation):
+            connection.execute(SQL("CREATE ROLE {} NOLOGIN").format(Identifier(role)))
+
+
+def _statements(service: str, privacy: str) -> list[Any]:
+    names = {"service": service, "privacy": privacy, "reader": READER_SCHEMA, "schema": LOG_SCHEMA}
+    quoted = {name: Identifier(value).as_string() for name, value in names.items()}
+    return re.sub(r"\{(\w+)\}", lambda found: quoted[found[1]], SCHEMA).split("--;\n")
+
+
+def _grant(connection: psycopg.Connection[Any], service: str, login: str) -> None:
+    line = SQL("GRANT {} TO {}").format(Identifier(service), Identifier(login))
+    try:
+        connection.execute(line)
+    except errors.UndefinedObject as error:
+        msg = f"there is no role {login!r}; make it with: CREATE ROLE {Identifier(login).as_string()} LOGIN PASSWORD …"
+        raise ConfigurationError(msg) from error
+    except errors.InsufficientPrivilege as error:
+        msg = f"an administrator has to run: {line.as_string()}"
+        raise ConfigurationError(msg) from error
