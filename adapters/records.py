@@ -1,32 +1,38 @@
 """The arrival record: one JSON object that carries an arrival between programs (API, import, demo).
 
-    {"provider": "kpn_sms", "account": "sms-1", "operation": "webhook.dlr", "kind": "webhook",
-     "observed_at": "2026-03-01T09:00:00Z", "headers": {…}, "status": 200, "name": "/hooks/…",
+    {"account": "sms-1", "operation": "webhook.dlr", "provider": "kpn_sms", "kind": "import",
+     "observed_at": "2026-03-01T09:00:00Z", "headers": {…}, "status": 200, "name": "dlr-1.json",
      "request": "…" or "request_base64": "…", "body": "…" or "body_base64": "…", "message": "…"}
 
-`body` (or `body_base64`, for bytes that are not UTF-8 text), `account` and `operation` are required. Nothing here
-reads what the body means.
+`account`, `operation` and `body` (or `body_base64`, for bytes that are not UTF-8 text) are required. Nothing here reads what
+the body means, and no signature is checked: `adapters.receiving` does both. The verdict of a check cannot be said in a record.
 """
 
 from __future__ import annotations
 
-import json
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from adapters.providers import registry
-from adapters.providers.reading import json_object
-from ledger.errors import LedgerError
-from ledger.observations import Arrival, ArrivalKind, UnreadableError
+from adapters.providers.contract import Provider
+from adapters.strictjson import RefusedError, refuse
+from adapters.strictjson import decode as decode_json
+from ledger.observations import Arrival, ArrivalKind
 
+RecordError = RefusedError
+"""What `decode` raises; the text names the field and quotes nothing."""
 
-class RecordError(LedgerError):
-    """Not an arrival record; the text names the field."""
+END = r"$(?!\n)"  # in Python `$` alone also fits before a last line break; in JSON Schema this means the same
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+NAME = r"[a-z0-9][a-z0-9_.-]{0,62}"
+
+Name = Annotated[str, Meta(pattern=f"^{NAME}{END}", description="lower-case letters, digits, `_`, `-`, `.`")]
+MessageId = Annotated[str, Meta(pattern=f"^{UUID}{END}", description="id of a message, as the API gave it")]
+AwareTime = Annotated[datetime, Meta(tz=True, description="with a zone: `Z` or an offset")]
 
 
 class Record(NamedTuple):
@@ -36,20 +42,36 @@ class Record(NamedTuple):
     message: str
 
 
-class _Record(msgspec.Struct, forbid_unknown_fields=True):
-    account: str
-    operation: str
-    provider: str = ""
+class ArrivalRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Exact bytes from a provider and how they came.
+
+    Attributes:
+        provider: only needed where the account alone does not say it.
+        kind: `api` when your own system tells us, `import` for what was collected elsewhere, `poll` for the answer to a call.
+        observed_at: when your system got it; now, if absent.
+        headers: those of the provider's answer or webhook; only those the provider's allow-list names are kept.
+        status: HTTP status, when the body answers a call.
+        request: the body of that call, without credentials.
+        name: file name or URL path it came by, where the provider's reader needs it.
+        message: the message it belongs to, when you know it.
+    """
+
+    account: Name
+    operation: Annotated[str, Meta(min_length=1, max_length=63)]
+    provider: Name | None = None
     kind: ArrivalKind = ArrivalKind.API
-    observed_at: datetime | None = None
+    observed_at: AwareTime | None = None
     headers: dict[str, str] = {}
-    status: int | None = None
-    name: str = ""
+    status: Annotated[int, Meta(ge=100, le=599)] | None = None
+    name: Annotated[str, Meta(max_length=500)] = ""
+    message: MessageId | None = None
     request: str | None = None
-    request_base64: str | None = None
+    request_base64: bytes | None = None
     body: str | None = None
-    body_base64: str | None = None
-    message: str = ""
+    body_base64: bytes | None = None
+
+
+_record = msgspec.json.Decoder(ArrivalRecord)
 
 
 def decode(data: bytes, now: datetime, provider_of: Callable[[str], str]) -> Record:
@@ -57,79 +79,85 @@ def decode(data: bytes, now: datetime, provider_of: Callable[[str], str]) -> Rec
 
     Args:
         now: `observed_at` where the record gives none; aware.
-        provider_of: account name -> provider name, for records that name no provider.
+        provider_of: account name -> provider name ("" when unknown), for records that name no provider.
 
     Raises:
         RecordError: names the field and what is wrong with it.
     """
-    try:
-        raw = msgspec.convert(json_object(data), _Record, str_keys=True, strict=True)
-    except (msgspec.ValidationError, UnreadableError) as error:
-        raise RecordError(str(error)) from error
-    provider = raw.provider or provider_of(raw.account)
-    known = registry().get(provider)
-    if known is None:
-        msg = f"provider: unknown provider {provider!r}; there are {', '.join(registry())}"
-        raise RecordError(msg)
-    if raw.operation not in {o.name for o in known.operations if o.use == "used"}:
-        used = ", ".join(o.name for o in known.operations if o.use == "used")
-        msg = f"operation: {provider} has no operation {raw.operation!r} that can be read; there are {used}"
-        raise RecordError(msg)
-    observed_at = raw.observed_at or now
-    if observed_at.tzinfo is None:
-        msg = "observed_at: a time without a zone; write 2026-03-01T09:00:00Z or with an offset"
-        raise RecordError(msg)
-    body = _bytes("body", raw.body, raw.body_base64)
+    record = decode_json(_record, data)
+    name = record.provider or provider_of(record.account)
+    provider = registry().get(name)
+    if provider is None:
+        why = f"unknown; there are {', '.join(registry())}"
+        refuse("provider" if record.provider else "account", why)
+    _check_operation(provider, record.operation)
+    body = _bytes("body", record.body, record.body_base64)
     if body is None:
-        msg = "body: give body or body_base64"
-        raise RecordError(msg)
+        refuse("body", "give body or body_base64")
     arrival = Arrival(
-        provider=provider,
-        account=raw.account,
-        operation=raw.operation,
-        kind=raw.kind,
-        observed_at=observed_at,
+        provider=provider.name,
+        account=record.account,
+        operation=record.operation,
+        kind=record.kind,
+        observed_at=utc("observed_at", record.observed_at or now),
         body=body,
-        headers={k.lower(): v for k, v in raw.headers.items() if k.lower() in known.headers},
-        status=raw.status,
-        request=_bytes("request", raw.request, raw.request_base64),
-        name=raw.name,
+        headers={k.lower(): v for k, v in record.headers.items() if k.lower() in provider.headers},
+        status=record.status,
+        request=_bytes("request", record.request, record.request_base64),
+        name=record.name,
     )
-    return Record(arrival, raw.message)
+    return Record(arrival, record.message or "")
 
 
-def _bytes(field: str, text: str | None, base64_text: str | None) -> bytes | None:
-    if text is not None and base64_text is not None:
-        msg = f"{field}: give {field} or {field}_base64, not both"
-        raise RecordError(msg)
+def _check_operation(provider: Provider, operation: str) -> None:
+    used = [o.name for o in provider.operations if o.use == "used"]
+    if operation not in used:
+        refuse("operation", f"{provider.name} has no such operation that is read; there are {', '.join(used)}")
+
+
+def utc(field: str, at: datetime) -> datetime:
+    """An aware time in UTC.
+
+    Raises:
+        InvalidError: it is outside the years 1 to 9999 there.
+    """
     try:
-        return (
-            text.encode()
-            if text is not None
-            else b64decode(base64_text, validate=True)
-            if base64_text is not None
-            else None
-        )
-    except (UnicodeEncodeError, Base64Error, ValueError) as error:
-        msg = f"{field}: neither UTF-8 text nor base64"
-        raise RecordError(msg) from error
+        return at.astimezone(UTC)
+    except OverflowError:
+        refuse(field, "outside the years 1 to 9999")
 
 
-def encode(arrival: Arrival) -> bytes:
-    """One line of JSON that `decode` reads back to the same arrival."""
-    plain: dict[str, Any] = {
-        "provider": arrival.provider,
-        "account": arrival.account,
-        "operation": arrival.operation,
-        "kind": str(arrival.kind),
-        "observed_at": arrival.observed_at.isoformat().replace("+00:00", "Z"),
-    }
-    optional = {"headers": dict(arrival.headers), "status": arrival.status, "name": arrival.name}
-    plain |= {k: v for k, v in optional.items() if v}
-    for field, data in (("request", arrival.request), ("body", arrival.body)):
-        if data is not None:
-            try:
-                plain[field] = data.decode()
-            except UnicodeDecodeError:
-                plain[f"{field}_base64"] = b64encode(data).decode()
-    return json.dumps(plain, ensure_ascii=False).encode()
+def _bytes(field: str, text: str | None, raw: bytes | None) -> bytes | None:
+    if text is not None and raw is not None:
+        refuse(field, f"give {field} or {field}_base64, not both")
+    return text.encode() if text is not None else raw
+
+
+def encode(arrival: Arrival, message: str = "") -> bytes:
+    """One line of JSON that `decode` reads back to the same arrival, apart from its verdict."""
+    body, body_base64 = _text(arrival.body)
+    request, request_base64 = _text(arrival.request)
+    record = ArrivalRecord(
+        account=arrival.account,
+        operation=arrival.operation,
+        provider=arrival.provider,
+        kind=arrival.kind,
+        observed_at=arrival.observed_at,
+        headers=dict(arrival.headers),
+        status=arrival.status,
+        name=arrival.name,
+        message=message or None,
+        request=request,
+        request_base64=request_base64,
+        body=body,
+        body_base64=body_base64,
+    )
+    return msgspec.json.encode(record)
+
+
+def _text(data: bytes | None) -> tuple[str | None, bytes | None]:
+    """Bytes as text where they are UTF-8, else as they are."""
+    try:
+        return (None if data is None else data.decode()), None
+    except UnicodeDecodeError:
+        return None, data

@@ -1,0 +1,57 @@
+"""The aiohttp application, made from services; it starts and stops what belongs to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp import web
+
+from adapters.http.access import AccessLog
+from adapters.http.authentication import Crowd, KeyCache
+from adapters.http.background import Background
+from adapters.http.dispatch import STATE, State, add_headers, around, handler_of
+from adapters.http.services import Services
+from adapters.http.table import ROUTES
+from adapters.http.telemetry import Metrics, ServerLogger
+
+STOP_S = 30.0
+
+
+def make(services: Services) -> web.Application:
+    """The application, with its threads and its background work."""
+    limits = services.limits
+    access = AccessLog(services.accounts)
+    app = web.Application(middlewares=[around])
+    app[STATE] = State(
+        services=services,
+        threads=ThreadPoolExecutor(limits.threads, "http"),
+        keys=KeyCache(limits.key_cache_s, time.monotonic),
+        crowd=Crowd(limits.requests_per_caller),
+        metrics=Metrics(services),
+        access=access,
+        background=Background(services, access),
+    )
+    for route in ROUTES:
+        app.router.add_route(route.method, route.pattern, handler_of(route))
+    app.on_response_prepare.append(add_headers)
+    app.cleanup_ctx.append(_running)
+    return app
+
+
+async def _running(app: web.Application) -> AsyncIterator[None]:
+    """Background work runs while requests are taken; then what was begun is finished."""
+    state = app[STATE]
+    state.background.start()
+    yield
+    await asyncio.to_thread(state.threads.shutdown)
+    await asyncio.to_thread(state.background.stop)
+
+
+def runner(app: web.Application) -> web.AppRunner:
+    """Serves the application; its logs hold nothing of a request that could be personal."""
+    logger = ServerLogger(logging.getLogger("aiohttp.server"), {})
+    return web.AppRunner(app, access_log=None, logger=logger, shutdown_timeout=STOP_S)

@@ -1,0 +1,82 @@
+"""Who asks: the API key of a request, its scope, and how many of its requests are under way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from adapters.accounts import ApiKey
+from adapters.http.errors import CrowdedError, ForbiddenError
+from adapters.http.routes import ANY_KEY
+
+MAX_CACHED_KEYS = 10_000
+
+
+def presented(headers: Mapping[str, str]) -> str:
+    """The key that a request carries, or ""."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
+
+
+def require_scope(key: ApiKey, scopes: tuple[str, ...]) -> None:
+    """Refuse a key that has none of the scopes.
+
+    Raises:
+        ForbiddenError: names what is needed.
+    """
+    if scopes != ANY_KEY and not set(scopes) & set(key.scopes):
+        msg = f"this needs a key with the scope {' or '.join(scopes)}; make one with: delivery-ledger keys create {scopes[0]}"
+        raise ForbiddenError(msg)
+
+
+class KeyCache:
+    """Good keys for a few seconds, under a digest, so that a request costs no look-up; bad ones are never remembered.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, believed_s: float, clock: Callable[[], float]) -> None:
+        self._believed_s = believed_s
+        self._clock = clock
+        self._found: OrderedDict[bytes, tuple[float, ApiKey]] = OrderedDict()
+
+    def get(self, text: str) -> ApiKey | None:
+        until, key = self._found.get(_digest(text), (0.0, None))
+        return key if self._clock() < until else None
+
+    def put(self, text: str, key: ApiKey) -> None:
+        self._found[_digest(text)] = (self._clock() + self._believed_s, key)
+        while len(self._found) > MAX_CACHED_KEYS:
+            self._found.popitem(last=False)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+class Crowd:
+    """Counts the requests under way per caller, so that one cannot take all the threads from the others."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside: dict[str, int] = {}
+
+    @contextmanager
+    def entered(self, caller: str) -> Iterator[None]:
+        """Count one request in and out.
+
+        Raises:
+            CrowdedError: the caller has as many under way as it may.
+        """
+        if self._inside.get(caller, 0) >= self._most:
+            raise CrowdedError
+        self._inside[caller] = self._inside.get(caller, 0) + 1
+        try:
+            yield
+        finally:
+            self._inside[caller] -= 1
+            if not self._inside[caller]:
+                del self._inside[caller]

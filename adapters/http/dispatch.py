@@ -1,0 +1,310 @@
+"""From a request to an answer: authenticate, read, decode, run the route in a thread, answer. The only user of aiohttp's requests.
+
+`in_thread` is where everything that blocks runs. A request that was begun is finished even when its caller has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
+from uuid_utils import uuid7
+
+from adapters.accounts import ApiKey
+from adapters.http.access import AccessLog
+from adapters.http.authentication import Crowd, KeyCache, presented, require_scope
+from adapters.http.background import Background
+from adapters.http.errors import (
+    BodyTooLargeError,
+    BrokenBodyError,
+    MediaTypeError,
+    NotReachedError,
+    SlowAnswerError,
+    SlowBodyError,
+    UnauthenticatedError,
+)
+from adapters.http.problems import MEDIA_TYPE, Problem, problem_of, problem_of_status
+from adapters.http.routes import ANY_KEY, JSON, NO_KEY, NOBODY, Answer, Call, Route
+from adapters.http.services import Services
+from adapters.http.telemetry import ACCESS, UNMATCHED, Metrics
+from adapters.strictjson import convert, decode, refuse
+
+T = TypeVar("T")
+
+DECODED_AT_ONCE_BYTES = 64 * 1024
+POSITION_POLL_S = 0.02
+HEADERS = {
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""On every answer, unless the route says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the requests of one app share."""
+
+    services: Services
+    threads: ThreadPoolExecutor
+    keys: KeyCache
+    crowd: Crowd
+    metrics: Metrics
+    access: AccessLog
+    background: Background
+
+
+STATE = web.AppKey("state", State)
+REQUEST_ID = web.RequestKey("request_id", str)
+CALLER = web.RequestKey("caller", str)
+
+
+async def in_thread(request: web.Request, function: Callable[..., T], *args: Any) -> T:
+    """Run what blocks in one of the app's threads.
+
+    Raises:
+        SlowAnswerError: it takes longer than the request may; it is not broken off.
+    """
+    state = request.app[STATE]
+    try:
+        async with asyncio.timeout(state.services.limits.request_timeout_s):
+            return await asyncio.get_running_loop().run_in_executor(state.threads, function, *args)
+    except TimeoutError:
+        raise SlowAnswerError from None
+
+
+# --- one request
+
+
+def handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The aiohttp handler of a route."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        state = request.app[STATE]
+        call: Call[Any, Any] = await _call(request, route)
+        caller = call.actor or "/".join(request.match_info.values())
+        request[CALLER] = call.actor
+        with state.crowd.entered(caller):
+            if route.is_stream:
+                streamed: web.StreamResponse = await route.handler(request, call)
+                return streamed
+            if route.reads:
+                call = replace(call, body=await _body(request, route))
+            await _reached(request, call)
+            return await respond(request, await in_thread(request, _answer, state, route, call))
+
+    return handle
+
+
+async def _call(request: web.Request, route: Route) -> Call[Any, Any]:
+    state = request.app[STATE]
+    headers = {name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers}
+    key = NOBODY if route.scopes is NO_KEY else await _key(request, presented(headers))
+    require_scope(key, route.scopes or ANY_KEY)
+    given = dict(request.query)
+    if len(given) != len(request.query):
+        refuse("", "a query parameter stands twice")
+    return Call(state.services, key, request.match_info, convert(given, route.query), None, headers)
+
+
+async def _key(request: web.Request, text: str) -> ApiKey:
+    state = request.app[STATE]
+    known = state.keys.get(text)
+    return known if known is not None else await in_thread(request, _authenticated, state, text)
+
+
+def _authenticated(state: State, text: str) -> ApiKey:
+    key = state.services.accounts.authenticate(text) if text else None
+    if key is None:
+        raise UnauthenticatedError
+    state.keys.put(text, key)
+    return key
+
+
+def _answer(state: State, route: Route, call: Call[Any, Any]) -> Answer:
+    """Run the route, remember who looked, and encode what it says; in a thread."""
+    answer: Answer = route.handler(call)
+    if route.access:
+        state.access.note(
+            call.tenant, call.actor, route.access, call.path.get("message", ""), call.path.get("artifact", "")
+        )
+    if isinstance(answer.body, bytes | Iterator) or answer.body is None:
+        return answer
+    return replace(answer, body=msgspec.json.encode(answer.body))
+
+
+async def _reached(request: web.Request, call: Call[Any, Any]) -> None:
+    """Wait until the read models have reached the position that the caller wants reflected."""
+    wanted = getattr(call.query, "min_position", 0) or getattr(call.body, "min_position", 0)
+    until = time.monotonic() + call.services.limits.position_wait_s
+    while wanted and await in_thread(request, call.services.queries.position) < wanted:
+        if time.monotonic() > until:
+            raise NotReachedError
+        await asyncio.sleep(POSITION_POLL_S)
+
+
+# --- bodies
+
+
+async def _body(request: web.Request, route: Route) -> Any:
+    media = require_media(request, tuple(route.reads))
+    data = await read_body(request)
+    if media != JSON:
+        return data
+    decoder = msgspec.json.Decoder(route.reads[JSON])
+    if len(data) <= DECODED_AT_ONCE_BYTES:
+        return decode(decoder, data)
+    return await in_thread(request, decode, decoder, data)
+
+
+def require_media(request: web.Request, allowed: tuple[str, ...]) -> str:
+    """The request's content type, if it is one of those allowed.
+
+    Raises:
+        MediaTypeError: it is not, or its charset is not UTF-8.
+    """
+    if request.content_type not in allowed:
+        msg = f"send {' or '.join(allowed)} in the header Content-Type"
+        raise MediaTypeError(msg)
+    charset = (request.charset or "utf-8").lower().replace("_", "-")
+    if request.content_type == JSON and charset not in {"utf-8", "utf8", "us-ascii"}:
+        msg = "JSON is sent in UTF-8"
+        raise MediaTypeError(msg)
+    return request.content_type
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, bounded in size and time.
+
+    Raises:
+        BodyTooLargeError, BrokenBodyError, SlowBodyError.
+    """
+    limit = request.app[STATE].services.limits.body_bytes
+    body = bytearray()
+    if (request.content_length or 0) > limit:
+        raise too_large(limit)
+    async for part in body_parts(request):
+        body += part
+        if len(body) > limit:
+            raise too_large(limit)
+    return bytes(body)
+
+
+def too_large(limit: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"at most {limit} bytes are taken; nothing was stored")
+
+
+async def body_parts(request: web.Request) -> AsyncIterator[bytes]:
+    """The body as it comes; each part has the time of a request."""
+    limit = request.app[STATE].services.limits.request_timeout_s
+    while True:
+        try:
+            async with asyncio.timeout(limit):
+                part = await request.content.readany()
+        except TimeoutError:
+            raise SlowBodyError from None
+        except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError, ConnectionError) as error:
+            raise BrokenBodyError from error
+        if not part:
+            return
+        yield part
+
+
+# --- answers
+
+
+async def respond(request: web.Request, answer: Answer) -> web.StreamResponse:
+    """Send an answer; a body that is an iterator is streamed, each step in a thread."""
+    if isinstance(answer.body, Iterator):
+        return await _stream(request, answer)
+    media_type = None if answer.body is None else answer.media_type
+    return web.Response(status=answer.status, body=answer.body, headers=answer.headers, content_type=media_type)
+
+
+async def _stream(request: web.Request, answer: Answer) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_type = answer.media_type
+    first = await in_thread(request, next, answer.body, b"")
+    await response.prepare(request)
+    try:
+        await response.write(first)
+        while part := await in_thread(request, next, answer.body, b""):
+            await response.write(part)
+    except Exception as error:  # noqa: BLE001  the status is sent already; only a broken connection says that this is no whole answer
+        problem_of(error, request[REQUEST_ID])
+        if request.transport:
+            request.transport.abort()
+    return response
+
+
+def problem_response(problem: Problem, retry_after_s: int = 0) -> web.Response:
+    headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="delivery-ledger"'
+    return web.Response(
+        status=problem.status, body=msgspec.json.encode(problem), headers=headers, content_type=MEDIA_TYPE
+    )
+
+
+# --- around every request
+
+
+@web.middleware
+async def around(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Give the request an id, turn what is raised into a problem, count it and log it."""
+    metrics = request.app[STATE].metrics
+    started = time.perf_counter()
+    request[REQUEST_ID] = f"urn:uuid:{uuid7()}"
+    request[CALLER] = ""
+    with metrics.under_way.track_inprogress():
+        response = await _answered(request, handler)
+    seconds = time.perf_counter() - started
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else UNMATCHED
+    metrics.requests.labels(request.method if resource else "", route, response.status).inc()
+    metrics.seconds.labels(route).observe(seconds)
+    ACCESS.info(
+        "request",
+        method=request.method if resource else "",
+        route=route,
+        status=response.status,
+        ms=round(seconds * 1000, 1),
+        bytes=response.body_length if response.prepared else response.content_length or 0,
+        key=request[CALLER],
+        request=request[REQUEST_ID],
+    )
+    return response
+
+
+async def _answered(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        response = problem_response(problem_of_status(error.status, request[REQUEST_ID]))
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception as error:  # noqa: BLE001  the table says how each is answered
+        problem, kind = problem_of(error, request[REQUEST_ID])
+        return problem_response(problem, kind.retry_after_s)
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer carries; a signal, so that it also holds for what is streamed."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = "delivery-ledger"
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")

@@ -1,0 +1,87 @@
+"""Errors of the HTTP layer; `problems` says how each is answered, together with those of the ledger.
+
+HttpError
+├── UnauthenticatedError   no API key, or one that is not valid
+├── ForbiddenError         the key lacks the scope
+├── CrowdedError           this caller has too many requests under way
+├── MediaTypeError         a content type that the route does not read
+├── BodyTooLargeError      over the limit; nothing was stored
+├── BrokenBodyError        the body ended early or its encoding is damaged
+├── SlowBodyError          the body did not arrive in time
+├── SlowAnswerError        the answer was not ready in time
+├── NotReachedError        the read models are behind `min_position`
+├── AccountClosedError     the account is disabled
+├── AccountTakenError      the account's name belongs to another provider
+├── SignatureError         a signed operation whose signature is not good
+│   └── WebhookSignatureError  likewise, told to whoever called the webhook
+├── SecretBodyError        the original carries a secret and is never handed out
+└── TooManyRecipientsError the whole message is too long for one answer
+"""
+
+from __future__ import annotations
+
+from ledger.errors import LedgerError
+
+
+class HttpError(LedgerError):
+    """An error of the HTTP layer."""
+
+
+class UnauthenticatedError(HttpError):
+    """Send an API key as `Authorization: Bearer KEY` or `X-Api-Key: KEY`; make one with: delivery-ledger keys create SCOPE."""
+
+
+class ForbiddenError(HttpError):
+    """The API key lacks the scope."""
+
+
+class CrowdedError(HttpError):
+    """Too many requests of this caller are under way; send again when some of them are answered."""
+
+
+class MediaTypeError(HttpError):
+    """This content type is not read here."""
+
+
+class BodyTooLargeError(HttpError):
+    """The body is over the limit; nothing was stored."""
+
+
+class BrokenBodyError(HttpError):
+    """The body ended early, or its transfer or content encoding is damaged; send it again."""
+
+
+class SlowBodyError(HttpError):
+    """The body did not arrive in time; nothing of it was stored."""
+
+
+class SlowAnswerError(HttpError):
+    """The answer was not ready in time; what was begun may still end, so repeat with the same Idempotency-Key."""
+
+
+class NotReachedError(HttpError):
+    """The read models have not reached the position asked for; ask again in a moment."""
+
+
+class AccountClosedError(HttpError):
+    """The account is closed: nothing is taken for it."""
+
+
+class AccountTakenError(HttpError):
+    """An account of that name exists at another provider; choose another name."""
+
+
+class SignatureError(HttpError):
+    """The provider signs this operation, and no key of the account verifies these headers and bytes."""
+
+
+class WebhookSignatureError(SignatureError):
+    """No key of this account verifies the webhook."""
+
+
+class SecretBodyError(HttpError):
+    """The original carries a secret by contract; it is evidence and is never handed out."""
+
+
+class TooManyRecipientsError(HttpError):
+    """The message has too many recipients for one answer; ask delivery by delivery."""

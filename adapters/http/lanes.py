@@ -1,0 +1,53 @@
+"""What waits for a person, and what the person does about it."""
+
+from __future__ import annotations
+
+from adapters.http.accounts import OPERATORS
+from adapters.http.routes import Answer, Call, NoQuery, route
+from adapters.http.types import Claim, LaneList, LaneQuery, Noted, Reading, Settled
+from ledger.decision import Outcome
+from projections.views import LaneItem
+
+
+@route("GET /v1/lanes", scopes=OPERATORS, answers={200: LaneList}, problems=(503,))
+def list_lanes(call: Call[LaneQuery, None]) -> Answer:
+    """What could not be read or matched, oldest first, and webhooks that failed verification, newest first."""
+    services, asked = call.services, call.query
+    position = services.queries.position()
+    items = services.queries.lanes(call.tenant, "" if asked.state == "all" else asked.state, limit=asked.limit)
+    quarantined = services.quarantine.list(call.tenant)[: asked.limit]
+    return Answer(LaneList(tuple(items), tuple(quarantined), position))
+
+
+@route("GET /v1/lanes/{item}", scopes=OPERATORS, answers={200: LaneItem}, problems=(503,))
+def show(call: Call[Reading, None]) -> Answer:
+    """One item; its originals are at /v1/artifacts."""
+    return Answer(call.services.lanes.item(call.tenant, call.path["item"])[0])
+
+
+@route("POST /v1/lanes/{item}/retry", scopes=OPERATORS, answers={200: Settled}, problems=(409, 410, 503))
+def retry(call: Call[NoQuery, Noted]) -> Answer:
+    """Read it again with today's code; 409 when that reads it no better."""
+    outcome = call.services.lanes.retry(call.tenant, call.path["item"], call.body.note, call.actor)
+    return _settled(call.path["item"], "retried", outcome)
+
+
+@route("POST /v1/lanes/{item}/claim", scopes=OPERATORS, answers={200: Settled}, problems=(409, 410, 503))
+def claim(call: Call[NoQuery, Claim]) -> Answer:
+    """Say which message it belongs to."""
+    asked = call.body
+    outcome = call.services.lanes.claim(call.tenant, call.path["item"], asked.message, asked.note, call.actor)
+    return _settled(call.path["item"], "claimed", outcome)
+
+
+@route("POST /v1/lanes/{item}/dismiss", scopes=OPERATORS, answers={200: Settled}, problems=(503,))
+def dismiss(call: Call[NoQuery, Noted]) -> Answer:
+    """Say that it needs nothing; its bytes are kept all the same. An item that is settled already stays as it is."""
+    item, _ = call.services.lanes.item(call.tenant, call.path["item"])
+    if item.state == "open":
+        call.services.lanes.dismiss(call.tenant, item.item, call.body.note, call.actor)
+    return _settled(item.item, "dismissed" if item.state == "open" else item.state, Outcome())
+
+
+def _settled(item: str, state: str, outcome: Outcome) -> Answer:
+    return Answer(Settled(item, state, tuple(outcome.facts), tuple(outcome.messages)))

@@ -1,0 +1,75 @@
+"""Lists: search by what a person knows, everything under a label, and the feed of events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.http.lookups import READERS
+from adapters.http.routes import Answer, Call, NoQuery, route
+from adapters.http.types import ByLabel, Feed, FeedEvent, FeedQuery, Search
+from adapters.records import utc
+from adapters.strictjson import refuse
+from ledger.application import PAGE
+from ledger.errors import NotFoundError
+from ledger.events import time_text
+from ledger.tree import leaf_hash
+from projections.queries import Filters
+from projections.views import Page
+
+MAX_SCANNED = 10 * PAGE
+
+
+@route("POST /v1/search", scopes=READERS, answers={200: Page}, problems=(503,), access="search")
+def search(call: Call[NoQuery, Search]) -> Answer:
+    """Deliveries that all given filters fit, newest message first; without a filter all of them."""
+    asked = call.body
+    filters = Filters(
+        recipient=asked.recipient,
+        address_kind=asked.address_kind or "",
+        reference=asked.reference,
+        label=asked.label,
+        batch=asked.batch,
+        provider=asked.provider or "",
+        account=asked.account or "",
+        status=str(asked.status or ""),
+        since=time_text(utc("since", asked.since)) if asked.since else "",
+        until=time_text(utc("until", asked.until)) if asked.until else "",
+        document=asked.document,
+    )
+    return _page(call, filters)
+
+
+@route("POST /v1/labels/deliveries", scopes=READERS, answers={200: Page}, problems=(503,), access="search")
+def under_label(call: Call[NoQuery, ByLabel]) -> Answer:
+    """Everything under one label (policy, case, customer …), across all providers and channels."""
+    return _page(call, Filters(label=call.body.label))
+
+
+def _page(call: Call[NoQuery, Any], filters: Filters) -> Answer:
+    try:
+        return Answer(call.services.queries.search(call.tenant, filters, call.body.cursor, call.body.limit))
+    except NotFoundError as error:
+        refuse("cursor", str(error))
+
+
+@route("GET /v1/events", scopes=READERS, answers={200: Feed}, access="feed")
+def feed(call: Call[FeedQuery, None]) -> Answer:
+    """The tenant's events as they are stored, by position; every value in them is a commitment.
+
+    Ask again with `after` = `next`; when `next` is `tree_size`, everything there is was given.
+    """
+    ledger, asked = call.services.ledger, call.query
+    tree_size = ledger.head().size
+    events: list[FeedEvent] = []
+    after = asked.after
+    while len(events) < asked.limit and after - asked.after < MAX_SCANNED:
+        page = ledger.feed(after, PAGE)
+        for event in page:
+            after = event.position
+            if event.tenant == call.tenant:
+                events.append(FeedEvent(after, event.leaf.decode(), leaf_hash(event.leaf).hex()))
+                if len(events) == asked.limit:
+                    break
+        if len(page) < PAGE:
+            break
+    return Answer(Feed(tuple(events), after, max(tree_size, after)))

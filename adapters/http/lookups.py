@@ -1,0 +1,158 @@
+"""Where is it now, and why: one message, its deliveries, their trails and explanations."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+from adapters.http.errors import TooManyRecipientsError
+from adapters.http.guards import tagged
+from adapters.http.routes import Answer, Call, route
+from adapters.http.types import Deliveries, Explained, Explanation, Paging, Reading
+from adapters.strictjson import refuse
+from ledger.types import TYPES
+from projections.queries import MAX_PAGE, UNKNOWN_EVENT
+from projections.rules import RULE_TEXTS
+from projections.views import DeliveryView, MessageView, Trail
+
+READERS = ("read", "compliance")
+TAG = {"If-None-Match": "entity tag of the answer you hold; 304 when it is unchanged"}
+
+
+def _message(call: Call[Any, Any]) -> str:
+    """The message of the path, checked to be the tenant's; follows a joining."""
+    return call.services.queries.message_row(call.tenant, call.path["message"]).message
+
+
+def _recipient(call: Call[Any, Any]) -> int:
+    return int(call.path["recipient"])
+
+
+@route(
+    "GET /v1/messages/{message}",
+    scopes=READERS,
+    answers={200: MessageView, 304: None},
+    problems=(503,),
+    headers=TAG,
+    access="status",
+)
+def message(call: Call[Reading, None]) -> Answer:
+    """One message: what is held of it, and its first deliveries."""
+    return tagged(call, call.services.queries.message(call.tenant, call.path["message"]))
+
+
+@route(
+    "GET /v1/messages/{message}/deliveries", scopes=READERS, answers={200: Deliveries}, problems=(503,), access="status"
+)
+def deliveries(call: Call[Paging, None]) -> Answer:
+    """The deliveries of a message, by index."""
+    queries, limit = call.services.queries, call.query.limit
+    position, message_id = queries.position(), _message(call)
+    found = queries.deliveries(call.tenant, message_id, _read_cursor(call.query.cursor), limit)
+    following = _write_cursor(found[-1].recipient) if len(found) == limit else ""
+    return Answer(Deliveries(tuple(found), following, position))
+
+
+@route(
+    "GET /v1/messages/{message}/deliveries/{recipient}",
+    scopes=READERS,
+    answers={200: DeliveryView, 304: None},
+    problems=(503,),
+    headers=TAG,
+    access="status",
+)
+def delivery(call: Call[Reading, None]) -> Answer:
+    """One delivery: its status, since when, and the facts that decided it."""
+    return tagged(call, call.services.queries.delivery(call.tenant, call.path["message"], _recipient(call)))
+
+
+@route("GET /v1/messages/{message}/trail", scopes=READERS, answers={200: Trail}, problems=(422, 503), access="trail")
+def trail(call: Call[Reading, None]) -> Answer:
+    """Every event of a message, in the order of the log; for up to 500 recipients, else delivery by delivery."""
+    require_few_recipients(call)
+    return Answer(call.services.queries.trail(call.tenant, call.path["message"]))
+
+
+@route(
+    "GET /v1/messages/{message}/deliveries/{recipient}/trail",
+    scopes=READERS,
+    answers={200: Trail},
+    problems=(503,),
+    access="trail",
+)
+def delivery_trail(call: Call[Reading, None]) -> Answer:
+    """Every event that tells the story of one delivery, in the order of the log."""
+    queries = call.services.queries
+    found = queries.delivery(call.tenant, call.path["message"], _recipient(call))
+    return Answer(queries.trail(call.tenant, found.message, found.recipient))
+
+
+@route(
+    "GET /v1/messages/{message}/deliveries/{recipient}/explanation",
+    scopes=READERS,
+    answers={200: Explanation},
+    problems=(503,),
+    access="status",
+)
+def explanation(call: Call[Reading, None]) -> Answer:
+    """Why the delivery has its status: every fact, the rule that judged it, and what it did."""
+    view = call.services.queries.delivery(call.tenant, call.path["message"], _recipient(call))
+    return Answer(explain(view))
+
+
+def explain(view: DeliveryView) -> Explanation:
+    """The reasons of a delivery's status in words."""
+    facts = tuple(
+        Explained(
+            event_id=r.event_id,
+            position=r.position,
+            type=r.type,
+            meaning=TYPES[r.type].meaning if r.type in TYPES else UNKNOWN_EVENT,
+            at=r.at,
+            code=r.code,
+            reason=r.reason,
+            rule=r.rule,
+            rule_text=RULE_TEXTS.get(r.rule, ""),
+            effect=r.effect,
+        )
+        for r in view.reasons
+    )
+    return Explanation(
+        message=view.message,
+        recipient=view.recipient,
+        status=view.status,
+        sub_status=view.sub_status,
+        since=view.since,
+        is_final=view.is_final,
+        rules=view.rules,
+        facts=facts,
+        flags={flag: RULE_TEXTS.get(flag, "") for flag in view.flags},
+        position=view.position,
+    )
+
+
+def require_few_recipients(call: Call[Any, Any]) -> None:
+    """Refuse to tell the whole story of a message at once when it is too long.
+
+    Raises:
+        NotFoundError: the tenant has no such message.
+        TooManyRecipientsError: it has more than 500 recipients.
+    """
+    row = call.services.queries.message_row(call.tenant, call.path["message"])
+    if row.recipients > MAX_PAGE:
+        msg = f"the message has {row.recipients} recipients, more than {MAX_PAGE}; ask for /deliveries/N, one by one"
+        raise TooManyRecipientsError(msg)
+
+
+def _write_cursor(recipient: int) -> str:
+    return urlsafe_b64encode(f"r{recipient}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> int:
+    if not cursor:
+        return -1
+    try:
+        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        return int(text.removeprefix("r")) if text.startswith("r") else refuse("cursor", "not one of ours")
+    except ValueError:
+        refuse("cursor", "not one of ours; start the list again without it")

@@ -1,0 +1,88 @@
+"""Registering a send, as the organisation itself declares it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from adapters.http.guards import open_account, require_message
+from adapters.http.routes import Answer, Call, NoQuery, route
+from adapters.http.types import NewMessage, NewReference, Registered
+from adapters.records import utc
+from adapters.strictjson import refuse
+from ledger.events import time_text
+from ledger.observations import Address, ArrivalKind, Fingerprint, Reference, ZoneBasis
+from ledger.streams import Registration
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+MAX_KEY_CHARS = 255
+
+
+@route(
+    "POST /v1/messages",
+    scopes=("ingest",),
+    answers={201: Registered, 200: Registered},
+    problems=(404, 409, 503),
+    headers={
+        IDEMPOTENCY_KEY: "your own name of this request, at most 255 printable ASCII characters: sent again with the same body it is "
+        "answered as the first time (200), with another body it is refused (422)"
+    },
+)
+def register(call: Call[NoQuery, NewMessage]) -> Answer:
+    """Register a send: who is to get what through which account; receipts that came before it join it.
+
+    The documents themselves are never sent here, only their digests.
+    """
+    services, new = call.services, call.body
+    account = open_account(services, call.tenant, new.account)
+    for link in new.links:
+        require_message(services, call.tenant, link.message)
+    registration = Registration(
+        account=account.account,
+        provider=account.provider,
+        recipients=tuple(Address(r.kind, r.address) for r in new.recipients),
+        references=tuple(map(_reference, new.references)),
+        batch=Reference(new.batch.kind, new.batch.value, exclusive=False) if new.batch else None,
+        labels=new.labels,
+        texts={name: text for name, text in (("subject", new.subject), ("sender", new.sender)) if text},
+        documents=tuple(
+            Fingerprint(
+                d.name,
+                d.sha256,
+                d.sha1 or "",
+                d.sha256_base64 or "",
+                d.sha1_base64 or "",
+                -1 if d.size is None else d.size,
+            )
+            for d in new.documents
+        ),
+        follows=tuple((link.relation, link.message) for link in new.links),
+    )
+    done = services.intake.register(call.tenant, registration, _clear(call), _idempotency(call))
+    position = done.position if done.is_new else services.ledger.head().size
+    headers = {"Location": f"/v1/messages/{done.message}", "Ledger-Position": str(position)}
+    return Answer(Registered(done.message), 201 if done.is_new else 200, headers)
+
+
+def _clear(call: Call[NoQuery, NewMessage]) -> dict[str, Any]:
+    clear = {"arrival": str(ArrivalKind.API), "actor": call.actor}
+    if call.body.occurred_at is None:
+        return clear
+    occurred_at = time_text(utc("occurred_at", call.body.occurred_at))
+    return {**clear, "occurred_at": occurred_at, "zone": str(ZoneBasis.STATED)}
+
+
+def _reference(new: NewReference) -> Reference:
+    """Own names are shared unless the caller says otherwise; a provider's id names one message."""
+    is_own = new.kind.startswith("own_")
+    return Reference(new.kind, new.value, exclusive=not is_own if new.exclusive is None else new.exclusive)
+
+
+def _idempotency(call: Call[NoQuery, NewMessage]) -> tuple[str, str]:
+    """The caller's key and the digest of what was said, white space and the order of fields apart."""
+    key = call.headers.get(IDEMPOTENCY_KEY.lower(), "")
+    if key and not (len(key) <= MAX_KEY_CHARS and key.isascii() and key.isprintable()):
+        refuse(IDEMPOTENCY_KEY, f"at most {MAX_KEY_CHARS} printable ASCII characters")
+    return key, hashlib.sha256(msgspec.json.encode(call.body)).hexdigest()

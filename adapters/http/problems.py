@@ -1,0 +1,156 @@
+"""One table from errors to RFC 9457 problem details. A problem says what to do and quotes nothing personal."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import NamedTuple
+
+import msgspec
+from eventsourcing.persistence import InterfaceError, OperationalError
+
+from adapters.http import errors as http
+from adapters.lanes import StillWaitingError
+from adapters.strictjson import InvalidError, NotJsonError, RefusedError
+from ledger import errors as ledger
+
+LOG = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+
+
+class Kind(NamedTuple):
+    """How one kind of error is answered.
+
+    Attributes:
+        slug: end of the type URI `/problems/…`.
+        title: the same for every occurrence.
+        advice: what to do; with `speaks`, added to the error's own text, which is safe to show.
+        speaks: whether the error's text is shown.
+        retry_after_s: 0 when trying again gives the same answer.
+    """
+
+    status: int
+    slug: str
+    title: str
+    advice: str = ""
+    speaks: bool = True
+    retry_after_s: int = 0
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One field that cannot be taken."""
+
+    field: str
+    why: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457 problem details.
+
+    Attributes:
+        type: relative to this API; a page there explains the kind.
+        instance: id of the request, as in the log and in the header X-Request-Id.
+        errors: fields that cannot be taken.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str = ""
+    errors: tuple[FieldError, ...] = ()
+
+
+_AGAIN = "send the request again in a moment"
+_UNCLEAR = "whether it was stored is not known; send the same again, with the same Idempotency-Key: it is stored once"
+_DOWN = Kind(503, "unavailable", "The database does not answer", _AGAIN, speaks=False, retry_after_s=2)
+_OVERTAKEN = Kind(503, "busy", "Too much at once", _AGAIN, speaks=False, retry_after_s=1)
+INTERNAL = Kind(500, "internal", "A defect of this service", "the log line of this instance says more", speaks=False)
+NOT_FOUND = Kind(404, "not-found", "There is nothing of that name here")
+INVALID = Kind(422, "invalid", "A value cannot be taken")
+
+TABLE: dict[type[BaseException], Kind] = {
+    http.UnauthenticatedError: Kind(401, "unauthenticated", "An API key is needed"),
+    http.ForbiddenError: Kind(403, "forbidden", "The API key may not do this"),
+    http.CrowdedError: Kind(429, "too-many-requests", "Too many requests at once", retry_after_s=1),
+    http.MediaTypeError: Kind(415, "media-type", "The content type is not read here"),
+    http.BodyTooLargeError: Kind(413, "too-large", "The body is too large"),
+    http.BrokenBodyError: Kind(400, "broken-body", "The body is incomplete or damaged"),
+    http.SlowBodyError: Kind(408, "slow-body", "The body took too long"),
+    http.SlowAnswerError: Kind(503, "slow-answer", "The answer took too long", retry_after_s=2),
+    http.NotReachedError: Kind(503, "not-reached", "The read models are not there yet", retry_after_s=1),
+    http.AccountClosedError: Kind(409, "account-closed", "The account is closed"),
+    http.AccountTakenError: Kind(409, "account-taken", "The account's name is taken"),
+    http.SignatureError: Kind(422, "signature", "The provider's signature is not good"),
+    http.WebhookSignatureError: Kind(401, "webhook-signature", "The webhook's signature is not good"),
+    http.SecretBodyError: Kind(403, "secret-body", "The original carries a secret"),
+    http.TooManyRecipientsError: Kind(422, "too-many-recipients", "Too much for one answer"),
+    NotJsonError: Kind(400, "not-json", "The body is not JSON"),
+    InvalidError: INVALID,
+    RefusedError: INVALID,
+    StillWaitingError: Kind(
+        409,
+        "still-waiting",
+        "The item goes on waiting",
+        "today's code reads it no better; claim or dismiss it",
+        speaks=False,
+    ),
+    ledger.NotFoundError: NOT_FOUND,
+    ledger.ErasedError: Kind(410, "erased", "It was erased"),
+    ledger.IdempotencyError: Kind(
+        422, "idempotency-key", "The Idempotency-Key was used before", "take a new key for another body"
+    ),
+    ledger.ReferenceTakenError: Kind(
+        409,
+        "reference-taken",
+        "A reference names another message",
+        "a name that several messages share is sent with exclusive: false",
+    ),
+    ledger.TooLargeError: Kind(413, "too-large", "The body is too large"),
+    ledger.InvalidEventError: INVALID,
+    ledger.BusyError: _OVERTAKEN,
+    ledger.ClosedError: Kind(503, "stopping", "This server is stopping", _AGAIN, speaks=False, retry_after_s=2),
+    ledger.ConflictError: _OVERTAKEN,
+    ledger.HeadMovedError: _OVERTAKEN,
+    ledger.ClockError: Kind(
+        503, "clock", "The clocks disagree", "an operator must set this server's clock", speaks=False, retry_after_s=30
+    ),
+    ledger.UnclearCommitError: Kind(
+        503, "unclear", "The outcome is not known", _UNCLEAR, speaks=False, retry_after_s=5
+    ),
+    OperationalError: _DOWN,
+    InterfaceError: _DOWN,
+}
+"""Error -> answer; the nearest class counts. What is not here is a defect: 500, and a log line."""
+
+_HTTP = {404: NOT_FOUND, 405: Kind(405, "method", "This method is not for this path")}
+
+
+def kind_of(error: BaseException) -> Kind:
+    """How an error is answered."""
+    return next((TABLE[c] for c in type(error).__mro__ if c in TABLE), INTERNAL)
+
+
+def problem_of(error: BaseException, instance: str = "") -> tuple[Problem, Kind]:
+    """An error as problem details; a defect is logged, with the place and without the text, which may be personal."""
+    kind = kind_of(error)
+    if kind is INTERNAL:
+        where = "".join(traceback.format_tb(error.__traceback__)[-8:])
+        LOG.error("%s in request %s\n%s", type(error).__name__, instance or "-", where)
+    said = str(error) if kind.speaks else ""
+    detail = "; ".join(part for part in (said.rstrip("."), kind.advice) if part)
+    errors = (FieldError(error.field, error.why),) if isinstance(error, InvalidError) else ()
+    return Problem(f"/problems/{kind.slug}", kind.title, kind.status, detail, instance, errors), kind
+
+
+def problem_of_status(status: int, instance: str = "") -> Problem:
+    """A problem that aiohttp found itself: no such path, or not this method."""
+    kind = _HTTP.get(status, INVALID._replace(status=status))
+    return Problem(
+        f"/problems/{kind.slug}", kind.title, status, "see /docs for the paths and methods there are", instance
+    )
+
+
+def kinds() -> dict[str, Kind]:
+    """All kinds by slug, for the pages behind the type URIs."""
+    return {kind.slug: kind for kind in (*TABLE.values(), *_HTTP.values(), INTERNAL)}

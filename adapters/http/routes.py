@@ -1,0 +1,170 @@
+"""What a route is: path, who may, what it reads and answers, and the function that does it.
+
+Everything `dispatch` checks and everything `openapi` says comes from here and from the function's own annotation
+`Call[Query, Body]`. Handlers are plain functions and run in a thread; the few that read a stream are coroutines.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from adapters.accounts import ApiKey
+from adapters.http.services import Services
+from adapters.records import NAME, UUID
+
+Query = TypeVar("Query")
+Body = TypeVar("Body")
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+ANY_KEY: tuple[str, ...] = ()
+NO_KEY = None
+
+PARAMETERS: dict[str, tuple[str, str]] = {
+    "message": (UUID, "id of a message"),
+    "recipient": (r"0|[1-9][0-9]{0,5}", "index of the recipient in its message, from 0"),
+    "artifact": (UUID, "id of an original"),
+    "item": (UUID, "id of a waiting item"),
+    "tenant": (NAME, "the organisation"),
+    "account": (NAME, "name of an account"),
+    "operation": (r"[a-z][a-z0-9_.:-]{0,62}", "operation of the provider"),
+    "provider": (NAME, "name of a provider"),
+    "key_id": (r"[A-Za-z0-9_.:-]{1,63}", "id of a webhook key"),
+    "file": (r"[a-z-]+\.(?:css|js|txt)", "one of the page's files"),
+    "slug": (r"[a-z-]+", "last part of a problem's type"),
+}
+"""Path parameter -> (pattern, meaning). A path that does not fit is 404, so nothing else ever gets into a log or an error."""
+
+
+class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No query parameters."""
+
+
+NOBODY = ApiKey("", "", (), "", "", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Query, Body]):
+    """One request, decoded and authenticated.
+
+    Attributes:
+        key: who asks; NOBODY on routes without a key.
+        path: path parameters.
+        headers: the request's, lower-case names.
+    """
+
+    services: Services
+    key: ApiKey
+    path: Mapping[str, str]
+    query: Query
+    body: Body
+    headers: Mapping[str, str]
+
+    @property
+    def tenant(self) -> str:
+        return self.key.tenant
+
+    @property
+    def actor(self) -> str:
+        return self.key.api_key_id
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back.
+
+    Attributes:
+        body: a value to be encoded as JSON, bytes, an iterator of bytes to be streamed, or None.
+    """
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path.
+
+    Attributes:
+        scopes: one of them must be the key's; ANY_KEY takes every key, NO_KEY needs none.
+        query, body: types that validate; body is NoneType, `bytes`, or a struct.
+        reads: media type -> type, of the request body; empty without one.
+        answers: status -> (media type, type, what it means).
+        problems: statuses besides those that follow from the rest of the route.
+        headers: request headers it reads -> meaning.
+        access: what kind of looking this is, for the record of who looked; "" when it is none.
+    """
+
+    method: str
+    path: str
+    handler: Callable[..., Any]
+    scopes: tuple[str, ...] | None
+    query: type[msgspec.Struct]
+    body: Any
+    reads: Mapping[str, Any]
+    answers: Mapping[int, tuple[str, Any, str]]
+    problems: tuple[int, ...]
+    headers: Mapping[str, str]
+    access: str
+
+    @property
+    def is_stream(self) -> bool:
+        return inspect.iscoroutinefunction(self.handler)
+
+    @property
+    def parameters(self) -> list[str]:
+        return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def pattern(self) -> str:
+        """The path as aiohttp matches it."""
+        return re.sub(r"{(\w+)}", lambda m: f"{{{m[1]}:{PARAMETERS[m[1]][0]}}}", self.path)
+
+
+def route(
+    where: str,
+    *,
+    scopes: tuple[str, ...] | None,
+    answers: Mapping[int, Any],
+    reads: Mapping[str, Any] | None = None,
+    problems: tuple[int, ...] = (),
+    headers: Mapping[str, str] | None = None,
+    access: str = "",
+) -> Callable[[Callable[..., Any]], Route]:
+    """Make a route of a function; its docstring becomes the description.
+
+    Args:
+        where: method and path, for example `GET /v1/messages/{message}`.
+        answers: status -> type of the JSON body, or (media type, type), or None.
+        reads: media type -> type, where it is not simply JSON of the annotated body.
+        headers: request headers it reads -> meaning.
+    """
+    method, path = where.split()
+
+    def wrap(handler: Callable[..., Any]) -> Route:
+        hints = get_type_hints(handler).values()
+        query, body = next(get_args(hint) for hint in hints if get_origin(hint) is Call)
+        told = reads if reads is not None else {} if body is NoneType else {JSON: body}
+        made = {status: a if isinstance(a, tuple) else (JSON if a else "", a) for status, a in answers.items()}
+        described = {status: (media, kind, _MEANINGS[status]) for status, (media, kind) in made.items()}
+        return Route(method, path, handler, scopes, query, body, told, described, problems, headers or {}, access)
+
+    return wrap
+
+
+_MEANINGS = {
+    200: "as asked",
+    201: "stored: durable, and in the tree",
+    204: "done",
+    304: "unchanged since the tag given in If-None-Match",
+    503: "not ready",
+}

@@ -1,0 +1,53 @@
+"""What the API is given to work with; constructed in `ops`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapters.accounts import Accounts
+from adapters.lanes import Lanes
+from adapters.quarantine import Quarantine
+from ledger.application import Ledger
+from ledger.intake import Intake
+from projections.queries import Queries
+from projections.runner import Runner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one installation allows.
+
+    Attributes:
+        body_bytes: largest request body, and largest line of a stream.
+        request_timeout_s: longest wait for a body (of a stream: for its next part), and longest for an answer.
+        position_wait_s: longest wait for `min_position`.
+        threads: how many requests work at the same time; more wait.
+        requests_per_caller: how many of one API key, or for one webhook account, may be under way.
+        key_cache_s: how long an API key is believed without asking the database; a revoked one works as long.
+    """
+
+    body_bytes: int = 32 * 1024 * 1024
+    request_timeout_s: float = 60.0
+    position_wait_s: float = 5.0
+    threads: int = 16
+    requests_per_caller: int = 64
+    key_cache_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The opened system, as far as the API needs it.
+
+    Attributes:
+        public_url: how providers reach this API; "" when nobody said.
+    """
+
+    ledger: Ledger
+    intake: Intake
+    runner: Runner
+    queries: Queries
+    accounts: Accounts
+    quarantine: Quarantine
+    lanes: Lanes
+    limits: Limits = Limits()
+    public_url: str = ""

@@ -1,0 +1,23 @@
+"""All routes of the API, in the order in which they are described."""
+
+from __future__ import annotations
+
+from adapters.http import (
+    accounts,
+    catalogue,
+    hooks,
+    lanes,
+    lists,
+    lookups,
+    messages,
+    observations,
+    operation,
+    originals,
+)
+from adapters.http.routes import Route
+
+_MODULES = (messages, observations, hooks, lookups, originals, lists, accounts, lanes, catalogue, operation)
+
+ROUTES: tuple[Route, ...] = tuple(
+    value for module in _MODULES for value in vars(module).values() if isinstance(value, Route)
+)

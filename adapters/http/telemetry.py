@@ -1,0 +1,67 @@
+"""Metrics and the access log: routes, statuses and times; never a path, a query, a tenant or anything a person said."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import structlog
+from aiohttp.http_exceptions import HttpProcessingError
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from adapters.http.services import Services
+
+ACCESS = structlog.stdlib.get_logger("delivery_ledger.access")
+UNMATCHED = "no such path"
+NAMED = "delivery_ledger"
+
+
+class Metrics:
+    """The metrics of one app, in a registry of their own."""
+
+    def __init__(self, services: Services) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            f"{NAMED}_http_requests", "Requests answered", ("method", "route", "status"), registry=None
+        )
+        self.seconds = Histogram(f"{NAMED}_http_request_seconds", "Time to answer", ("route",), registry=None)
+        self.under_way = Gauge(f"{NAMED}_http_requests_under_way", "Requests being worked on", registry=None)
+        self.arrivals = Counter(f"{NAMED}_arrivals", "Arrivals handed in", ("provider", "way", "result"), registry=None)
+        for each in (self.requests, self.seconds, self.under_way, self.arrivals, _LedgerCollector(services)):
+            self.registry.register(each)
+
+
+class _LedgerCollector(Collector):
+    """Size of the log and lag of the read models, read when somebody asks."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Nothing: registering must not read the database."""
+        return ()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        size = GaugeMetricFamily(f"{NAMED}_tree_size", "Events in the log")
+        size.add_metric((), self._services.ledger.head().size)
+        yield size
+        lag = GaugeMetricFamily(f"{NAMED}_read_model_lag_events", "Events a read model is behind", labels=("model",))
+        for model, behind in self._services.runner.lag().items():
+            lag.add_metric((model,), behind)
+        yield lag
+        unapplied = GaugeMetricFamily(f"{NAMED}_unapplied_events", "Events that some read model could not apply")
+        unapplied.add_metric((), len(self._services.runner.unapplied()))
+        yield unapplied
+
+
+class ServerLogger(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp itself logs, without the text of a request that it could not read: that may hold anything."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: object) -> None:
+        error = kwargs.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            kwargs["exc_info"] = None
+            level, msg, args = logging.INFO, "refused a request that is not HTTP: %s", (type(error).__name__,)
+        super().log(level, msg, *args, **kwargs)  # type: ignore[arg-type]  # as given

@@ -1,0 +1,99 @@
+"""`delivery-ledger serve`: opens the system, refuses an unsafe database role, serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import structlog
+from aiohttp import web
+from structlog.typing import Processor
+
+from adapters.http.app import make, runner
+from adapters.http.services import Limits, Services
+from ledger.database import unsafe_rights
+from ledger.errors import UnsafeDatabaseError
+from ops.settings import Settings
+from ops.system import System, opened
+
+LOG = structlog.stdlib.get_logger("delivery_ledger.serve")
+
+
+def serve(settings: Settings) -> None:
+    """Serve the HTTP API until SIGTERM or SIGINT; what was accepted is committed.
+
+    Raises:
+        UnsafeDatabaseError: the database role could change the past; the text says how to repair it.
+    """
+    log_to_stderr()
+    with opened(settings) as system:
+        refuse_unsafe(system)
+        asyncio.run(_run(system))
+    LOG.info("stopped")
+
+
+def refuse_unsafe(system: System) -> None:
+    """Refuse a role that could change the past."""
+    unsafe = unsafe_rights(system.ledger.database)
+    if unsafe:
+        msg = (
+            f"the database role could change the past: {'; '.join(unsafe)}. Repair: as the owner run `delivery-ledger db migrate "
+            "--grant-to ROLE` for a login that owns nothing, and serve with that ROLE in LEDGER_DATABASE_URL"
+        )
+        raise UnsafeDatabaseError(msg)
+
+
+def services_of(system: System) -> Services:
+    """What the API is given of the opened system."""
+    settings = system.settings
+    return Services(
+        ledger=system.ledger,
+        intake=system.intake,
+        runner=system.runner,
+        queries=system.queries,
+        accounts=system.accounts,
+        quarantine=system.quarantine,
+        lanes=system.lanes,
+        limits=Limits(body_bytes=settings.max_body_bytes, request_timeout_s=settings.request_timeout_s),
+        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+    )
+
+
+async def _run(system: System) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    server = runner(make(services_of(system)))
+    await server.setup()
+    try:
+        await web.TCPSite(server, system.settings.host, system.settings.port).start()
+        host, port = server.addresses[0][:2]
+        LOG.info("listening", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
+        await stopping.wait()
+        LOG.info("stopping")
+    finally:
+        await server.cleanup()
+
+
+def log_to_stderr() -> None:
+    """All logs as lines of JSON on stderr, those of the libraries too."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    render: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
