@@ -36,7 +36,15 @@ from ledger.appender import Appended, Appender, Item
 from ledger.canonical import check, decode, encode_checked
 from ledger.commitments import commit, from_text, opens, salt, to_text
 from ledger.database import PostgresDatabase, SQLiteDatabase
-from ledger.errors import ConfigurationError, CorruptError, ErasedError, InvalidEventError, NotFoundError, TooLargeError
+from ledger.errors import (
+    ConfigurationError,
+    CorruptError,
+    ErasedError,
+    ForkError,
+    InvalidEventError,
+    NotFoundError,
+    TooLargeError,
+)
 from ledger.events import NONCE_BYTES, Draft, Event, check_fields, nonce_text, read, time_text
 from ledger.recorders import ArtifactRow, Head, KeyRow, PostgresRecorder, SQLiteRecorder
 from ledger.sealing import KEY_BYTES, Keyring, seal, seal_artifact, unseal, unseal_artifact
@@ -136,6 +144,9 @@ class Ledger(Application[Any]):
         clock: our clock, aware.
         random: as os.urandom.
 
+    Attributes:
+        frozen: why nothing may be appended any more; "" while the tree fits every signed head.
+
     Raises:
         ConfigurationError: the keyring belongs to another database.
         CorruptError: the newest head does not match the stored leaves.
@@ -158,6 +169,7 @@ class Ledger(Application[Any]):
         self.artifact_folder = artifact_folder
         self.clock = clock
         self.random = random
+        self.frozen = ""
         self.position_column = "rowid" if database.kind == "sqlite" else "notification_id"
         self._keys: dict[tuple[str, int], PersonKey] = {}
         super().__init__({})
@@ -217,8 +229,22 @@ class Ledger(Application[Any]):
         """Store an item and wait until it is durable and in the tree."""
         return self.submit(item).result()
 
+    def freeze(self, reason: str) -> None:
+        """Refuse to append from now on, for good; reading goes on.
+
+        Args:
+            reason: both sides of the contradiction, and the repair.
+        """
+        self.frozen = self.frozen or reason
+
     def submit(self, item: Item) -> Future[Appended]:
-        """Check and queue an item; see `Appender.submit`."""
+        """Check and queue an item; see `Appender.submit`.
+
+        Raises:
+            ForkError: the ledger is frozen; sending again never helps.
+        """
+        if self.frozen:
+            raise ForkError(self.frozen)
         for draft in item.drafts:
             check_fields(draft.fields)
         return self.appender.submit(item)

@@ -16,15 +16,8 @@ from typing import NamedTuple
 
 from ledger import notes
 from ledger.application import Ledger
-from ledger.errors import LedgerError
+from ledger.errors import ForkError
 from ledger.notes import NoteError
-
-
-class ForkError(LedgerError):
-    """The database's tree contradicts a head that was signed before; nothing may be appended to it.
-
-    Repair: `delivery-ledger recover` opens the next epoch and says what was lost.
-    """
 
 
 class Checkpoint(NamedTuple):

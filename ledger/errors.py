@@ -17,6 +17,7 @@ LedgerError
 ├── ErasedError             the key of these values was destroyed
 ├── NotFoundError           no such message, event, artifact, account or lane item
 ├── IdempotencyError        the same idempotency key came with another body
+├── ForkError               the tree contradicts a signed head; appending is refused until `recover`
 └── CorruptError            stored bytes contradict the tree; both sides stand in the text
 """
 
@@ -100,6 +101,13 @@ class NotFoundError(LedgerError):
 
 class IdempotencyError(LedgerError):
     """That idempotency key was used with another body."""
+
+
+class ForkError(LedgerError):
+    """The database's tree contradicts a head that was signed before; nothing may be appended to it.
+
+    Repair: `delivery-ledger recover` opens the next epoch and says what was lost. Trying again never helps.
+    """
 
 
 class CorruptError(LedgerError):

@@ -7,7 +7,7 @@ The first event names the log key and the offline recovery key. Keys overlap whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -55,8 +55,12 @@ class Identity:
 
 def read(ledger: Ledger) -> Identity | None:
     """The identity as the log tells it; None before it was begun."""
-    identity: Identity | None = None
-    for event in ledger.stream(STREAM):
+    return fold(ledger.stream(STREAM))
+
+
+def fold(events: Iterable[Event], identity: Identity | None = None) -> Identity | None:
+    """The identity after more events of the log's own stream, in their order."""
+    for event in events:
         identity = _after(identity, event)
     return identity
 
@@ -96,13 +100,15 @@ def begin(ledger: Ledger, base: str, log_key: Ed25519PrivateKey, recovery_public
 
     Raises:
         ConfigurationError: the name cannot be an origin.
+        VersionTakenError: another process was faster; read it.
     """
     key = NoteKey(base, notes.public_of(log_key))
     if not base or any(c.isspace() or c == "+" for c in base):
         msg = f"log name {base!r}: an origin has no white space and no '+'; write for example ledger.example.org/main"
         raise ConfigurationError(msg)
     recovery = NoteKey(f"{base}-recovery", recovery_public)
-    _append(ledger, "key.added", {"log_key": key.vkey(), "recovery_key": recovery.vkey()})
+    draft = ledger.draft("key.added", TENANT, STREAM, {"log_key": key.vkey(), "recovery_key": recovery.vkey()})
+    ledger.append(Item([draft], expect={STREAM: ledger.versions([STREAM]).get(STREAM, 0)}))
     return Identity(base, 1, (key,), (), recovery)
 
 

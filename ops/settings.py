@@ -26,6 +26,15 @@ class Settings(BaseSettings):
         Path("var/keys"), description="where the key files lie; never beside a backup of the database"
     )
     artifact_folder: Path = Field(Path("var/artifacts"), description="where originals above 256 KiB are kept, sealed")
+    log_name: str = Field(
+        "",
+        description="origin of the log's checkpoints, for example ledger.example.org/main; for good once the log was begun. "
+        "Default: delivery-ledger/ and 8 hex digits that tell these key files from others",
+    )
+    head_folder: Path = Field(
+        Path("var/heads"),
+        description="where signed heads are kept, a folder each log; never restored with the database, and shared by all who may sign",
+    )
     tenant: str = Field("default", description="the organisation the command line works for")
     host: str = Field("127.0.0.1", description="address the API listens on")
     port: int = Field(8440, ge=0, le=65535, description="port the API listens on; 0 picks a free one")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from adapters.accounts import Accounts
 from adapters.lanes import Lanes
 from adapters.quarantine import Quarantine
 from adapters.receiving import vocabulary
+from ledger import identity as identities
 from ledger.application import Ledger
-from ledger.database import connect
+from ledger.checkpoints import HeadFile, SignedHead
+from ledger.database import PostgresDatabase, connect
+from ledger.errors import ConfigurationError, ForkError, VersionTakenError
+from ledger.identity import Identity
 from ledger.intake import Intake
 from ops import keyfiles
+from ops.leader import FolderLock, Leader, Lock, PrimaryLock
 from ops.settings import Settings
 from projections.activity import ActivityModel
 from projections.lanes import LanesModel
@@ -24,7 +32,13 @@ from projections.status import StatusModel
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Everything an entry point needs."""
+    """Everything an entry point needs.
+
+    Attributes:
+        identity: who the log was when it was opened; `leader.identity()` follows rotations.
+        heads: the signed heads, outside the database.
+        log_keys: private log keys that are here, oldest first.
+    """
 
     settings: Settings
     ledger: Ledger
@@ -34,24 +48,81 @@ class System:
     accounts: Accounts
     quarantine: Quarantine
     lanes: Lanes
+    identity: Identity
+    heads: HeadFile
+    log_keys: tuple[Ed25519PrivateKey, ...]
+    leader: Leader
+
+    def signed_head(self) -> SignedHead:
+        """A signed head over everything committed by now; see `Leader.head`."""
+        return self.leader.head()
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[System]:
-    """Open the ledger that the settings name; what was accepted is committed when this ends."""
+    """Open the ledger that the settings name; what was accepted is committed when this ends.
+
+    A ledger whose tree contradicts a signed head opens all the same, for reading: `ledger.frozen` says why nothing is appended.
+    """
     database = connect(settings.database_url)
     database.ensure_schema()
     is_new = not database.read("SELECT 1 FROM meta WHERE name = 'keyring'")
     keyring = keyfiles.load(settings.key_folder, may_create=is_new)
     ledger = Ledger(database, keyring, vocabulary(), settings.artifact_folder)
+    leader = None
     try:
+        name = settings.log_name or f"delivery-ledger/{keyring.check_value()[:4].hex()}"
+        identity = _identity(ledger, name, settings)
+        heads = HeadFile(settings.head_folder / re.sub(r"[^A-Za-z0-9._-]", "_", name))
+        leader = Leader(ledger, heads, lambda: keyfiles.log_keys(settings.key_folder), _locks(database, heads))
+        with suppress(ForkError):
+            leader.check()
         runner = Runner(ledger, [StatusModel(), LanesModel(), ActivityModel()])
         intake = Intake(ledger)
         accounts = Accounts(ledger)
         quarantine = Quarantine(ledger, accounts, intake)
         queries = Queries(ledger, runner)
-        lanes = Lanes(ledger, accounts, intake, queries)
-        yield System(settings, ledger, intake, runner, queries, accounts, quarantine, lanes)
-        quarantine.flush_counts(everything=True)
+        yield System(
+            settings=settings,
+            ledger=ledger,
+            intake=intake,
+            runner=runner,
+            queries=queries,
+            accounts=accounts,
+            quarantine=quarantine,
+            lanes=Lanes(ledger, accounts, intake, queries),
+            identity=identity,
+            heads=heads,
+            log_keys=keyfiles.log_keys(settings.key_folder),
+            leader=leader,
+        )
+        if not ledger.frozen:
+            quarantine.flush_counts(everything=True)
     finally:
+        if leader is not None:
+            leader.close()
         ledger.close()
+
+
+def _identity(ledger: Ledger, name: str, settings: Settings) -> Identity:
+    """What the log says of itself; a new one is begun with its first event.
+
+    Raises:
+        ConfigurationError: the log was begun under another name.
+    """
+    if identities.read(ledger) is None:
+        keyfiles.create_log_keys(settings.key_folder)
+        first, recovery = keyfiles.log_keys(settings.key_folder)[0], keyfiles.recovery_public(settings.key_folder)
+        with suppress(VersionTakenError):  # another process was faster
+            identities.begin(ledger, name, first, recovery)
+    found = identities.read(ledger)
+    if found is None or found.base != name:
+        was = found.base if found else "nothing"
+        msg = f"this log was begun as {was}, the settings say {name}; set LEDGER_LOG_NAME={was} if that is your log"
+        raise ConfigurationError(msg)
+    return found
+
+
+def _locks(database: object, heads: HeadFile) -> list[Lock]:
+    shared: list[Lock] = [PrimaryLock(database.url)] if isinstance(database, PostgresDatabase) else []
+    return [*shared, FolderLock(heads.path.parent)]
