@@ -66,6 +66,20 @@ class PersonKey(NamedTuple):
     key: bytes
 
 
+class Opened(NamedTuple):
+    """One committed value with its salt, as it may be disclosed.
+
+    Attributes:
+        owner: the stream (of a message, a batch or an account) whose key sealed it.
+        person: index of the person in that message; below 0 when it concerns no single one.
+    """
+
+    owner: str
+    person: int
+    salt: bytes
+    value: Any
+
+
 class Artifact(NamedTuple):
     """Original bytes, read back."""
 
@@ -446,6 +460,44 @@ class Ledger(Application[Any]):
                 found.setdefault(position, {}).update(opened)
         return found
 
+    def disclosures(self, events: Sequence[Event]) -> dict[int, dict[str, Opened]]:
+        """Position -> field path -> value, salt and whose it is, for what is still held; erased fields are absent.
+
+        Raises:
+            CorruptError: a value does not open its commitment.
+        """
+        by_position = {event.position: event for event in events if "commit" in event.fields}
+        rows = self.database.probe("sealed_values", "position, key_id, sealed", "position", list(by_position))
+        wanted = list(dict.fromkeys(bytes(k) for _, k, _ in rows))
+        keys = self.database.probe("person_keys", "key_id, wrapped, stream, person", "key_id", wanted)
+        held = {bytes(k): (self.keyring.unwrap(bytes(k), bytes(w)), stream, person) for k, w, stream, person in keys}
+        found: dict[int, dict[str, Opened]] = {}
+        for position, key_id, sealed in rows:
+            if bytes(key_id) in held:
+                event = by_position[position]
+                key, owner, person = held[bytes(key_id)]
+                secret, values = _open_sealed(event, bytes(key_id), key, bytes(sealed))
+                said = {p: Opened(owner, person, salt(secret, event.id, p), value) for p, value in values.items()}
+                found.setdefault(position, {}).update(said)
+        return found
+
+    def artifact_place(self, artifact_id: str) -> tuple[int, str]:
+        """Where an original came from: the position of the first event stored with it, and the stream whose key seals it.
+
+        Raises:
+            NotFoundError: no such artifact.
+            ErasedError: its key was destroyed.
+        """
+        sql = "SELECT position, key_id FROM artifacts WHERE artifact_id = ?"
+        rows = self.database.read(sql, (artifact_id,))
+        if not rows:
+            msg = f"there is no artifact {artifact_id}"
+            raise NotFoundError(msg)
+        owners = self.database.read("SELECT stream FROM person_keys WHERE key_id = ?", (bytes(rows[0][1]),))
+        if not owners:
+            raise ErasedError
+        return int(rows[0][0]), str(owners[0][0])
+
     def artifact(self, artifact_id: str) -> Artifact:
         """Original bytes by artifact id.
 
@@ -493,14 +545,18 @@ class Ledger(Application[Any]):
 
 def open_values(event: Event, key_id: bytes, key: bytes, sealed: bytes) -> dict[str, Any]:
     """The sealed values of one event and person, each checked against its commitment."""
+    return _open_sealed(event, key_id, key, sealed)[1]
+
+
+def _open_sealed(event: Event, key_id: bytes, key: bytes, sealed: bytes) -> tuple[bytes, dict[str, Any]]:
+    """The secret of the salts, and the values."""
     opened = decode(unseal(key, sealed, event.id.encode() + key_id))
     secret = from_text(opened["secret"])
     for path, value in opened["values"].items():
         if not opens(event.fields["commit"][path], salt(secret, event.id, path), event.id, path, value):
             msg = f"position {event.position}: the value of {path} does not open its commitment"
             raise CorruptError(msg)
-    values: dict[str, Any] = opened["values"]
-    return values
+    return secret, opened["values"]
 
 
 def digest_value(body: bytes, media_type: str, name: str, role: str) -> dict[str, Any]:
