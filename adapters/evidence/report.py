@@ -1,0 +1,348 @@
+"""The report of an evidence pack: PDF/A-3a for people, in their language, the same bytes for the same story.
+
+Everything that came from outside reaches the template as JSON data and is written as plain text: no markup, no control or
+direction characters, cut at a length. What the report says is chosen here, how it looks in `template/report.typ`. It rests on
+nothing but the story: not on the seal, on tokens or on the clock, which may differ from one export to the next.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import cache
+from io import BytesIO
+from typing import Any
+
+import msgspec
+import typst
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign.fields import SigFieldSpec, SigSeedSubFilter
+from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner
+
+from adapters.evidence.seal import Sealer, Timestamper, TokenSource
+from adapters.evidence.texts import FOLDER, Texts, event_type, rule, texts
+from ledger.checkpoints import Checkpoint
+from ledger.events import parse_time
+from ledger.notes import NoteKey
+from projections.rules import MILESTONES
+from projections.views import DeliveryView, MessageView, TrailEntry
+
+TEMPLATE = "report/1"
+"""Stands in a pack's trail.json; changes whenever the same story would give other bytes."""
+MAX_ENTRIES = 1_000
+MAX_DELIVERIES = 200
+MAX_CHARACTERS = 1_000
+
+
+class Original(msgspec.Struct, frozen=True, kw_only=True):
+    """Original bytes that the pack holds, or leaves out and says why.
+
+    Attributes:
+        path: of the member of the pack; "" when it was left out.
+        entry: number from 1 of the first entry that names it.
+        withheld: why it was left out, "" when it is there.
+    """
+
+    path: str
+    entry: int
+    role: str
+    media_type: str
+    sha256: str = ""
+    body_bytes: int = -1
+    withheld: str = ""
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the report tells, and nothing that its reader may not see.
+
+    Attributes:
+        message: values, references, labels, documents and deliveries, as far as this reader may see them.
+        entries: the trail in the order of the log; entry n is `events/NNNN.json`.
+        recipients_withheld: deliveries that are not among those of `message` because the reader may not see them.
+        generated_at: `recorded_at` of the checkpoint's newest event, not the clock.
+    """
+
+    message: MessageView
+    entries: tuple[TrailEntry, ...]
+    originals: tuple[Original, ...]
+    checkpoint: Checkpoint
+    log_keys: tuple[NoteKey, ...]
+    generated_at: str
+    recipients_withheld: int = 0
+
+
+def render(story: Story, language: str) -> bytes:
+    """The report as PDF/A-3a, unsigned.
+
+    Raises:
+        ValueError: no such language.
+    """
+    data = msgspec.json.encode(_data(story, language)).decode()
+    pdf = typst.compile(
+        (FOLDER / "report.typ").read_bytes(),
+        root=str(FOLDER),
+        format="pdf",
+        sys_inputs={"data": data},
+        pdf_standards=["a-3a"],
+        font_paths=_fonts(),
+        ignore_system_fonts=True,
+        timestamp=int(parse_time(story.generated_at).timestamp()),
+    )
+    assert isinstance(pdf, bytes)
+    return pdf
+
+
+@cache
+def _fonts() -> typst.Fonts:
+    """Those inside typst, the same on every machine."""
+    return typst.Fonts(include_system_fonts=False)
+
+
+def sign(pdf: bytes, sealer: Sealer, timestamper: Timestamper | None = None) -> bytes:
+    """The report with an invisible PAdES signature (B-B; B-T with an authority) that forbids later changes.
+
+    Blocks, and runs an event loop of its own: call it outside one.
+    """
+    metadata = PdfSignatureMetadata(
+        field_name="Seal", md_algorithm="sha256", subfilter=SigSeedSubFilter.PADES, certify=True
+    )
+    signer = PdfSigner(
+        metadata,
+        sealer.signer(),
+        timestamper=TokenSource(timestamper) if timestamper else None,
+        new_field_spec=SigFieldSpec("Seal"),
+    )
+    signed: BytesIO = signer.sign_pdf(IncrementalPdfFileWriter(BytesIO(pdf)))
+    return signed.getvalue()
+
+
+# --- what came from outside, as harmless text
+
+_SHOWN = re.compile(  # what both typefaces of the template have; a test compiles each of them
+    "[^\u0020-\u007e\u00a1-\u00ac\u00ae-\u0241\u0384-\u038a\u038c\u038e-\u03a1\u03a3-\u03ce\u0400-\u045f\u0490-\u04c4"
+    "\u1e00-\u1e9b\u1e9e\u1ea0-\u1ef9\u2010-\u2027\u2030-\u2037\u2039-\u203e\u20ac\u2116\u2122\u2190-\u2193]"
+)
+_BREAKABLE = re.compile(r"[^ ]{25,}")
+
+
+def plain(value: object) -> str:
+    """One line of text that can neither disguise itself nor break a line of the report."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    cut = text[:MAX_CHARACTERS]
+    shown = _SHOWN.sub(_escape, unicodedata.normalize("NFC", re.sub(r"\s+", " ", cut)))
+    shown = _BREAKABLE.sub(lambda word: re.sub(r"(.{12}|[@./_-])(?=.)", "\\1\u200b", word[0]), shown)
+    return shown + (f" … [+{len(text) - len(cut)}]" if len(text) > len(cut) else "")
+
+
+def _escape(character: re.Match[str]) -> str:
+    return f"[U+{ord(character[0]):04X}]"
+
+
+def _when(text: str) -> str:
+    """UTC to the second, or to the microsecond where the provider gave more."""
+    if len(text) != 27:
+        return plain(text)
+    fraction = text[19:26].rstrip("0").rstrip(".")
+    return f"{text[:10]} {text[11:19]}{fraction}"
+
+
+# --- the data of the template
+
+
+def _data(story: Story, language: str) -> dict[str, Any]:
+    words = texts(language)
+    label, message = words["label"], story.message
+    numbers = {entry.event_id: entry for entry in story.entries}
+    deliveries = message.deliveries[:MAX_DELIVERIES]
+    head = story.checkpoint
+    return {
+        "language": language,
+        "label": label,
+        "message": message.message,
+        "subject": plain(message.values.get("subject", "")),
+        "generated_at": _when(story.generated_at),
+        "facts": _facts(story, label),
+        "deliveries": [_delivery(d, numbers, words) for d in deliveries],
+        "deliveries_note": _deliveries_note(story, len(deliveries), label),
+        "entries": [_entry(n, e, words, language) for n, e in enumerate(story.entries[:MAX_ENTRIES], 1)],
+        "entries_note": label["entries_cut"].format(shown=MAX_ENTRIES, count=len(story.entries))
+        if len(story.entries) > MAX_ENTRIES
+        else "",
+        "proven": proven(story, words),
+        "unproven": unproven(story, words),
+        "documents": [_document(d) for d in message.documents],
+        "originals": [_original(o, label) for o in story.originals],
+        "origin": plain(head.origin),
+        "tree_size": head.size,
+        "root": head.root.hex(),
+        "log_keys": [{"vkey": plain(key.vkey()), "fingerprint": key.fingerprint()} for key in story.log_keys],
+        "commands": _commands(words["verify"]),
+    }
+
+
+def _facts(story: Story, label: dict[str, str]) -> list[tuple[str, str]]:
+    """The message at a glance: (name, value) lines."""
+    message = story.message
+    said = [(label.get(name, name), value) for name, value in message.values.items() if name != "subject"]
+    lines = [
+        (label["organisation"], message.tenant),
+        *said,
+        (label["provider"], message.provider),
+        (label["account"], message.account),
+        *((f"{label['reference']} ({each['kind']})", each["value"]) for each in message.references),
+        *((label["label"], each) for each in message.labels),
+        (label["registered"], label["registered_yes" if message.registered else "registered_no"]),
+        (label["opened"], f"{_when(message.opened_at)} UTC"),
+    ]
+    return [(plain(name), plain(value)) for name, value in lines if value]
+
+
+def _deliveries_note(story: Story, shown: int, label: dict[str, str]) -> str:
+    notes = []
+    if not shown and not story.recipients_withheld:
+        notes.append(label["no_recipients"])
+    visible = story.message.recipients - story.recipients_withheld
+    if shown < visible:
+        notes.append(label["deliveries_cut"].format(shown=shown, count=visible))
+    if story.recipients_withheld:
+        notes.append(label["recipients_withheld"].format(count=story.recipients_withheld))
+    return " ".join(notes)
+
+
+def _delivery(delivery: DeliveryView, entries: dict[str, TrailEntry], words: Texts) -> dict[str, Any]:
+    label = words["label"]
+    deciding = [entries[r.event_id] for r in delivery.reasons if r.effect == "decides" and r.event_id in entries]
+    basis = words["zone"].get(deciding[0].zone or "observed", "") if deciding else ""
+    since = f"{_when(delivery.since)} UTC" + (f" ({basis})" if basis else "")
+    milestones = [(name, delivery.milestones[name]) for name in MILESTONES if name in delivery.milestones]
+    return {
+        "number": delivery.recipient,
+        "address": plain(delivery.address.address or label["not_shown"]),
+        "kind": delivery.status,
+        "status": words["status"].get(delivery.status, delivery.status),
+        "since": since if delivery.since else "",
+        "word": plain(delivery.sub_status),
+        "final": label["final" if delivery.is_final else "not_final"],
+        "milestones": [
+            (words["milestone"].get(name, name), f"{_when(m.at)} UTC", words["zone"].get(m.zone, m.zone))
+            for name, m in milestones
+        ],
+    }
+
+
+SAID_ELSEWHERE = ("artifact.", "document.", "recipient.")
+
+
+def _entry(number: int, entry: TrailEntry, words: Texts, language: str) -> dict[str, Any]:
+    label = words["label"]
+    values = [(p, v) for p, v in entry.values.items() if not p.startswith(SAID_ELSEWHERE) and p not in _OWN_LINE]
+    names = [
+        v.get("address", "") for p, v in entry.values.items() if p.startswith("recipient.") and isinstance(v, dict)
+    ]
+    provider_words = [entry.code, entry.reason, *(entry.values.get(p, "") for p in ("code", "reason"))]
+    source = [f"{entry.provider} ({entry.account})" if entry.account else entry.provider] if entry.provider else []
+    source += [
+        words[table].get(name, name) for table, name in (("arrival", entry.arrival), ("verdict", entry.verdict)) if name
+    ]
+    follows = words["effect"].get(entry.effect, entry.effect) if entry.effect else ""
+    return {
+        "number": number,
+        "file": f"events/{number:04}.json",
+        "position": entry.position,
+        "at": _when(entry.occurred_at or entry.observed_at),
+        "zone": words["zone"].get((entry.zone or "stated") if entry.occurred_at else "observed", entry.zone),
+        "recorded": _when(entry.recorded_at),
+        "type": entry.type + (f" · ETSI EN 319 522 {entry.erds}" if entry.erds else ""),
+        "title": event_type(language, entry.type),
+        "recipient": label["for_recipient"].format(number=entry.recipient) if entry.recipient is not None else "",
+        "source": plain(", ".join(source) or label["ledger_itself"]),
+        "words": plain(" · ".join(dict.fromkeys(str(w) for w in provider_words if w))),
+        "follows": ": ".join(part for part in (follows, rule(language, entry.rule) if entry.rule else "") if part),
+        "occurred_as": plain(entry.values.get("occurred", "")),
+        "values": [(plain(path), plain(value)) for path, value in values] + [("", plain(n)) for n in names[:5] if n],
+        "withheld": label["withheld_fields"].format(count=len(entry.withheld)) if entry.withheld else "",
+    }
+
+
+_OWN_LINE = frozenset({"occurred", "code", "reason", "headers"})
+
+
+def _document(document: dict[str, Any]) -> dict[str, Any]:
+    digests = [(k, plain(v)) for k, v in document.items() if k.startswith("sha")]
+    return {"name": plain(document.get("name", "")), "digests": digests}
+
+
+def _original(original: Original, label: dict[str, str]) -> dict[str, Any]:
+    size = label["size"].format(count=original.body_bytes) if original.body_bytes >= 0 else ""
+    left_out = label["left_out"].format(reason=original.withheld) if original.withheld else ""
+    parts = (f"events/{original.entry:04}.json", original.role, original.media_type, size, left_out)
+    return {
+        "name": plain(original.path or "–"),
+        "about": " · ".join(plain(p) for p in parts if p),
+        "sha256": plain(original.sha256),
+    }
+
+
+def _commands(verify: dict[str, str]) -> list[tuple[str, str]]:
+    return [(verify[name], command) for name, command in COMMANDS.items()]
+
+
+COMMANDS = {
+    "digests": "sha256sum -c SHA256SUMS",
+    "log": "python3 verify.py --log-key KEY",
+    "seal": (
+        "openssl cms -verify -cades -binary -inform DER -in META-INF/signature001.p7s\n"
+        "  -content META-INF/ASiCManifest001.xml -CAfile ROOT.pem -purpose any -out /dev/null"
+    ),
+    "pdf": "pdfsig report.pdf",
+}
+
+
+# --- what is proven and what is not
+
+
+def _verdicts(entries: Iterable[TrailEntry], verdict: str) -> int:
+    return sum(1 for entry in entries if entry.verdict == verdict)
+
+
+def proven(story: Story, words: Texts) -> list[str]:
+    """The claims that the pack supports, once checked."""
+    head, entries = story.checkpoint, story.entries
+    held = [original for original in story.originals if original.path]
+    stamps = sum(1 for entry in entries if entry.type == "evidence.timestamped")
+    claims: Sequence[tuple[str, object]] = (
+        ("included", entries),
+        ("unchanged", entries),
+        ("complete", entries),
+        ("originals", held),
+        ("documents", story.message.documents),
+        ("authenticated", _verdicts(entries, "verified")),
+        ("timestamped", stamps),
+    )
+    counts = {"originals": len(held), "authenticated": _verdicts(entries, "verified"), "timestamped": stamps}
+    facts = {"events": len(entries), "origin": plain(head.origin), "size": head.size}
+    return [words["proven"][name].format(count=counts.get(name), **facts) for name, holds in claims if holds]
+
+
+def unproven(story: Story, words: Texts) -> list[str]:
+    """What a reader might take for proven and is not."""
+    entries = story.entries
+    counts = {
+        "unsigned": _verdicts(entries, "unsigned"),
+        "withheld": sum(len(entry.withheld) for entry in entries),
+    }
+    claims: Sequence[tuple[str, object]] = (
+        ("operator", True),
+        ("truth", True),
+        ("unsigned", counts["unsigned"]),
+        ("shared_secret", any(e.verdict == "verified" and e.arrival == "webhook" for e in entries)),
+        ("before", True),
+        ("afterwards", True),
+        ("clocks", not any(e.type == "evidence.timestamped" for e in entries)),
+        ("reading", any(d.status == "delivered" for d in story.message.deliveries)),
+        ("documents_unknown", not story.message.documents),
+        ("withheld", counts["withheld"]),
+        ("seal", True),
+    )
+    return [words["unproven"][name].format(count=counts.get(name)) for name, holds in claims if holds]
