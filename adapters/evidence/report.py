@@ -33,6 +33,8 @@ TEMPLATE = "report/1"
 MAX_ENTRIES = 1_000
 MAX_DELIVERIES = 200
 MAX_CHARACTERS = 1_000
+MAX_LINES = 20
+"""How much of a story the report shows, of one text, and of one event; what is cut is said, and stands in the pack."""
 
 
 class Original(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,18 +81,16 @@ def render(story: Story, language: str) -> bytes:
         ValueError: no such language.
     """
     data = msgspec.json.encode(_data(story, language)).decode()
-    pdf = typst.compile(
-        (FOLDER / "report.typ").read_bytes(),
-        root=str(FOLDER),
+    return typst.compile(
+        FOLDER / "report.typ",
+        root=FOLDER,
         format="pdf",
         sys_inputs={"data": data},
-        pdf_standards=["a-3a"],
+        pdf_standards="a-3a",
         font_paths=_fonts(),
         ignore_system_fonts=True,
         timestamp=int(parse_time(story.generated_at).timestamp()),
     )
-    assert isinstance(pdf, bytes)
-    return pdf
 
 
 @cache
@@ -100,7 +100,7 @@ def _fonts() -> typst.Fonts:
 
 
 def sign(pdf: bytes, sealer: Sealer, timestamper: Timestamper | None = None) -> bytes:
-    """The report with an invisible PAdES signature (B-B; B-T with an authority) that forbids later changes.
+    """The report with an invisible PAdES signature (B-B; B-T with an authority) that allows only further signatures.
 
     Blocks, and runs an event loop of its own: call it outside one.
     """
@@ -155,6 +155,7 @@ def _data(story: Story, language: str) -> dict[str, Any]:
     label, message = words["label"], story.message
     numbers = {entry.event_id: entry for entry in story.entries}
     deliveries = message.deliveries[:MAX_DELIVERIES]
+    addresses = {d.recipient: d.address.address for d in message.deliveries}
     head = story.checkpoint
     return {
         "language": language,
@@ -165,7 +166,7 @@ def _data(story: Story, language: str) -> dict[str, Any]:
         "facts": _facts(story, label),
         "deliveries": [_delivery(d, numbers, words) for d in deliveries],
         "deliveries_note": _deliveries_note(story, len(deliveries), label),
-        "entries": [_entry(n, e, words, language) for n, e in enumerate(story.entries[:MAX_ENTRIES], 1)],
+        "entries": [_entry(n, e, addresses, language) for n, e in enumerate(story.entries[:MAX_ENTRIES], 1)],
         "entries_note": label["entries_cut"].format(shown=MAX_ENTRIES, count=len(story.entries))
         if len(story.entries) > MAX_ENTRIES
         else "",
@@ -214,16 +215,16 @@ def _delivery(delivery: DeliveryView, entries: dict[str, TrailEntry], words: Tex
     label = words["label"]
     deciding = [entries[r.event_id] for r in delivery.reasons if r.effect == "decides" and r.event_id in entries]
     basis = words["zone"].get(deciding[0].zone or "observed", "") if deciding else ""
-    since = f"{_when(delivery.since)} UTC" + (f" ({basis})" if basis else "")
+    final = label["final" if delivery.is_final else "not_final"]
+    since = f"{label['since']} {_when(delivery.since)} UTC" + (f" ({basis})" if basis else "")
     milestones = [(name, delivery.milestones[name]) for name in MILESTONES if name in delivery.milestones]
     return {
-        "number": delivery.recipient,
+        "number": label["number"].format(number=delivery.recipient),
         "address": plain(delivery.address.address or label["not_shown"]),
         "kind": delivery.status,
         "status": words["status"].get(delivery.status, delivery.status),
-        "since": since if delivery.since else "",
+        "since": (f"{since}; {final}." if delivery.since else f"{final[:1].upper()}{final[1:]}."),
         "word": plain(delivery.sub_status),
-        "final": label["final" if delivery.is_final else "not_final"],
         "milestones": [
             (words["milestone"].get(name, name), f"{_when(m.at)} UTC", words["zone"].get(m.zone, m.zone))
             for name, m in milestones
@@ -231,41 +232,58 @@ def _delivery(delivery: DeliveryView, entries: dict[str, TrailEntry], words: Tex
     }
 
 
-SAID_ELSEWHERE = ("artifact.", "document.", "recipient.")
+_SAID_ELSEWHERE = ("artifact.", "document.", "recipient.")
+_OWN_LINE = frozenset({"occurred", "code", "reason", "headers"})
 
 
-def _entry(number: int, entry: TrailEntry, words: Texts, language: str) -> dict[str, Any]:
+def _entry(number: int, entry: TrailEntry, addresses: dict[int, str], language: str) -> dict[str, Any]:
+    words = texts(language)
     label = words["label"]
-    values = [(p, v) for p, v in entry.values.items() if not p.startswith(SAID_ELSEWHERE) and p not in _OWN_LINE]
-    names = [
-        v.get("address", "") for p, v in entry.values.items() if p.startswith("recipient.") and isinstance(v, dict)
-    ]
-    provider_words = [entry.code, entry.reason, *(entry.values.get(p, "") for p in ("code", "reason"))]
-    source = [f"{entry.provider} ({entry.account})" if entry.account else entry.provider] if entry.provider else []
-    source += [
-        words[table].get(name, name) for table, name in (("arrival", entry.arrival), ("verdict", entry.verdict)) if name
-    ]
-    follows = words["effect"].get(entry.effect, entry.effect) if entry.effect else ""
+    follows = (words["effect"].get(entry.effect, entry.effect), rule(language, entry.rule) if entry.rule else "")
+    basis = (entry.zone or "stated") if entry.occurred_at else "observed"
+    about = entry.recipient
+    values = _values(entry, label)
     return {
         "number": number,
         "file": f"events/{number:04}.json",
         "position": entry.position,
         "at": _when(entry.occurred_at or entry.observed_at),
-        "zone": words["zone"].get((entry.zone or "stated") if entry.occurred_at else "observed", entry.zone),
+        "zone": words["zone"].get(basis, basis),
         "recorded": _when(entry.recorded_at),
-        "type": entry.type + (f" · ETSI EN 319 522 {entry.erds}" if entry.erds else ""),
+        "type": entry.type + (f" · ERDS {entry.erds}" if entry.erds else ""),
         "title": event_type(language, entry.type),
-        "recipient": label["for_recipient"].format(number=entry.recipient) if entry.recipient is not None else "",
-        "source": plain(", ".join(source) or label["ledger_itself"]),
-        "words": plain(" · ".join(dict.fromkeys(str(w) for w in provider_words if w))),
-        "follows": ": ".join(part for part in (follows, rule(language, entry.rule) if entry.rule else "") if part),
+        "recipient": "" if about is None else plain(addresses.get(about) or label["number"].format(number=about)),
+        "source": _source(entry, words),
+        "words": plain(" · ".join(dict.fromkeys(w for w in _provider_words(entry) if w))),
+        "follows": ": ".join(part for part in follows if part),
         "occurred_as": plain(entry.values.get("occurred", "")),
-        "values": [(plain(path), plain(value)) for path, value in values] + [("", plain(n)) for n in names[:5] if n],
+        "values": values,
         "withheld": label["withheld_fields"].format(count=len(entry.withheld)) if entry.withheld else "",
+        "is_long": sum(len(value) for _, value in values) > MAX_CHARACTERS,
     }
 
 
-_OWN_LINE = frozenset({"occurred", "code", "reason", "headers"})
+def _provider_words(entry: TrailEntry) -> list[str]:
+    """The provider's code and reason, from the tables or, when they know them not, from the sealed values."""
+    return [str(word) for name in ("code", "reason") for word in (getattr(entry, name), entry.values.get(name, ""))]
+
+
+def _source(entry: TrailEntry, words: Texts) -> str:
+    """Who said it, by which way, and whether its authenticity was checked."""
+    if not entry.arrival:
+        return words["label"]["ledger_itself"]
+    teller = f"{entry.provider} ({entry.account})" if entry.provider else words["label"]["organisation"]
+    ways = (words[table].get(name, name) for table, name in (("arrival", entry.arrival), ("verdict", entry.verdict)))
+    return plain(", ".join([teller, *(way for way in ways if way)]))
+
+
+def _values(entry: TrailEntry, label: dict[str, str]) -> list[tuple[str, str]]:
+    """Everything else that the event says and the reader may see: (name, value) lines, at most MAX_LINES of them."""
+    named = [v["address"] for p, v in entry.values.items() if p.startswith("recipient.")]
+    rest = [(p, v) for p, v in entry.values.items() if not p.startswith(_SAID_ELSEWHERE) and p not in _OWN_LINE]
+    lines = [(label["recipient"], address) for address in named] + rest
+    cut = [("", f"… [+{len(lines) - MAX_LINES}]")] if len(lines) > MAX_LINES else []
+    return [(plain(name), plain(value)) for name, value in lines[:MAX_LINES]] + cut
 
 
 def _document(document: dict[str, Any]) -> dict[str, Any]:
@@ -278,7 +296,7 @@ def _original(original: Original, label: dict[str, str]) -> dict[str, Any]:
     left_out = label["left_out"].format(reason=original.withheld) if original.withheld else ""
     parts = (f"events/{original.entry:04}.json", original.role, original.media_type, size, left_out)
     return {
-        "name": plain(original.path or "–"),
+        "name": plain(original.path or label["no_file"]),
         "about": " · ".join(plain(p) for p in parts if p),
         "sha256": plain(original.sha256),
     }

@@ -246,7 +246,7 @@ class TokenSource(TimeStamper):
     """An RFC 3161 authority behind a plain function, as pyHanko wants it."""
 
     def __init__(self, timestamper: Timestamper) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # pyHanko annotates its other methods
         self._timestamper = timestamper
 
     async def async_timestamp(self, message_digest: bytes, md_algorithm: str) -> cms.ContentInfo:
