@@ -251,6 +251,10 @@ class Ledger(Application[Any]):
         """
         self.frozen = self.frozen or reason
 
+    def thaw(self) -> None:
+        """Append again: the next epoch is being opened, which says what was lost."""
+        self.frozen = ""
+
     def submit(self, item: Item) -> Future[Appended]:
         """Check and queue an item; see `Appender.submit`.
 

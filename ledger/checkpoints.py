@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from ledger import notes
 from ledger.application import Ledger
-from ledger.errors import ForkError
-from ledger.notes import NoteError
+from ledger.errors import ForkError, NotFoundError, TooLargeError
+from ledger.notes import Note, NoteError
 
 
 class Checkpoint(NamedTuple):
@@ -58,56 +58,101 @@ class SignedHead(NamedTuple):
 class HeadFile:
     """All heads ever signed, one JSON line each, fsynced; a torn last line (a crash while writing) counts as not signed.
 
-    Kept outside the database, and copied elsewhere by `checkpoint push`.
+    Kept outside the database, and copied elsewhere by `checkpoint push`. Cosignatures that others gave stand in a file beside it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "heads.jsonl"
+        self._cosignatures = folder / "cosignatures.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
 
     def __iter__(self) -> Iterator[SignedHead]:
-        if not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n") and line.strip():
-                    note = json.loads(line)["note"].encode()
-                    yield SignedHead(parse(notes.parse(note).text), note)
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                yield from (_head(line) for line in file if line.endswith(b"\n") and _is_whole(line[:-1]))
 
     def latest(self) -> SignedHead | None:
         """The newest head (the last line; heads only grow within an epoch)."""
-        newest = None
-        if self.path.exists():
-            with self.path.open("rb") as file:
-                file.seek(max(0, self.path.stat().st_size - 4 * notes.MAX_NOTE_BYTES))
-                lines = [line for line in file.read().split(b"\n")[:-1] if line.startswith(b"{")]
-                newest = lines[-1] if lines else None
-        if newest is None:
-            return None
-        note = json.loads(newest)["note"].encode()
-        return SignedHead(parse(notes.parse(note).text), note)
+        lines = _whole_lines(self.path, 4 * notes.MAX_NOTE_BYTES)
+        return _head(lines[-1]) if lines else None
 
     def append(self, head: SignedHead) -> None:
         """Make a head durable."""
-        line = (
-            json.dumps({"size": head.checkpoint.size, "note": head.note.decode()}, ensure_ascii=False).encode() + b"\n"
-        )
-        with self.path.open("ab") as file:
-            if file.tell() and not self._ends_whole():
-                file.write(b"\n")  # after a torn line
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _append(self.path, {"size": head.checkpoint.size, "note": head.note.decode()})
 
-    def _ends_whole(self) -> bool:
-        with self.path.open("rb") as file:
+    # --- cosignatures
+
+    def cosign(self, note: Note) -> int:
+        """Keep the signatures that others added to a head of ours, whether we know them or not.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            NotFoundError: none of the newer heads has exactly this text.
+            TooLargeError: the checkpoint would carry more signatures than a reader takes.
+        """
+        recent = reversed(_whole_lines(self.path, RECENT_BYTES))
+        ours = next((head for head in map(_head, recent) if notes.parse(head.note).text == note.text), None)
+        if ours is None:
+            msg = "that is not a checkpoint this log signed lately; cosign the text of /log/checkpoint as it is"
+            raise NotFoundError(msg)
+        held = {(s.name, s.key_id) for s in notes.parse(self.cosigned(ours)).signatures}
+        added = {(s.name, s.key_id): s for s in reversed(note.signatures) if (s.name, s.key_id) not in held}
+        if len(held) + len(added) > notes.MAX_SIGNATURES:
+            msg = f"a checkpoint carries at most {notes.MAX_SIGNATURES} signatures"
+            raise TooLargeError(msg)
+        if added:
+            lines = "".join(s.line() for s in added.values())
+            _append(self._cosignatures, {"text": note.text, "lines": lines})
+        return len(added)
+
+    def cosigned(self, head: SignedHead) -> bytes:
+        """The head's note with the cosignatures it was given."""
+        text = notes.parse(head.note).text
+        given = (json.loads(line) for line in _whole_lines(self._cosignatures, RECENT_BYTES))
+        return head.note + "".join(each["lines"] for each in given if each["text"] == text).encode()
+
+
+RECENT_BYTES = 4 * 1024 * 1024
+"""How far back cosignatures are taken and handed out: about ten thousand heads."""
+
+
+def _whole_lines(path: Path, last_bytes: int) -> list[bytes]:
+    """The lines near the end of a file that were written whole."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        start = max(0, path.stat().st_size - last_bytes)
+        file.seek(start)
+        lines = file.read().split(b"\n")[1 if start else 0 : -1]
+    return [line for line in lines if _is_whole(line)]
+
+
+def _is_whole(line: bytes) -> bool:
+    return line.startswith(b"{") and line.endswith(b"}")
+
+
+def _head(line: bytes) -> SignedHead:
+    note = json.loads(line)["note"].encode()
+    return SignedHead(parse(notes.parse(note).text), note)
+
+
+def _append(path: Path, row: dict[str, object]) -> None:
+    """One more line, durable when this returns."""
+    with path.open("a+b") as file:
+        if file.tell():
             file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+            if file.read(1) != b"\n":
+                file.write(b"\n")  # after a torn line
+        file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def compare(ledger: Ledger, head: SignedHead | None) -> None:

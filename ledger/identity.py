@@ -18,9 +18,10 @@ from ledger.appender import Item
 from ledger.application import Ledger
 from ledger.checkpoints import Checkpoint, HeadFile, SignedHead, compare
 from ledger.commitments import from_text, to_text
-from ledger.errors import ConfigurationError, LedgerError
+from ledger.errors import ConfigurationError, CorruptError, ForkError, LedgerError
 from ledger.events import Event
 from ledger.notes import NoteKey, parse_vkey
+from ledger.recorders import Head
 
 STREAM = "ledger"
 TENANT = "ledger"
@@ -83,8 +84,8 @@ def _after(identity: Identity | None, event: Event) -> Identity | None:
         if event.type == "key.revoked":
             return Identity(identity.base, identity.epoch, tuple(keys), (*identity.revoked, gone), identity.recovery)
     elif event.type == "log.succeeded":
-        epoch = identity.epoch + 1
-        origin = f"{identity.base}/{epoch}"
+        origin = str(f["origin"])
+        epoch = int(origin.rpartition("/")[2])
         renamed = tuple(NoteKey(origin, key.public) for key in keys)
         return Identity(identity.base, epoch, renamed, identity.revoked, identity.recovery)
     return Identity(identity.base, identity.epoch, tuple(keys), identity.revoked, identity.recovery)
@@ -159,33 +160,52 @@ def _is_signed_by_recovery(identity: Identity, key: NoteKey, signature: str) -> 
 
 
 def sign_head(
-    ledger: Ledger, heads: HeadFile, identity: Identity, private_keys: Sequence[Ed25519PrivateKey]
+    ledger: Ledger, heads: HeadFile, identity: Identity, private_keys: Sequence[Ed25519PrivateKey], head: Head
 ) -> SignedHead:
-    """The newest committed head, signed by every active key and durable outside the database; the last one if nothing came since.
+    """A committed head, signed by every key that was active at its size and durable outside the database.
 
-    Only the leader may call this.
+    Only the leader may call this. When it is signed already, that is the answer.
+
+    Args:
+        identity: as of `head`.
 
     Raises:
         ForkError: the tree contradicts a head that was signed before.
+        CorruptError: the head is not the root over the stored leaves.
         ConfigurationError: the private half of an active key is missing.
     """
     latest = heads.latest()
     compare(ledger, latest)
-    head = ledger.head()
-    if latest is not None and latest.checkpoint.size == head.size and latest.checkpoint.origin == identity.origin:
+    if latest is not None and (latest.checkpoint.origin, latest.checkpoint.size) == (identity.origin, head.size):
         known = {s.key_id for s in notes.parse(latest.note).signatures}
         if known == {key.key_id for key in identity.keys}:
             return latest
+    root = ledger.root_at(head.size)
+    if root != head.root:
+        msg = f"root mismatch at tree size {head.size}: head {head.root.hex()}, computed {root.hex()}; run `delivery-ledger fsck`"
+        raise CorruptError(msg)
+    return _signed(heads, identity, private_keys, head)
+
+
+def _signed(heads: HeadFile, identity: Identity, private_keys: Sequence[Ed25519PrivateKey], head: Head) -> SignedHead:
+    checkpoint = Checkpoint(identity.origin, head.size, head.root)
+    signed = SignedHead(checkpoint, sign_text(identity, private_keys, checkpoint.text()))
+    heads.append(signed)
+    return signed
+
+
+def sign_text(identity: Identity, private_keys: Sequence[Ed25519PrivateKey], text: str) -> bytes:
+    """A note signed by every active log key.
+
+    Raises:
+        ConfigurationError: the private half of an active key is missing.
+    """
     privates = {notes.public_of(private): private for private in private_keys}
     missing = [key.vkey() for key in identity.keys if key.public not in privates]
     if missing:
         msg = f"the private half of log key {missing[0]} is missing from the key folder; restore it or revoke the key"
         raise ConfigurationError(msg)
-    checkpoint = Checkpoint(identity.origin, head.size, head.root)
-    note = notes.sign(checkpoint.text(), [(key.name, privates[key.public]) for key in identity.keys])
-    signed = SignedHead(checkpoint, note)
-    heads.append(signed)
-    return signed
+    return notes.sign(text, [(key.name, privates[key.public]) for key in identity.keys])
 
 
 def succeed(
@@ -193,28 +213,42 @@ def succeed(
 ) -> SignedHead:
     """Open the next epoch over this database's leaves, naming the last signed head and what was lost.
 
+    Only the leader may call this. Every other process that has the ledger open must be started anew.
+
     Raises:
-        ConfigurationError: nothing contradicts, so there is nothing to recover from.
+        ConfigurationError: nothing contradicts, so there is nothing to recover from; or a private key is missing.
     """
     latest = heads.latest()
-    if latest is None or (
-        latest.checkpoint.size <= ledger.head().size
-        and ledger.root_at(latest.checkpoint.size) == latest.checkpoint.root
-    ):
+    contradiction = _contradiction(ledger, latest)
+    if latest is None or not contradiction:
         msg = "this database fits every signed head; there is nothing to recover from"
         raise ConfigurationError(msg)
+    sign_text(identity, private_keys, "the keys are here\n")
     size = ledger.head().size
-    origin = f"{identity.base}/{identity.epoch + 1}"
+    origin = f"{identity.base}/{_epoch(identity, latest) + 1}"
     clear = {"origin": origin, "tree_size": latest.checkpoint.size, "root": latest.checkpoint.root.hex()}
     lost = {"lost": max(0, latest.checkpoint.size - size), "kept": size}
-    _append(ledger, "log.succeeded", {**clear, "numbers": lost})
+    ledger.thaw()
+    try:
+        _append(ledger, "log.succeeded", {**clear, "numbers": lost})
+    except BaseException:
+        ledger.freeze(contradiction)
+        raise
     following = read(ledger)
     if following is None:
         raise NotLeaderError
-    head = ledger.head()
-    privates = {notes.public_of(private): private for private in private_keys}
-    checkpoint = Checkpoint(following.origin, head.size, head.root)
-    note = notes.sign(checkpoint.text(), [(key.name, privates[key.public]) for key in following.keys])
-    signed = SignedHead(checkpoint, note)
-    heads.append(signed)
-    return signed
+    return _signed(heads, following, private_keys, ledger.head())
+
+
+def _contradiction(ledger: Ledger, head: SignedHead | None) -> str:
+    try:
+        compare(ledger, head)
+    except ForkError as error:
+        return str(error)
+    return ""
+
+
+def _epoch(identity: Identity, latest: SignedHead) -> int:
+    """The highest epoch known: the lost part of the log may have opened one that this database never saw."""
+    last = latest.checkpoint.origin.removeprefix(identity.base).removeprefix("/")
+    return max(identity.epoch, int(last)) if last.isdigit() else identity.epoch

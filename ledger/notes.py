@@ -56,6 +56,9 @@ class Signature(NamedTuple):
     key_id: bytes
     signature: bytes
 
+    def line(self) -> str:
+        return f"\u2014 {self.name} {b64encode(self.key_id + self.signature).decode()}\n"
+
 
 class Note(NamedTuple):
     """A note: its text with the final newline, its signature lines, and the bytes it was read from."""
@@ -100,8 +103,7 @@ def sign(text: str, keys: Sequence[tuple[str, Ed25519PrivateKey]]) -> bytes:
     lines = []
     for name, private in keys:
         key = NoteKey(name, public_of(private))
-        signature = b64encode(key.key_id + private.sign(text.encode())).decode()
-        lines.append(f"\u2014 {name} {signature}\n")
+        lines.append(Signature(name, key.key_id, private.sign(text.encode())).line())
     return (text + "\n" + "".join(lines)).encode()
 
 

@@ -13,7 +13,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -123,10 +124,11 @@ class Leader:
     def identity(self) -> Identity:
         """Who the log is now: keys rotate while a process runs."""
         with self._turn:
-            return self._read_identity()
+            return self._identity_at(self._ledger.head().size)
 
-    def _read_identity(self) -> Identity:
-        events = self._ledger.stream(identities.STREAM, self._version)
+    def _identity_at(self, tree_size: int) -> Identity:
+        """As the events up to a size tell it; sizes only grow."""
+        events = [e for e in self._ledger.stream(identities.STREAM, self._version) if e.position <= tree_size]
         self._identity = identities.fold(events, self._identity)
         self._version += len(events)
         if self._identity is None:
@@ -177,11 +179,30 @@ class Leader:
                 raise ForkError(self._ledger.frozen)
             if not all(lock.is_held() for lock in self._locks):
                 return None
+            head = self._ledger.head()
             try:
-                return sign_head(self._ledger, self._heads, self._read_identity(), self._keys())
+                return sign_head(self._ledger, self._heads, self._identity_at(head.size), self._keys(), head)
             except (ForkError, CorruptError) as error:
                 self._ledger.freeze(str(error))
                 raise
+
+    @contextmanager
+    def leading(self) -> Iterator[None]:
+        """Be the only process that signs, until the end of the block.
+
+        Raises:
+            NotLeaderError: another process is.
+        """
+        with self._turn:
+            if not all(lock.is_held() for lock in self._locks):
+                msg = "another process signs heads for this ledger; stop it first"
+                raise NotLeaderError(msg)
+            yield
+
+    def is_leading(self) -> bool:
+        """Whether this process signs, or could."""
+        with self._turn:
+            return all(lock.is_held() for lock in self._locks)
 
     # --- the loop
 

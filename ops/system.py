@@ -112,9 +112,9 @@ def _identity(ledger: Ledger, name: str, settings: Settings) -> Identity:
     """
     if identities.read(ledger) is None:
         keyfiles.create_log_keys(settings.key_folder)
-        first, recovery = keyfiles.log_keys(settings.key_folder)[0], keyfiles.recovery_public(settings.key_folder)
+        newest, recovery = keyfiles.log_keys(settings.key_folder)[-1], keyfiles.recovery_public(settings.key_folder)
         with suppress(VersionTakenError):  # another process was faster
-            identities.begin(ledger, name, first, recovery)
+            identities.begin(ledger, name, newest, recovery)
     found = identities.read(ledger)
     if found is None or found.base != name:
         was = found.base if found else "nothing"
