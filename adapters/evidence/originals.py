@@ -1,0 +1,205 @@
+"""The originals behind a trail: which may leave in a pack, and why the others stay.
+
+Each is tied to an event that committed to its digest. Where that event stands outside the trail (bytes that waited in a lane first),
+it comes along beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapters.evidence.names import People, UnsearchableError, texts
+from adapters.evidence.trail import Trail
+from adapters.providers import registry
+from adapters.receiving import read
+from ledger.application import Ledger, Opened
+from ledger.errors import ErasedError, NotFoundError
+from ledger.events import Event, message_of, parse_time
+from ledger.observations import Arrival, ArrivalKind, Observation, Verdict
+from ledger.streams import clean
+
+WITHHELD = {
+    "secret": "it carries a secret by the provider's contract and is never handed out",
+    "erased": "its key was destroyed",
+    "untied": "the digest that ties it to the log was erased",
+    "not_chosen": "this pack was asked for without originals",
+    "other_messages": "it tells of other messages too",
+    "other_persons": "it names somebody who is not shown in this pack",
+    "unsearchable": "it holds parts in which nobody can look for the names of those who are not shown",
+}
+"""Reason -> what it means. The last three can be overruled by a person who gives a reason."""
+OVERRULED = frozenset({"other_messages", "other_persons", "unsearchable"})
+SCAN_EVENTS = 5_000
+ROLES = ("body", "request")
+Disclosed = Mapping[int, Mapping[str, Opened]]
+
+
+@dataclass(slots=True)
+class Original:
+    """One original.
+
+    Attributes:
+        event: the one that commits to its digest, at `artifact.<index>`.
+        resting: the trail's events that rest on it.
+        withheld: a key of WITHHELD, or "".
+        body: None when withheld.
+    """
+
+    artifact: str
+    event: Event
+    index: int
+    resting: list[Event] = field(default_factory=list)
+    withheld: str = ""
+    body: bytes | None = None
+
+    @property
+    def path(self) -> str:
+        """The field that commits to its digest."""
+        return f"artifact.{self.index}"
+
+    @property
+    def role(self) -> str:
+        return ROLES[self.index] if self.index < len(ROLES) else "body"
+
+    @property
+    def kind(self) -> str:
+        """The provider's operation it came from, in our words."""
+        return str(self.event.fields.get("operation", ""))
+
+
+def collect(ledger: Ledger, tenant: str, trail: Trail) -> list[Original]:
+    """Every original that the trail's events name, in the order of the log; nothing is opened yet."""
+    resting: dict[str, list[Event]] = {}
+    for event in trail.events:
+        for artifact in event.fields.get("artifacts", ()):
+            resting.setdefault(artifact, []).append(event)
+    return [_tied(ledger, tenant, artifact, events) for artifact, events in resting.items()]
+
+
+def _tied(ledger: Ledger, tenant: str, artifact: str, resting: Sequence[Event]) -> Original:
+    """The original, with the event that commits to its digest: one of the trail where there is one."""
+    event = next((e for e in resting if _commits(e, artifact)), None)
+    if event is None:
+        event = _first_commitment(ledger, tenant, artifact)
+    found = event or resting[0]
+    index = found.fields["artifacts"].index(artifact)
+    return Original(artifact, found, index, list(resting), "" if event else "untied")
+
+
+def _commits(event: Event, artifact: str) -> bool:
+    named = event.fields.get("artifacts", ())
+    return artifact in named and f"artifact.{named.index(artifact)}" in event.fields.get("commit", {})
+
+
+def _first_commitment(ledger: Ledger, tenant: str, artifact: str) -> Event | None:
+    """The event that brought it; it stands in the same item as the first position stored with it."""
+    try:
+        position, _ = ledger.artifact_place(artifact)
+    except (NotFoundError, ErasedError):
+        return None
+    found = ledger.feed(position - 1, SCAN_EVENTS)
+    return next((e for e in found if e.tenant == tenant and _commits(e, artifact)), None)
+
+
+def open_all(  # noqa: PLR0917  whose, of what, with what, for whom
+    ledger: Ledger,
+    tenant: str,
+    trail: Trail,
+    found: Sequence[Original],
+    opened: Disclosed,
+    people: People,
+    *,
+    overrule: bool,
+) -> None:
+    """Open what may leave and say why the rest stays.
+
+    Args:
+        overrule: a person decided, with a reason, that originals which name others leave all the same.
+    """
+    arrivals: dict[tuple[str, ...], str] = {}
+    for original in found:
+        if original.withheld:
+            continue
+        named = tuple(original.event.fields["artifacts"])
+        if named not in arrivals:
+            arrivals[named] = _why_shared(ledger, tenant, trail, original.event, opened, people)
+        original.withheld = _why(ledger, original, opened, people, arrivals[named])
+        if original.withheld in OVERRULED and overrule:
+            original.withheld = ""
+        if not original.withheld:
+            original.body = ledger.artifact(original.artifact).body
+
+
+def _why(ledger: Ledger, original: Original, opened: Disclosed, people: People, shared: str) -> str:
+    provider = registry().get(str(original.event.fields.get("provider", "")))
+    if provider is not None and original.index == 0 and original.kind in provider.secret_bodies:
+        return "secret"
+    if original.path not in opened.get(original.event.position, {}):
+        return "untied"
+    try:
+        body = ledger.artifact(original.artifact).body
+    except (ErasedError, FileNotFoundError):
+        return "erased"
+    if shared or not people.is_strict:
+        return shared
+    try:
+        return "other_persons" if people.names_hidden(texts(body)) else ""
+    except UnsearchableError:
+        return "unsearchable"
+
+
+def _why_shared(  # noqa: PLR0917  as above
+    ledger: Ledger, tenant: str, trail: Trail, event: Event, opened: Disclosed, people: People
+) -> str:
+    """Whether today's reading of the arrival finds other messages or persons in it."""
+    messages = {message_of(stream) for stream in trail.streams if not stream.startswith("batch/")}
+    try:
+        owner = ledger.artifact_place(event.fields["artifacts"][0])[1]
+        seen = _observations(ledger, tenant, event, opened)
+    except (NotFoundError, ErasedError, FileNotFoundError, KeyError):
+        return ""  # told by whoever opens it
+    if not seen and owner not in messages:
+        return "other_messages"
+    for each in seen:
+        told_of = _messages_of(ledger, tenant, event, each)
+        if told_of - messages or (not told_of and owner not in messages):
+            return "other_messages"
+        named = [*each.declares, *([each.recipient] if each.recipient else [])]
+        if people.is_strict and not all(people.may_see(address) for address in named):
+            return "other_persons"
+    return ""
+
+
+def _messages_of(ledger: Ledger, tenant: str, event: Event, seen: Observation) -> set[str]:
+    """The messages that its exclusive references lead to; a reference that leads nowhere names one nobody knows."""
+    lookup = ledger.keyring.lookup
+    account = str(event.fields.get("account", ""))
+    digests = {
+        lookup(tenant, "reference", account, each.kind, clean(each.value.strip())): each.value
+        for each in seen.references
+        if each.exclusive
+    }
+    found: dict[bytes, str] = {digest: stream for digest, stream, _, _ in ledger.probe_lookups(digests)}
+    streams = {stream for stream in found.values() if not stream.startswith("batch/")}
+    return {message_of(stream) for stream in streams} | ({"unknown"} if digests and not found else set())
+
+
+def _observations(ledger: Ledger, tenant: str, event: Event, opened: Disclosed) -> tuple[Observation, ...]:
+    """What today's code reads in the arrival behind an event; empty when it reads nothing."""
+    values: dict[str, Any] = {path: each.value for path, each in opened.get(event.position, {}).items()}
+    named, f = event.fields["artifacts"], event.fields
+    arrival = Arrival(
+        provider=str(f.get("provider", "")),
+        account=str(f.get("account", "")),
+        operation=str(f.get("operation", "")),
+        kind=ArrivalKind(f["arrival"]),
+        observed_at=parse_time(f["observed_at"]),
+        headers=values.get("headers", {}),
+        body=ledger.artifact(named[0]).body,
+        request=ledger.artifact(named[1]).body if len(named) > 1 else None,
+        verdict=Verdict(f["verdict"]),
+        name=str(values.get("artifact.0", {}).get("name", "")),
+    )
+    return read(tenant, arrival).observations
