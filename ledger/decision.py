@@ -1,4 +1,7 @@
-"""Decides one arrival: what in it is new, where each observation belongs, and what is written."""
+"""Decides one arrival: what in it is new, and what is written of it.
+
+Where an observation belongs is decided in `ledger.placing`, how often a state without a time was seen in `ledger.chains`.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.addresses import normal
 from ledger.appender import Item
-from ledger.application import Ledger, Words, digest_value
-from ledger.errors import NotFoundError
-from ledger.events import delivery_stream, message_of, time_text
+from ledger.application import Ledger, digest_value
+from ledger.chains import Sightings
+from ledger.events import Event, message_of, time_text
 from ledger.names import Reading
-from ledger.observations import Address, Observation, Reference
+from ledger.observations import Observation
+from ledger.placing import ALONE, CONTRADICTS, Like, Placing
 from ledger.recorders import ArtifactRow
-from ledger.streams import WHOLE_MESSAGE, Message, Planned, clean, clean_texts, evolve, plan_names, plan_recipients
-from ledger.writer import Context, Writer
+from ledger.streams import WHOLE_MESSAGE, Planned, clean, clean_texts
+from ledger.writer import WITHOUT_ORIGINAL, Context, Writer
 
-CHAIN_PAGE = 32
-NO_WORDS = Words("none/0", frozenset())
-WITHOUT_ORIGINAL = frozenset({"recipients.declared", "streams.joined", "reference.conflict"})
+MEDIA_TYPES = frozenset(
+    {
+        "application/json",
+        "application/pdf",
+        "application/x-www-form-urlencoded",
+        "application/xml",
+        "message/rfc822",
+        "text/html",
+        "text/plain",
+        "text/xml",
+    }
+)
+"""What is said in the clear of the form of an original; any other word of a header may be somebody's name."""
+UNKNOWN_MEDIA = "application/octet-stream"
 
 
 class PendingError(Exception):
@@ -51,7 +65,12 @@ class Outcome:
 
 
 class Decision:
-    """Decides one arrival; used once."""
+    """Decides one arrival; used once.
+
+    Attributes:
+        outcome: what becomes of it.
+        leans: it left out what another arrival of the same call is about to write.
+    """
 
     def __init__(self, ledger: Ledger, context: Context, reading: Reading) -> None:
         self.ledger = ledger
@@ -60,11 +79,13 @@ class Decision:
         self.arrival = reading.arrival
         self.names = context.names[id(reading)]
         self.writer = Writer(ledger, context, reading.tenant, reading.arrival.account, self.names)
+        self.placing = Placing(ledger, context, reading, self.writer)
+        self.sightings = Sightings(ledger, context, self.names, time_text(reading.arrival.observed_at))
         self.plan = self.writer.plan
         self.outcome = Outcome()
-        self.fact_events: list[int] = []
-        self.keys: list[tuple[int, bytes]] = []
-        self.words = ledger.vocabulary.get(self.arrival.provider, NO_WORDS)
+        self.leans = False
+        self._facts: list[int] = []
+        self._mine: dict[bytes, int] = {}
 
     def item(self) -> Item | None:
         """The item to store, or None when there is nothing new in this arrival.
@@ -73,232 +94,96 @@ class Decision:
             PendingError: see there.
             NotFoundError: the caller named a message that does not exist.
         """
-        if not self.reading.stored and any(k in self.context.known for k in self.names.body_keys):
+        if not self.reading.stored and any(map(self._is_known, self.names.body_keys)):
             self.outcome.seen = max(1, len(self.reading.observations))
             return None
         if self.reading.unreadable:
-            self._open_lane("unreadable", {"text": self.reading.unreadable})
-            self.outcome.unreadable += 1
+            said = {"text": self.reading.unreadable}
+            self.outcome.unreadable += self._wait("unreadable", said, self.names.unreadable_key)
         repeated = [self._decide(index, seen) for index, seen in enumerate(self.reading.observations)]
-        if not self.plan.events:
-            self._keep_copy([p for p in repeated if p is not None])
+        if not self.plan.events and not self.reading.stored:
+            self._keep_copy([key for key in repeated if key is not None])
+        self.outcome.messages += self.placing.messages
         return self._finish() if self.plan.events else None
 
-    def _decide(self, index: int, seen: Observation) -> int | None:
+    # --- what is new
+
+    def _decide(self, index: int, seen: Observation) -> bytes | None:
         """Plan one observation.
 
         Returns:
-            The position of the fact that it repeats (0 while that is still being written), or None when it is new.
+            The key of the fact that it repeats, or None when it is new.
         """
-        new = [self.names.fact_keys[index]]
-        if self.names.is_chained(seen):
-            new = self._next_link(seen)
-        elif new[0] in self.context.known:
-            self.outcome.seen += 1
-            return self.context.known[new[0]]
-        if not new:
+        key, lane_key = self.names.fact_keys[index], self.names.lane_keys[index]
+        if self.reading.item and self.context.known.get(lane_key) != self.reading.item:
+            return None
+        is_chained = self.names.is_chained(seen)
+        new = self.sightings.next_keys(seen) if is_chained else [] if self._is_known(key) else [key]
+        if new:
+            self._add(index, seen, new)
+            return None
+        self.outcome.seen += 1
+        if is_chained:
+            return None
+        if seen.occurred is None and self.sightings.is_earlier(key):
+            first = self._event(key)
+            marks = [note for note in first.fields.get("notes", ()) if note == CONTRADICTS]
+            self.placing.place(seen, Like(marks, first.fields.get("events", ()) if marks else ()))
+        return key
+
+    def _add(self, index: int, seen: Observation, keys: list[bytes]) -> None:
+        """Plan the event of a new fact; what nobody can place waits, once, in the lane of the unmatched."""
+        identity = self.names.identity_keys[index]
+        rival = identity if identity and self._is_known(identity) else None
+        event = self.placing.place(seen, self._rival(rival) if rival else ALONE)
+        if event is None:
+            self.outcome.unmatched += self._wait("unmatched", seen.texts, self.names.lane_keys[index])
+            return
+        self._facts.append(event)
+        self._claim(event, keys if rival or not identity else [*keys, identity])
+        self.writer.absorb()
+
+    def _rival(self, key: bytes) -> Like:
+        """The fact with the same identity that says something else."""
+        if key in self._mine:
+            return Like((CONTRADICTS,), planned=self._mine[key])
+        return Like((CONTRADICTS,), (self._event(key).id,))
+
+    def _wait(self, lane: str, texts: Mapping[str, str], key: bytes) -> int:
+        """Open an item of a lane, unless it waits there already; returns how many were opened."""
+        if self._is_known(key):
             self.outcome.seen += 1
             return 0
-        identity = self.names.identity_keys[index]
-        rival = self.context.known.get(identity) if identity else None
-        event = self._place(seen, rival, self.names.lane_keys[index])
-        if event is None:
-            return None
-        self.fact_events.append(event)
-        new += [identity] if identity and rival is None else []
-        self.keys += [(event, key) for key in new]
-        self.context.known |= dict.fromkeys(new, 0)
-        self.writer.absorb()
-        return None
+        self._claim(self.placing.wait(lane, texts), [key])
+        return 1
 
-    def _next_link(self, seen: Observation) -> list[bytes]:
-        """Keys of the next state of a timeless polled object; empty when the last one seen is this very state."""
-        last = 0
-        while True:
-            links = [self.names.chain_key(seen, n, with_state=False) for n in range(last + 1, last + CHAIN_PAGE + 1)]
-            found = len({*self.ledger.known(links), *(k for k in links if k in self.context.known)})
-            last += found
-            if found < CHAIN_PAGE:
-                break
-        state = self.names.chain_key(seen, last, with_state=True)
-        if last and (state in self.context.known or self.ledger.known([state])):
-            return []
-        return [self.names.chain_key(seen, last + 1, with_state=w) for w in (False, True)]
+    def _is_known(self, key: bytes) -> bool:
+        self.leans |= self.context.known.get(key) == 0 and key not in self._mine
+        return key in self.context.known
 
-    # --- where it belongs
+    def _claim(self, event: int, keys: Sequence[bytes]) -> None:
+        """From now on, these keys stand for an event of this plan."""
+        self._mine |= dict.fromkeys(keys, event)
+        self.context.known |= dict.fromkeys(keys, 0)
+        self.sightings.note(keys)
 
-    def _place(self, seen: Observation, rival: int | None, lane_key: bytes) -> int | None:
-        """Plan the event of one observation; None when it waits, once, in the lane of the unmatched."""
-        clear, texts = self._said(seen)
-        if rival == 0:
+    def _event(self, key: bytes) -> Event:
+        position = self.context.known[key]
+        if not position:
             raise PendingError
-        if rival is not None:
-            clear["notes"] = sorted({*clear.get("notes", ()), "same_identity_other_content"})
-            clear["events"] = [self.ledger.event(rival).id]
-        if seen.about == "account":
-            return self.plan.add(Planned(seen.type, self.writer.account_stream(), clear, {WHOLE_MESSAGE: texts}))
-        if seen.about == "batch" and seen.batch:
-            return self.plan.add(
-                Planned(seen.type, self.writer.batch_stream(seen.batch), clear, {WHOLE_MESSAGE: texts})
-            )
-        message = self._message(seen)
-        if message is None:
-            if lane_key in self.context.known:
-                self.outcome.seen += 1
-                return None
-            self.keys.append((self._open_lane("unmatched", texts), lane_key))
-            self.context.known[lane_key] = 0
-            self.outcome.unmatched += 1
-            return None
-        return self._place_in(message, seen, clear, texts)
+        return self.ledger.event(position)
 
-    def _place_in(self, message: Message, seen: Observation, clear: dict[str, Any], texts: dict[str, Any]) -> int:
-        message = self._declare(message, seen)
-        if seen.batch and not message.batch:
-            clear["streams"] = [self.writer.batch_stream(seen.batch, message.stream)]
-        person, stream = WHOLE_MESSAGE, message.stream
-        if seen.about == "recipient" and seen.recipient:
-            index = self.writer.recipient(message.stream, seen.recipient)
-            if index is None:
-                clear["about"] = "other_recipient"
-                texts["recipient"] = {"kind": seen.recipient.kind, "address": clean(seen.recipient.value)}
-            else:
-                clear["recipient"] = person = index
-                stream = delivery_stream(message.stream, index)
-        event = self.plan.add(Planned(seen.type, stream, clear, {person: texts}))
-        names = [r for r in seen.references if self._is_new_name(message.stream, r)]
-        if names or seen.documents:
-            plan_names(
-                self.plan, event, message.stream, self.arrival.account, references=names, documents=seen.documents
-            )
-        fields = (
-            {**clear, "type": seen.type}
-            if stream == message.stream
-            else {**clear, "type": "", "version": message.version}
-        )
-        self.context.messages[message.stream] = evolve(message, fields)
-        if message.stream not in self.outcome.messages:
-            self.outcome.messages.append(message.stream)
-        return event
-
-    def _is_new_name(self, stream: str, reference: Reference) -> bool:
-        streams = self.context.lookups.get(self.writer.reference_digest(reference), set())
-        return not streams if reference.exclusive else stream not in streams
-
-    def _declare(self, message: Message, seen: Observation) -> Message:
-        """Declare recipients that the arrival names, unless the sender has already said who they are."""
-        named = [*seen.declares, *([seen.recipient] if seen.recipient and seen.about == "recipient" else [])]
-        fresh: dict[tuple[str, str], Address] = {}
-        for address in named:
-            if self.writer.recipient(message.stream, address) is None:
-                fresh.setdefault((address.kind, normal(address)), address)
-        if not fresh or message.registered:
-            return message
-        self._expect(message)
-        message = plan_recipients(self.plan, message, list(fresh.values()), self._source())
-        self.writer.absorb()
-        self.context.messages[message.stream] = message
-        return message
-
-    def _expect(self, message: Message) -> None:
-        """The decision rests on the message's version: what it will be when this item's turn comes."""
-        if message.stream not in self.plan.opened:
-            mine = sum(1 for e in self.plan.events if e.stream == message.stream)
-            self.plan.expect.setdefault(message.stream, message.version - mine)
-
-    def _message(self, seen: Observation) -> Message | None:
-        """The message this is about: known, joined of several, or opened now; None without a usable reference."""
-        if self.reading.message:
-            hinted = self.context.messages.get(self.context.canonical(self.reading.message))
-            if hinted is None or not hinted.version:
-                msg = f"there is no message {self.reading.message}"
-                raise NotFoundError(msg)
-            return hinted
-        exclusive = [r for r in seen.references if r.exclusive]
-        found = self._candidates(exclusive)
-        if found:
-            return self._one_of(found)
-        if exclusive:
-            return self.writer.open_message()
-        shared = self._candidates([r for r in seen.references if not r.exclusive])
-        return shared[0] if len(shared) == 1 else None
-
-    def _candidates(self, references: Sequence[Reference]) -> list[Message]:
-        digests = [self.writer.reference_digest(r) for r in references]
-        streams = dict.fromkeys(
-            self.context.canonical(s) for d in digests for s in sorted(self.context.lookups.get(d, ()))
-        )
-        return [self.context.messages[s] for s in streams]
-
-    def _one_of(self, found: list[Message]) -> Message:
-        """Of several messages that one arrival names: registered ones are never merged, orphans join."""
-        registered = [m for m in found if m.registered]
-        into = registered[0] if registered else min(found, key=lambda m: m.stream)
-        if len(registered) > 1:
-            others = [m.stream for m in registered[1:]]
-            self.plan.add(Planned("reference.conflict", into.stream, {**self._source(), "streams": others}))
-            self.context.messages[into.stream] = into = evolve(into, {"type": "reference.conflict"})
-        for other in found:
-            if other.stream != into.stream and not other.registered:
-                self._expect(into)
-                before = len(self.plan.events)
-                self.writer.join(other, into, self._source(), "reference_exact")
-                for planned in self.plan.events[before:]:
-                    if planned.stream == into.stream:
-                        into = evolve(into, {**planned.clear, "type": planned.kind, "streams": []})
-                self.context.messages[into.stream] = into
-        return into
-
-    # --- what it says
-
-    def _source(self) -> dict[str, Any]:
-        clear: dict[str, Any] = {
-            "observed_at": time_text(self.arrival.observed_at),
-            "provider": self.arrival.provider,
-            "account": self.arrival.account,
-            "arrival": str(self.arrival.kind),
-            "operation": self.arrival.operation,
-            "verdict": str(self.arrival.verdict),
-        }
-        optional = {"key_id": self.arrival.key_id, "actor": self.reading.actor}
-        return clear | {name: value for name, value in optional.items() if value}
-
-    def _said(self, seen: Observation) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Clear fields and committed texts of one observation."""
-        clear = self._source() | {"mapping": self.words.mapping, "about": seen.about}
-        said = dict(seen.texts)
-        for name, word in (("code", seen.code), ("reason", seen.reason)):
-            if word in self.words.words:
-                clear[name] = word
-            elif word:
-                said[name] = word
-        if seen.occurred is not None:
-            clear |= {"occurred_at": time_text(seen.occurred.at), "zone": str(seen.occurred.zone)}
-            said["occurred"] = seen.occurred.original
-        texts, cleaned = clean_texts(said)
-        optional = {
-            "notes": sorted({*cleaned, *seen.notes}),
-            "numbers": dict(seen.numbers),
-            "part": list(seen.part or ()),
-        }
-        return clear | {name: value for name, value in optional.items() if value}, dict(texts)
-
-    def _open_lane(self, lane: str, texts: Mapping[str, Any]) -> int:
-        values = {WHOLE_MESSAGE: {k: clean(v) if isinstance(v, str) else v for k, v in texts.items()}}
-        clear = {**self._source(), "rule": f"lane.{lane}"}
-        return self.plan.add(Planned("lane.opened", self.writer.account_stream(), clear, values))
-
-    def _keep_copy(self, known: Sequence[int]) -> None:
+    def _keep_copy(self, known: Sequence[bytes]) -> None:
         """Another original of facts we hold (certified mail: the same receipt in other bytes) is kept beside the first."""
         if not known or not any(seen.content for seen in self.reading.observations):
             return
-        if 0 in known:
-            raise PendingError
-        facts = [self.ledger.event(position) for position in sorted(set(known))]
-        clear = self._source() | {"events": [fact.id for fact in facts], "rule": "evidence.copy"}
-        self.plan.add(Planned("evidence.ingested", facts[0].stream, clear))
+        facts = {fact.position: fact for fact in map(self._event, known)}
+        first = facts[min(facts)]
+        named = [facts[position].id for position in sorted(facts)]
+        clear = self.placing.source() | {"events": named, "rule": "evidence.copy"}
+        self.plan.add(Planned("evidence.ingested", first.stream, clear))
         self.outcome.copies += 1
-        self.outcome.messages.append(self.context.canonical(message_of(facts[0].stream)))
+        self.outcome.messages.append(self.context.canonical(message_of(first.stream)))
 
     # --- its bytes
 
@@ -309,11 +194,11 @@ class Decision:
                 planned.clear["artifacts"] = list(self.reading.stored)
         item = self.writer.item()
         item.artifacts = [(0, row) for row in artifacts]
-        item.duplicates = list(self.keys)
+        item.duplicates = [(event, key) for key, event in self._mine.items()]
         if not self.reading.stored:
             item.duplicates.append((0, self.names.body_keys[0]))
             self.context.known[self.names.body_keys[0]] = 0
-        self.outcome.facts = [item.drafts[index].id for index in self.fact_events]
+        self.outcome.facts = [item.drafts[index].id for index in self._facts]
         self.outcome.is_new = True
         return item
 
@@ -325,8 +210,8 @@ class Decision:
         key = self.writer.original_key()
         if key is None:
             return []
-        media_type = self.arrival.headers.get("content-type", "").partition(";")[0].strip()[:100]
-        media_type = clean(media_type) or "application/octet-stream"
+        said = self.arrival.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = said if said in MEDIA_TYPES else UNKNOWN_MEDIA
         rows = [self.ledger.seal_original(key, body, media_type) for _, body in originals]
         values: dict[str, Any] = {
             f"artifact.{i}": digest_value(body, media_type, clean(self.arrival.name), role)

@@ -35,10 +35,18 @@ class Registered(NamedTuple):
 
 
 class _Submitted(NamedTuple):
-    """A decision on its way: the future is None when there was nothing to write."""
+    """A decision on its way.
+
+    Attributes:
+        future: None when there was nothing to write.
+        leans: see `Decision`.
+        stored: ids of the originals that it keeps.
+    """
 
     outcome: Outcome
     future: Future[Appended] | None
+    leans: bool
+    stored: tuple[str, ...]
 
 
 class Intake:
@@ -54,25 +62,39 @@ class Intake:
         Returns:
             One outcome or error for each, in order; when this returns, what is acknowledged is durable.
         """
+        results: list[Outcome | Exception] = []
+        while len(results) < len(readings):
+            results += self._admit_some(readings[len(results) :])
+        return results
+
+    def _admit_some(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
+        """Admit arrivals up to the first that cannot be decided: nothing may lean on what it would have written."""
         context = self._load(readings)
-        submitted = [self._submit(context, reading) for reading in readings]
+        submitted: list[_Submitted | Exception] = []
+        for reading in readings:
+            submitted.append(self._submit(context, reading))
+            if isinstance(submitted[-1], Exception):
+                break
         results = [self._settle(each) for each in submitted]
-        failed = any(isinstance(r, Exception) for r in results)
-        for index, (reading, each) in enumerate(zip(readings, submitted, strict=True)):
-            leaned = isinstance(each, _Submitted) and each.future is None and failed
-            if leaned or isinstance(results[index], ConflictError | PendingError):
+        failed = any(isinstance(result, Exception) for result in results)
+        for index, (reading, each) in enumerate(zip(readings, submitted, strict=False)):
+            if isinstance(results[index], ConflictError | PendingError):
                 results[index] = self._admit_alone(reading)
             result = results[index]
             if isinstance(result, InvalidEventError | TooLargeError) and not reading.unreadable:
                 # What a wire module read cannot stand in an event: the bytes are kept and wait for a person.
                 results[index] = self._admit_alone(reading._replace(observations=(), unreadable=str(result)))
+            elif failed and isinstance(each, _Submitted) and each.leans:
+                results[index] = self._lean_no_more(reading, each)
         return results
 
     def _submit(self, context: Context, reading: Reading) -> _Submitted | Exception:
         try:
             decision = Decision(self.ledger, context, reading)
             item = decision.item()
-            return _Submitted(decision.outcome, self.ledger.submit(item) if item else None)
+            future = self.ledger.submit(item) if item else None
+            stored = tuple(row.artifact_id for _, row in item.artifacts) if item else ()
+            return _Submitted(decision.outcome, future, decision.leans, stored)
         except Exception as error:  # noqa: BLE001  one bad arrival hurts only itself; the caller gets the error
             return error
 
@@ -87,6 +109,14 @@ class Intake:
         for stream in each.outcome.messages:
             self._messages.pop(stream, None)
         return each.outcome
+
+    def _lean_no_more(self, reading: Reading, each: _Submitted) -> Outcome | Exception:
+        """Decide again what left something out because another arrival was about to write it, which then failed."""
+        again = self._admit_alone(reading._replace(stored=each.stored))
+        if isinstance(again, Outcome) and each.stored:
+            again.facts = each.outcome.facts + again.facts
+            again.is_new = True
+        return again
 
     def _admit_alone(self, reading: Reading) -> Outcome | Exception:
         result: Outcome | Exception = ConflictError()
@@ -156,13 +186,14 @@ class Intake:
         recipients = {(a.kind, normal(a)): a for a in reversed(registration.recipients)}  # one spelling each, the first
         registration = replace(registration, recipients=tuple(recipients.values())[::-1])
         message = writer.open_message(registered=True)
-        batch = writer.batch_stream(registration.batch, message.stream) if registration.batch else ""
+        batch = writer.batch_stream(registration.batch, source, message.stream) if registration.batch else ""
+        requested = len(writer.plan.events)
         plan_registration(writer.plan, message, registration, source, batch)
         writer.absorb()
         for orphan in orphans:
-            writer.join(orphan, message, source, "reference_exact")
+            message = writer.join(orphan, message, source, "reference_exact")
         item = writer.item()
-        item.duplicates = [(0, key) for key in self._idempotency_keys(tenant, idempotency)]
+        item.duplicates = [(requested, key) for key in self._idempotency_keys(tenant, idempotency)]
         return Registered(message.stream, self.ledger.append(item).positions[-1], is_new=True)
 
     def _orphans(self, writer: Writer, registration: Registration, source: Mapping[str, Any]) -> list[Message]:
@@ -174,11 +205,18 @@ class Intake:
         self._load_messages(context, streams)
         for stream in streams:
             if context.messages[stream].registered:
-                conflict = self.ledger.draft("reference.conflict", writer.tenant, stream, dict(source))
-                self.ledger.append(Item([conflict], needs={stream}))
+                self._note_conflict(writer, stream, digests, source)
                 msg = f"a reference of this send belongs to message {stream} already; nothing moves"
                 raise ReferenceTakenError(msg, is_settled=True)
         return [context.messages[stream] for stream in streams]
+
+    def _note_conflict(self, writer: Writer, stream: str, digests: Sequence[bytes], source: Mapping[str, Any]) -> None:
+        """Write, once, that somebody claimed a name which belongs to another message."""
+        claim = sorted(digest.hex() for digest in digests)
+        key = self.ledger.keyring.duplicate(None, writer.tenant, writer.account, "conflict", stream, *claim)
+        if not self.ledger.known([key]):
+            conflict = self.ledger.draft("reference.conflict", writer.tenant, stream, dict(source))
+            self.ledger.append(Item([conflict], needs={stream}, duplicates=[(0, key)]))
 
     # --- what is known
 

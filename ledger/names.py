@@ -24,6 +24,7 @@ class Reading(NamedTuple):
         message: the message it belongs to, when the caller knows.
         actor: id of the API key or person who handed it in, or "".
         stored: ids of the originals, when these bytes are held already and are only read again.
+        item: position of the waiting item that is read again; of its arrival, what waits under other items is left alone.
     """
 
     tenant: str
@@ -33,6 +34,7 @@ class Reading(NamedTuple):
     message: str = ""
     actor: str = ""
     stored: tuple[str, ...] = ()
+    item: int = 0
 
 
 class Names:
@@ -42,6 +44,7 @@ class Names:
         body_keys: under which the exact bytes are known; the first is the one to write.
         fact_keys: per observation, identity and content: known means the same fact.
         lane_keys: per observation, under which it is known to wait in the lane of the unmatched.
+        unreadable_key: under which bytes that nobody can read are known to wait.
         identity_keys: per observation identity alone, where a content is certified; else None.
         references, batches, addresses: look-up digests of what it names.
     """
@@ -49,11 +52,12 @@ class Names:
     def __init__(self, ledger: Ledger, reading: Reading) -> None:
         self._keyring = ledger.keyring
         self._reading = reading
-        self._body_digest = hashlib.sha256(reading.arrival.body).hexdigest()
+        self._said = _said(reading.arrival)
         seen = reading.observations
         self.body_keys = self._body_keys()
         self.fact_keys = [self._fact_key(each, index) for index, each in enumerate(seen)]
         self.lane_keys = [self._duplicate("lane", key.hex()) for key in self.fact_keys]
+        self.unreadable_key = self._duplicate("unreadable", *self._said)
         self.identity_keys = [self._duplicate("identity", *each.identity) if each.content else None for each in seen]
         names = {r for each in seen for r in each.references}
         self.references = {r: self._lookup("reference", r.kind, clean(r.value.strip())) for r in names}
@@ -70,9 +74,7 @@ class Names:
 
     def _body_keys(self) -> list[bytes]:
         arrival = self._reading.arrival
-        parts = [arrival.provider, arrival.operation, self._body_digest]
-        if arrival.request is not None:
-            parts.append(hashlib.sha256(arrival.request).hexdigest())
+        parts = list(self._said)
         if arrival.kind is ArrivalKind.POLL:
             parts.append(time_text(arrival.observed_at))
         if arrival.kind is not ArrivalKind.WEBHOOK:
@@ -81,7 +83,7 @@ class Names:
         return [self._duplicate("body", *parts, str(day.toordinal() // SAME_BODY_DAYS)) for day in days]
 
     def _fact_key(self, seen: Observation, index: int) -> bytes:
-        identity = seen.identity or (self._body_digest, str(index))
+        identity = seen.identity or (*self._said, str(index))
         day = seen.occurred.at.date() if seen.occurred else None
         arrival = self._reading.arrival
         return self._keyring.duplicate(
@@ -99,4 +101,13 @@ class Names:
 
     def keys(self) -> set[bytes]:
         """All duplicate keys that a decision compares (chains apart)."""
-        return {*self.body_keys, *self.fact_keys, *self.lane_keys, *(k for k in self.identity_keys if k)}
+        identities = (key for key in self.identity_keys if key)
+        return {*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, self.unreadable_key}
+
+
+def _said(arrival: Arrival) -> tuple[str, ...]:
+    """What was said, and to which question: the same answer to another one is another answer."""
+    asked = arrival.name if "/" in arrival.name else ""  # a URL path; by the name of a file nothing is asked
+    request = "" if arrival.request is None else hashlib.sha256(arrival.request).hexdigest()
+    body = hashlib.sha256(arrival.body).hexdigest()
+    return (arrival.provider, arrival.operation, str(arrival.status or ""), asked, request, body)

@@ -29,14 +29,14 @@ class Message:
         version: last version of its stream; 0 when it is not written yet.
         registered: a person or system declared the send, so its list of recipients is complete.
         recipients: how many are declared; the next index.
-        batch: the stream of its batch, or "".
+        batches: the streams of the batches that it belongs to.
     """
 
     stream: str
     version: int = 0
     registered: bool = False
     recipients: int = 0
-    batch: str = ""
+    batches: frozenset[str] = frozenset()
 
 
 def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:
@@ -48,10 +48,8 @@ def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:
         changes["registered"] = True
     if kind == "recipients.declared":
         changes["recipients"] = max(message.recipients, fields["first"] + fields["count"])
-    batches = [s for s in fields.get("streams", ()) if s.startswith("batch/")]
-    if batches and not message.batch:
-        changes["batch"] = batches[0]
-    return replace(message, **changes)
+    batches = {s for s in fields.get("streams", ()) if s.startswith("batch/")}
+    return replace(message, batches=message.batches | batches, **changes)
 
 
 @dataclass(slots=True)
@@ -63,12 +61,14 @@ class Planned:
         stream: where.
         clear: fields of the table of clear fields.
         values: person (index in the message, or -1) -> field path -> value.
+        names: index of an earlier event of the same plan that it names, or None.
     """
 
     kind: str
     stream: str
     clear: dict[str, Any] = field(default_factory=dict)
     values: dict[int, dict[str, Any]] = field(default_factory=dict)
+    names: int | None = None
 
 
 @dataclass(slots=True)
@@ -176,8 +176,8 @@ def plan_names(
     for i, reference in enumerate(references):
         kind, value = reference.kind, clean(reference.value.strip())
         values[f"reference.{i}"] = {"kind": kind, "value": value}
-        parts = (account, kind, value)
-        plan.lookups.append((index, "reference", parts, message, WHOLE_MESSAGE, reference.exclusive))
+        if reference.exclusive:  # a shared name says nothing of which message it is about: it only finds
+            plan.lookups.append((index, "reference", (account, kind, value), message, WHOLE_MESSAGE, True))
         plan.lookups.append((index, "any_reference", (value,), message, WHOLE_MESSAGE, False))
     for i, document in enumerate(documents):
         digests = {k: v for k, v in document._asdict().items() if v not in ("", -1)}

@@ -28,6 +28,7 @@ _ROWS = (
     ("dispatch.attempted", "", "our call to the provider was made"),
     ("dispatch.unclear", "", "the call may or may not have been accepted"),
     ("recipients.declared", "", "recipients of a message, at most 400 an event"),
+    ("batch.opened", "", "a batch of messages was heard of for the first time"),
     # --- relay between providers, carriers, networks
     ("relay.accepted", "B.1", "the next provider or the carrier took it"),
     ("relay.rejected", "B.2", "the next provider or the network refused it"),

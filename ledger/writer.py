@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from uuid_utils import uuid7
@@ -22,6 +22,10 @@ TOLD_ELSEWHERE = "told_elsewhere"
 """Rule of the joining event in the stream whose story another stream tells from now on."""
 ORIGINAL = -2
 """The person of a key that seals one original concerning several messages, or none."""
+WITHOUT_ORIGINAL = frozenset({"recipients.declared", "streams.joined", "reference.conflict", "batch.opened"})
+"""Types that carry no original of their own: another event of the same item does."""
+MAX_PAIRS = 1_000
+"""Of recipients that one joining event pairs."""
 
 
 @dataclass(slots=True)
@@ -31,18 +35,22 @@ class Context:
     Attributes:
         lookups: digest -> streams it leads to.
         recipients: (message, address digest) -> index.
+        addresses: (message, index) -> recipient, as far as declared in this call.
         known: duplicate key -> position of its fact; 0 while that is still being written.
+        sighted: duplicate key that is still being written -> when we saw it.
         joined: stream -> the one it was joined into.
         messages: what decisions need of each message.
         keys: person keys made in this call.
-        opened: message streams opened in this call.
+        opened: message and batch streams opened in this call.
         probed: digests already read.
         names: by id() of the reading.
     """
 
     lookups: dict[bytes, set[str]] = field(default_factory=dict)
     recipients: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    addresses: dict[tuple[str, int], Address] = field(default_factory=dict)
     known: dict[bytes, int] = field(default_factory=dict)
+    sighted: dict[bytes, str] = field(default_factory=dict)
     joined: dict[str, str] = field(default_factory=dict)
     messages: dict[str, Message] = field(default_factory=dict)
     keys: dict[tuple[str, int], PersonKey] = field(default_factory=dict)
@@ -124,18 +132,39 @@ class Writer:
         self.context.messages[message.stream] = message
         return message
 
-    def batch_stream(self, batch: Reference, message: str = "") -> str:
+    def batch_stream(self, batch: Reference, source: Mapping[str, Any], message: str = "") -> str:
         """The stream of a batch, new or known; `message`, if given, becomes findable under it."""
-        parts = (self.account, batch.kind, clean(batch.value.strip()))
+        value = clean(batch.value.strip())
+        parts = (self.account, batch.kind, value)
         digest = self.digest("batch", *parts)
         probe_digests(self.ledger, self.context, [digest])
-        known = self.context.lookups.get(digest)
-        stream = min(known) if known else f"batch/{uuid7()}"
-        if not known:
-            self._add_lookup(0, "batch", parts, stream, WHOLE_MESSAGE, exclusive=True)
+        stream = next(iter(self.context.lookups.get(digest, ())), "")
+        if not stream:
+            stream = f"batch/{uuid7()}"
+            self.plan.opened.add(stream)
+            self.context.opened.add(stream)
+            named = {WHOLE_MESSAGE: {"reference.0": {"kind": batch.kind, "value": value}}}
+            opened = self.plan.add(Planned("batch.opened", stream, dict(source), named))
+            self._add_lookup(opened, "batch", parts, stream, WHOLE_MESSAGE, exclusive=True)
         if message:
-            self._add_lookup(0, "in_batch", (parts[2],), message, WHOLE_MESSAGE, exclusive=False)
+            self._add_lookup(0, "in_batch", (value,), message, WHOLE_MESSAGE, exclusive=False)
         return stream
+
+    def declare(self, message: Message, recipients: Sequence[Address], source: Mapping[str, Any]) -> Message:
+        """Declare recipients from the message's next index on."""
+        self.context.addresses |= {
+            (message.stream, message.recipients + i): address for i, address in enumerate(recipients)
+        }
+        message = plan_recipients(self.plan, message, recipients, source)
+        self.context.messages[message.stream] = message
+        self.absorb()
+        return message
+
+    def expect(self, message: Message) -> None:
+        """The decision rests on the message's version: what it will be when this item's turn comes."""
+        if message.stream not in self.plan.opened:
+            mine = sum(1 for e in self.plan.events if e.stream == message.stream)
+            self.plan.expect.setdefault(message.stream, message.version - mine)
 
     def recipient(self, message: str, address: Address) -> int | None:
         return self.context.recipients.get((message, self.address_digest(address)))
@@ -159,47 +188,56 @@ class Writer:
         if is_new:
             self._lookups.append((index, LookupRow(digest, stream, recipient, int(exclusive))))
 
-    def join(self, other: Message, into: Message, source: Mapping[str, Any], rule: str) -> None:
-        """Say that `other` is part of `into`'s story: the whole message, and recipient for recipient."""
+    def join(self, other: Message, into: Message, source: Mapping[str, Any], rule: str) -> Message:
+        """Say that `other` is part of `into`'s story: the whole message, and recipient for recipient.
+
+        Returns:
+            `into` as it is then.
+        """
+        self.expect(into)
+        self.expect(other)
         held = self._recipients_of(other)
         probe_recipients(self.ledger, self.context, [(digest, into.stream) for digest in held])
         missing = sorted(r for d, r in held.items() if (into.stream, d) not in self.context.recipients)
         if missing and not into.registered:
             addresses = self._declared(other.stream)
-            plan_recipients(self.plan, into, [addresses[r] for r in missing if r in addresses], source)
-            self.absorb()
-        found = [
+            into = self.declare(into, [addresses[r] for r in missing if r in addresses], source)
+        paired = sorted(
             [r, self.context.recipients[into.stream, d]]
             for d, r in held.items()
             if (into.stream, d) in self.context.recipients
-        ]
-        clear = {**source, "streams": [other.stream], "rule": rule} | ({"recipients": sorted(found)} if found else {})
-        index = self.plan.add(Planned("streams.joined", into.stream, clear))
-        self.plan.joins.append((index, other.stream, into.stream))
+        )
+        chunks = [paired[start : start + MAX_PAIRS] for start in range(0, len(paired), MAX_PAIRS)] or [[]]
+        first = len(self.plan.events)
+        for chunk in chunks:
+            clear = {**source, "streams": [other.stream], "rule": rule} | ({"recipients": chunk} if chunk else {})
+            self.plan.add(Planned("streams.joined", into.stream, clear))
+        self.plan.joins.append((first, other.stream, into.stream))
         # Moves the version of the joined stream on: whoever was about to declare a recipient there decides again.
         self.plan.add(
             Planned("streams.joined", other.stream, {**source, "streams": [into.stream], "rule": TOLD_ELSEWHERE})
         )
-        if other.stream not in self.context.opened:
-            self.plan.expect[other.stream] = other.version
         self.context.joined[other.stream] = into.stream
+        self.context.messages[other.stream] = replace(other, version=other.version + 1)
+        into = replace(into, version=into.version + len(chunks))
+        self.context.messages[into.stream] = into
+        return into
 
     def _recipients_of(self, message: Message) -> dict[bytes, int]:
         sql = "SELECT digest, recipient FROM lookups WHERE stream = ? AND recipient >= 0"
         held = {bytes(d): r for d, r in self.ledger.database.read(sql, (message.stream,))}
-        if message.stream in self.context.opened:
-            held |= {d: r for (stream, d), r in self.context.recipients.items() if stream == message.stream}
-        return held
+        return held | {d: r for (stream, d), r in self.context.recipients.items() if stream == message.stream}
 
     def _declared(self, stream: str) -> dict[int, Address]:
         """The recipients of a message as they were declared, those that are not erased."""
         events = [e for e in self.ledger.stream(stream) if e.type == "recipients.declared"]
         values = [item for said in self.ledger.values(events).values() for item in said.items()]
-        return {
+        written = {
             int(path.partition(".")[2]): Address(v["kind"], v["address"])
             for path, v in values
             if path.startswith("recipient.")
         }
+        return written | {index: a for (message, index), a in self.context.addresses.items() if message == stream}
 
     def key(self, owner: str, person: int, *, declared: bool = False) -> PersonKey | None:
         """A person's key; None when it was destroyed, so that nothing more is kept of an erased person."""
@@ -219,7 +257,7 @@ class Writer:
 
     def original_key(self) -> PersonKey | None:
         """An original of one message is sealed under that message's key, any other under its own; None after erasure."""
-        owners = {message_of(e.stream) for e in self.plan.events}
+        owners = {message_of(e.stream) for e in self.plan.events if e.kind not in WITHOUT_ORIGINAL}
         if len(owners) == 1 and not next(iter(owners)).startswith(("batch/", "account/")):
             return self.key(next(iter(owners)), WHOLE_MESSAGE)
         row, key = self.ledger.new_key(self.account_stream(), ORIGINAL)
@@ -231,17 +269,29 @@ class Writer:
         self.absorb()
         for stream in self.plan.opened:
             self.key(stream, WHOLE_MESSAGE)
-        drafts = [self._draft(planned) for planned in self.plan.events]
-        touched = {message_of(draft.stream) for draft in drafts}
+        drafts: list[Draft] = []
+        for planned in self.plan.events:
+            if planned.names is not None:
+                planned.clear["events"] = [drafts[planned.names].id]
+            drafts.append(self._draft(planned))
+        named = {s for planned in self.plan.events for s in planned.clear.get("streams", ())}
+        touched = {message_of(draft.stream) for draft in drafts} | named
         return Item(
             drafts,
             new_streams=set(self.plan.opened),
             needs=(touched & self.context.opened) - self.plan.opened,
             expect=dict(self.plan.expect),
             keys=self._keys,
-            lookups=self._lookups,
+            lookups=self._unknown(self._lookups),
             joins=list(self.plan.joins),
         )
+
+    def _unknown(self, rows: list[tuple[int, LookupRow]]) -> list[tuple[int, LookupRow]]:
+        """Those of the look-ups that are not written yet."""
+        pairs = [(row.digest, row.stream) for _, row in rows if row.stream not in self.context.opened]
+        found = self.ledger.database.probe_pairs("lookups", "digest, stream, recipient", ("digest", "stream"), pairs)
+        written = {(bytes(digest), stream, recipient) for digest, stream, recipient in found}
+        return [(index, row) for index, row in rows if (row.digest, row.stream, row.recipient) not in written]
 
     def _draft(self, planned: Planned) -> Draft:
         owner = message_of(planned.stream)

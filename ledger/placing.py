@@ -1,0 +1,186 @@
+"""Where an observation belongs: which message, batch or account; and what its event says.
+
+A message is found by exclusive references, or because the caller names it. A name that several messages may share finds nothing:
+whether it points to one message or to more depends on what comes later, so it is left to a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ledger.addresses import normal
+from ledger.application import Ledger, Words
+from ledger.errors import NotFoundError
+from ledger.events import delivery_stream, time_text
+from ledger.names import Reading
+from ledger.observations import Observation, Reference
+from ledger.streams import WHOLE_MESSAGE, Message, Planned, clean, clean_texts, evolve, plan_names
+from ledger.writer import Context, Writer
+
+NO_WORDS = Words("none/0", frozenset())
+CONTRADICTS = "same_identity_other_content"
+"""Note of a fact that shares a provider's identifiers with another one and says something else."""
+
+
+class Like(NamedTuple):
+    """An earlier fact that an observation names.
+
+    Attributes:
+        notes, events: of its event.
+        planned: index of that event when this item writes it too.
+    """
+
+    notes: Sequence[str] = ()
+    events: Sequence[str] = ()
+    planned: int | None = None
+
+
+ALONE = Like()
+
+
+class Placing:
+    """Plans the events of one arrival's observations."""
+
+    def __init__(self, ledger: Ledger, context: Context, reading: Reading, writer: Writer) -> None:
+        self.context = context
+        self.reading = reading
+        self.arrival = reading.arrival
+        self.writer = writer
+        self.plan = writer.plan
+        self.words = ledger.vocabulary.get(self.arrival.provider, NO_WORDS)
+        self.messages: list[str] = []
+
+    def place(self, seen: Observation, like: Like = ALONE) -> int | None:
+        """Plan the event of one observation.
+
+        Returns:
+            Its index in the plan; None when nobody knows which message it is about.
+
+        Raises:
+            NotFoundError: the caller named a message that does not exist.
+        """
+        clear, texts = self._said(seen)
+        notes = sorted({*clear.get("notes", ()), *like.notes})
+        clear |= {k: v for k, v in {"notes": notes, "events": list(like.events)}.items() if v}
+        planned = Planned(seen.type, "", clear, {WHOLE_MESSAGE: texts}, like.planned)
+        if seen.about == "account":
+            planned.stream = self.writer.account_stream()
+        elif seen.about == "batch" and seen.batch:
+            planned.stream = self.writer.batch_stream(seen.batch, self.source())
+        else:
+            message = self._message(seen)
+            return None if message is None else self._place_in(message, seen, planned)
+        return self.plan.add(planned)
+
+    def _place_in(self, message: Message, seen: Observation, planned: Planned) -> int:
+        message = self._declare(message, seen)
+        clear, texts = planned.clear, planned.values.pop(WHOLE_MESSAGE)
+        batch = self.writer.batch_stream(seen.batch, self.source(), message.stream) if seen.batch else ""
+        if batch and batch not in message.batches:
+            clear["streams"] = [batch]
+        person, planned.stream = WHOLE_MESSAGE, message.stream
+        if seen.about == "recipient" and seen.recipient:
+            index = self.writer.recipient(message.stream, seen.recipient)
+            if index is None:
+                clear["about"] = "other_recipient"
+                texts["recipient"] = {"kind": seen.recipient.kind, "address": clean(seen.recipient.value)}
+            else:
+                clear["recipient"] = person = index
+                planned.stream = delivery_stream(message.stream, index)
+        planned.values[person] = texts
+        event = self.plan.add(planned)
+        names = [r for r in seen.references if not (r.exclusive and self._streams([r]))]
+        account = self.arrival.account
+        plan_names(self.plan, event, message.stream, account, references=names, documents=seen.documents)
+        is_own = planned.stream == message.stream
+        fields = {**clear, "type": seen.type} if is_own else {**clear, "type": "", "version": message.version}
+        self.context.messages[message.stream] = evolve(message, fields)
+        if message.stream not in self.messages:
+            self.messages.append(message.stream)
+        return event
+
+    def _declare(self, message: Message, seen: Observation) -> Message:
+        """Declare recipients that the arrival names, unless the sender has already said who they are."""
+        if message.registered:
+            return message
+        named = [*seen.declares, *([seen.recipient] if seen.recipient and seen.about == "recipient" else [])]
+        fresh = {(a.kind, normal(a)): a for a in reversed(named) if self.writer.recipient(message.stream, a) is None}
+        if not fresh:
+            return message
+        self.writer.expect(message)
+        return self.writer.declare(message, list(fresh.values())[::-1], self.source())
+
+    # --- which message
+
+    def _message(self, seen: Observation) -> Message | None:
+        """The message this is about: known, joined of several, or opened now; None without a usable reference."""
+        exclusive = [r for r in seen.references if r.exclusive]
+        named = [self.context.canonical(self.reading.message)] if self.reading.message else []
+        found = [self.context.messages[s] for s in dict.fromkeys([*named, *self._streams(exclusive)])]
+        if named and not found[0].version:
+            msg = f"there is no message {self.reading.message}"
+            raise NotFoundError(msg)
+        if found:
+            return self._one_of(found)
+        return self.writer.open_message() if exclusive else None
+
+    def _streams(self, references: Sequence[Reference]) -> list[str]:
+        """The messages that exclusive references lead to."""
+        digests = [self.writer.reference_digest(r) for r in references]
+        streams = (self.context.canonical(s) for d in digests for s in sorted(self.context.lookups.get(d, ())))
+        return list(dict.fromkeys(streams))
+
+    def _one_of(self, found: list[Message]) -> Message:
+        """Of several messages that one arrival names: registered ones are never merged, others join."""
+        registered = [m for m in found if m.registered]
+        into = registered[0] if registered else min(found, key=lambda m: m.stream)
+        if len(registered) > 1:
+            others = [m.stream for m in registered[1:]]
+            self.plan.add(Planned("reference.conflict", into.stream, {**self.source(), "streams": others}))
+            self.context.messages[into.stream] = into = evolve(into, {"type": "reference.conflict"})
+        for other in found:
+            if other.stream != into.stream and not other.registered:
+                into = self.writer.join(other, into, self.source(), "reference_exact")
+        return into
+
+    # --- what it says
+
+    def source(self) -> dict[str, Any]:
+        """How the arrival came, as clear fields."""
+        clear: dict[str, Any] = {
+            "observed_at": time_text(self.arrival.observed_at),
+            "provider": self.arrival.provider,
+            "account": self.arrival.account,
+            "arrival": str(self.arrival.kind),
+            "operation": self.arrival.operation,
+            "verdict": str(self.arrival.verdict),
+        }
+        optional = {"key_id": self.arrival.key_id, "actor": self.reading.actor}
+        return clear | {name: value for name, value in optional.items() if value}
+
+    def _said(self, seen: Observation) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Clear fields and committed texts of one observation."""
+        clear = self.source() | {"mapping": self.words.mapping, "about": seen.about}
+        said = dict(seen.texts)
+        for name, word in (("code", seen.code), ("reason", seen.reason)):
+            if word in self.words.words:
+                clear[name] = word
+            elif word:
+                said[name] = word
+        if seen.occurred is not None:
+            clear |= {"occurred_at": time_text(seen.occurred.at), "zone": str(seen.occurred.zone)}
+            said["occurred"] = seen.occurred.original
+        texts, cleaned = clean_texts(said)
+        optional = {
+            "notes": sorted({*cleaned, *seen.notes}),
+            "numbers": dict(seen.numbers),
+            "part": list(seen.part or ()),
+        }
+        return clear | {name: value for name, value in optional.items() if value}, dict(texts)
+
+    def wait(self, lane: str, texts: Mapping[str, str]) -> int:
+        """Plan the event that opens an item of a lane."""
+        values = {WHOLE_MESSAGE: dict(clean_texts(texts)[0])}
+        clear = {**self.source(), "rule": f"lane.{lane}"}
+        return self.plan.add(Planned("lane.opened", self.writer.account_stream(), clear, values))
