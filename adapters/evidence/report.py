@@ -310,7 +310,7 @@ COMMANDS = {
     "digests": "sha256sum -c SHA256SUMS",
     "log": "python3 verify.py --log-key KEY",
     "seal": (
-        "openssl cms -verify -cades -binary -inform DER -in META-INF/signature001.p7s\n"
+        "openssl cms -verify -cades -binary -inform DER -in META-INF/signature001.p7s \\\n"
         "  -content META-INF/ASiCManifest001.xml -CAfile ROOT.pem -purpose any -out /dev/null"
     ),
     "pdf": "pdfsig report.pdf",
