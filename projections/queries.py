@@ -98,7 +98,7 @@ class Queries:
             "SELECT status, count(*) FROM read_deliveries WHERE message = ? GROUP BY status ORDER BY status",
             (row.message,),
         )
-        told = _told(events, values)
+        said = told(events, values)
         return MessageView(
             message=row.message,
             tenant=row.tenant,
@@ -109,10 +109,10 @@ class Queries:
             inbound=row.first_type == "inbound.received" and not row.recipients,
             recipients=row.recipients,
             batch=row.batch,
-            values=told["values"],
-            references=told["references"],
-            labels=told["labels"],
-            documents=told["documents"],
+            values=said["values"],
+            references=said["references"],
+            labels=said["labels"],
+            documents=said["documents"],
             joined=tuple(j.stream for j in row.joined),
             joined_into="" if row.message == message else row.message,
             statuses=dict(counts),
@@ -231,7 +231,7 @@ class Queries:
                 judged[reason.event_id] = (reason.rule, reason.effect)
         head = self.ledger.head()
         values = self.ledger.values(events)
-        entries = tuple(_entry(e, values.get(e.position, {}), judged.get(e.id, ("", ""))) for e in events)
+        entries = tuple(entry_of(e, values.get(e.position, {}), judged.get(e.id, ("", ""))) for e in events)
         return Trail(row.message, recipient, entries, head.size, head.root.hex(), self.position())
 
     # --- lists
@@ -329,7 +329,7 @@ def _declared(event: Event) -> range:
     return range(event.fields["first"], event.fields["first"] + event.fields["count"])
 
 
-def _told(events: Sequence[Event], values: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def told(events: Sequence[Event], values: dict[int, dict[str, Any]]) -> dict[str, Any]:
     """What was said of the whole message, sorted into kinds; of one name said twice the first stands."""
     said: dict[str, Any] = {}
     references: dict[tuple[str, str], None] = {}
@@ -354,7 +354,7 @@ def _told(events: Sequence[Event], values: dict[int, dict[str, Any]]) -> dict[st
     }
 
 
-def _entry(event: Event, values: dict[str, Any], judged: tuple[str, str]) -> TrailEntry:
+def entry_of(event: Event, values: dict[str, Any], judged: tuple[str, str]) -> TrailEntry:
     f = event.fields
     known = TYPES.get(event.type)
     texts = {

@@ -27,7 +27,8 @@ from ledger.observations import Address
 MAX_DEPTH = 6
 PHONE_DIGITS = 8
 SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
-EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+")
+_SENDERS = ("From", "Sender", "Reply-To", "Return-Path")
+EMAIL = re.compile(r"[\w.+~-](?:[\w.+'~-]*[\w.+~-])?@[\w-]+(?:\.[\w-]+)+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 _HEADER = re.compile(rb"\A(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*){2,}\r?\n")
 _SEPARATORS = re.compile(r"[\s().\-/]+")
@@ -57,8 +58,12 @@ class People:
     def may_see(self, address: Address) -> bool:
         return normal(address) in self.shown
 
-    def names_hidden(self, texts: Iterable[str]) -> bool:
-        """Whether a text names somebody who must not be seen."""
+    def names_hidden(self, texts: Iterable[str], senders: frozenset[str] = frozenset()) -> bool:
+        """Whether a text names somebody who must not be seen.
+
+        Args:
+            senders: addresses that sent these texts, and so name no recipient unless they are hidden.
+        """
         wanted = [needle for address in self.hidden for needle in _needles(address)]
         numbers = [n for address in self.hidden if (n := _digits(address))]
         for text in texts:
@@ -66,7 +71,7 @@ class People:
             bare = _SEPARATORS.sub("", folded)
             if any(needle in folded for needle in wanted) or any(number in bare for number in numbers):
                 return True
-            if self.is_strict and any(not self._is_known(found) for found in EMAIL.findall(folded)):
+            if self.is_strict and any(not self._is_known(found) for found in set(EMAIL.findall(folded)) - senders):
                 return True
         return False
 
@@ -92,6 +97,14 @@ def _digits(address: Address) -> str:
 def emails_in(values: Iterable[Any]) -> frozenset[str]:
     """Every e-mail address (and message id) in some values."""
     return frozenset(found for value in values for found in EMAIL.findall(fold(str(value))))
+
+
+def senders_of(body: bytes) -> frozenset[str]:
+    """The addresses that a mail says it comes from; none for other bytes."""
+    if not _HEADER.match(body[:200_000]):
+        return frozenset()
+    message = email.message_from_bytes(body, policy=email.policy.compat32)
+    return emails_in(_decoded(value) for name in _SENDERS for value in message.get_all(name, ()))
 
 
 def texts(body: bytes, depth: int = 0) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.evidence.names import People, UnsearchableError, texts
+from adapters.evidence.names import People, UnsearchableError, senders_of, texts
 from adapters.evidence.trail import Trail
 from adapters.providers import registry
 from adapters.receiving import read
@@ -145,7 +145,7 @@ def _why(ledger: Ledger, original: Original, opened: Disclosed, people: People, 
     if shared or not people.is_strict:
         return shared
     try:
-        return "other_persons" if people.names_hidden(texts(body)) else ""
+        return "other_persons" if people.names_hidden(texts(body), senders_of(body)) else ""
     except UnsearchableError:
         return "unsearchable"
 

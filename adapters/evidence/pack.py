@@ -8,7 +8,6 @@ after its bytes are made.
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from adapters.evidence.names import People, emails_in
 from adapters.evidence.originals import Disclosed, Original, collect, open_all
 from adapters.evidence.readme import readme
 from adapters.evidence.trail import Trail, tell
-from ledger import notes
+from ledger import notes, proofs
 from ledger.addresses import normal
 from ledger.application import Ledger, Opened
 from ledger.checkpoints import HeadFile, SignedHead
@@ -32,6 +31,7 @@ from ledger.events import Event
 from ledger.identity import STREAM
 from ledger.notes import NoteKey, parse_vkey
 from ledger.observations import Address
+from ledger.proofs import Proof
 
 LANGUAGES = ("en", "it", "nl", "sv")
 ABOUT_ALL = frozenset(
@@ -86,6 +86,14 @@ class Draft(NamedTuple):
     numbers: Mapping[int, str]
     shown: Mapping[int, Mapping[str, Opened]]
     originals: tuple[Original, ...]
+
+    def path(self, original: Original) -> str:
+        """Where an original lies in the pack; nothing in the name comes from outside but tokens of our tables."""
+        folder = "webhooks" if original.event.fields.get("arrival") == "webhook" else "receipts"
+        media_type = self.shown[original.event.position][original.path].value.get("media_type", "")
+        extension = EXTENSIONS.get(media_type, "eml" if original.kind == "receipt" else "bin")
+        word = "".join(c if c.isascii() and c.isalnum() else "-" for c in original.kind) or "original"
+        return f"{folder}/{self.numbers[original.event.position]}-{word}-{original.role}.{extension}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,9 +292,8 @@ def _proofs(ledger: Ledger, draft: Draft) -> dict[str, bytes]:
     for event in draft.events:
         number = draft.numbers[event.position]
         hashes = ledger.inclusion_proof(event.position, draft.head.checkpoint.size)
-        lines = [verify.PROOF_HEADER, f"index {event.position - 1}", *(b64encode(each).decode() for each in hashes)]
         members[f"events/{number}.json"] = event.leaf
-        members[f"proofs/{number}.tlog-proof"] = "\n".join(lines).encode() + b"\n\n" + draft.head.note
+        members[f"proofs/{number}.tlog-proof"] = proofs.encode(Proof(event.position - 1, hashes, draft.head.note))
     return members
 
 
@@ -319,21 +326,12 @@ def _originals(draft: Draft, finish: Finish) -> dict[str, bytes]:
         if original.body is None:
             entry["withheld"] = original.withheld
         else:
-            path = entry["path"] = _path(draft, original, number)
+            path = entry["path"] = draft.path(original)
             members[path] = original.body
             token = finish.token(original.artifact)
             members |= {f"{path}.tst": token} if token else {}
         entries.append(entry)
     return {**members, "artifacts.json": _json(entries)}
-
-
-def _path(draft: Draft, original: Original, number: str) -> str:
-    """A safe name: nothing in it comes from outside but tokens of our tables."""
-    folder = "webhooks" if original.event.fields.get("arrival") == "webhook" else "receipts"
-    media_type = draft.shown[original.event.position][original.path].value.get("media_type", "")
-    extension = EXTENSIONS.get(media_type, "eml" if original.kind == "receipt" else "bin")
-    word = "".join(c if c.isascii() and c.isalnum() else "-" for c in original.kind) or "original"
-    return f"{folder}/{number}-{word}-{original.role}.{extension}"
 
 
 def _log(draft: Draft, private_keys: Sequence[Ed25519PrivateKey], finish: Finish) -> dict[str, bytes]:

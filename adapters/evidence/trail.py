@@ -25,6 +25,7 @@ class Trail:
         message: the message that tells it; another than was asked for when that one was joined.
         recipients: indexes that it is told for.
         is_whole: for all of them.
+        declared: how many recipients the message has.
         streams: the streams that tell it -> last version, 0 where nothing stands.
         events: in the order of the log.
         persons: (stream of a message, index in it) -> index in `message`; joined messages have indexes of their own.
@@ -34,6 +35,7 @@ class Trail:
     message: str
     recipients: tuple[int, ...]
     is_whole: bool
+    declared: int
     streams: dict[str, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     persons: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -65,7 +67,7 @@ def tell(ledger: Ledger, tenant: str, message: str, size: int, recipients: Seque
             streams |= dict.fromkeys([joined.message, *([joined.batch] if joined.batch else ())])
             streams |= dict.fromkeys(delivery_stream(joined.message, i) for i in range(joined.recipients))
     log.load(streams)
-    trail = Trail(row.message, chosen, recipients is None)
+    trail = Trail(row.message, chosen, recipients is None, row.recipients)
     trail.streams = {s: len(log.events[s]) for s in sorted(streams)}
     trail.events = sorted((e for s in streams for e in log.events[s]), key=lambda e: e.position)
     trail.persons = log.persons(row)

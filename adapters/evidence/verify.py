@@ -887,7 +887,7 @@ class Check:
             if version != seen.get(stream, 0) + 1:
                 raise BrokenError(
                     event.member,
-                    f"is version {version} of stream {plain(stream)}; {seen.get(stream, 0) + 1} should come here: an event is missing or doubled",
+                    f"version {version} of stream {plain(stream)} where {seen.get(stream, 0) + 1} belongs: an event is missing or doubled",
                 )
             seen[stream] = version
         for stream, last in streams.items():
@@ -943,7 +943,7 @@ class Check:
                 opened += 1
         committed = sum(len(event.fields.get("commit", {})) for event in self.events)
         self._holds(
-            f"{opened} of {committed} committed values are shown, each exactly as the event recorded it; the others are withheld or erased.",
+            f"{opened} of {committed} committed values are shown, each exactly as it was recorded; the others are withheld or erased.",
             "SHA-256; a value says what was recorded, not that it is true",
         )
 
