@@ -1,4 +1,4 @@
-"""Checks an evidence pack of a delivery ledger: one file, Python 3.9 or later, nothing but its standard library.
+"""Checks evidence packs and exports of a delivery ledger: one file, Python 3.9 or later, nothing but its standard library.
 
     python3 verify.py [PACK.asice or FOLDER …] --log-key KEY [--checkpoint FILE] [--seal-root PEM] [--tsa-root PEM] [--json]
 
@@ -25,6 +25,7 @@ import hashlib
 import hmac
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -34,7 +35,10 @@ import xml.etree.ElementTree as ET
 import zipfile
 import zlib
 from calendar import timegm
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from time import strptime
 from typing import Any, NamedTuple
@@ -1148,6 +1152,237 @@ class Check:
         return "" if done.returncode == 0 else plain("; ".join(lines[-3:]))[:400] or f"exit {done.returncode}"
 
 
+# --- exports of the log
+
+
+EXPORT_FORMAT = "delivery-ledger export v1"
+EXPORT_EVENTS, EXPORT_LEFT_OUT = "events.jsonl", "left-out.txt"
+BLOCK_BYTES = 8 * 1024 * 1024
+SERIAL_BYTES = 64 * 1024 * 1024
+Lines = tuple[list[bytes], list[str], list[int], str]
+
+
+def _read_block(block: bytes) -> Lines:
+    """The leaf hashes of some lines, their streams and versions, and what is wrong with one of them."""
+    hashes, streams, versions, wrong = [], [], [], ""
+    for line in block[:-1].split(b"\n"):
+        hashes.append(leaf_hash(line))
+        try:
+            fields = json.loads(line)
+            streams.append(str(fields["stream"]))
+            versions.append(int(fields["version"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            wrong = wrong or f"the line {plain(line[:60].decode('utf-8', 'replace'))}… is not an event"
+            break
+    return hashes, streams, versions, wrong
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The file in pieces that end with a line."""
+    with path.open("rb") as file:
+        rest = b""
+        while piece := file.read(BLOCK_BYTES):
+            whole, newline, rest = (rest + piece).rpartition(b"\n")
+            if not newline and len(rest) > MAX_LEAF_BYTES:
+                raise BrokenError(path.name, f"a line of more than {MAX_LEAF_BYTES} bytes")
+            if newline:
+                yield whole + newline
+        if rest:
+            raise BrokenError(path.name, "its last line has no end")
+
+
+def _read_lines(path: Path) -> Iterator[Lines]:
+    """All lines in order; large files are read by all processors."""
+    if path.stat().st_size < SERIAL_BYTES:
+        yield from map(_read_block, _blocks(path))
+        return
+    workers = os.cpu_count() or 1
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting: deque[Future[Lines]] = deque()
+        for block in _blocks(path):
+            waiting.append(pool.submit(_read_block, block))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+class Export(NamedTuple):
+    """The manifest of an export.
+
+    Attributes:
+        after: the position before its first.
+        events, left_out: how many stand in either file.
+        choice: in words.
+        digests: SHA-256 of the two files, hex.
+        peaks: roots of the perfect subtrees over what came before.
+    """
+
+    head: list[str]
+    after: int
+    events: int
+    left_out: int
+    choice: str
+    digests: tuple[str, str]
+    peaks: list[bytes]
+
+
+def _read_export(text: str) -> Export:
+    lines = text.split("\n")[:-1]
+    try:
+        positions = re.fullmatch(r"positions ([1-9][0-9]{0,15}) to ([1-9][0-9]{0,15})", lines[4])
+        counts = [
+            re.fullmatch(rf"{word} ({COUNT.pattern})", line)
+            for word, line in (("events", lines[5]), ("left out", lines[6]))
+        ]
+        names = ((EXPORT_EVENTS, lines[8]), (EXPORT_LEFT_OUT, lines[9]))
+        digests = [re.fullmatch(rf"([0-9a-f]{{64}})  {name}", line) for name, line in names]
+        peaks = [_base64(line[len("before ") :]) for line in lines[10:] if line.startswith("before ")]
+        if (
+            lines[0] != EXPORT_FORMAT
+            or not positions
+            or positions[2] != lines[2]
+            or not all(counts)
+            or not all(digests)
+        ):
+            raise ValueError
+        if (
+            len(peaks) != len(lines) - 10
+            or any(len(peak) != 32 for peak in peaks)
+            or not lines[7].startswith("choice ")
+        ):
+            raise ValueError
+    except (IndexError, ValueError):
+        raise BrokenError("manifest", "not the manifest of an export of this format") from None
+    said = [int(match[1]) for match in counts if match], [match[1] for match in digests if match]
+    return Export(
+        lines[1:4], int(positions[1]) - 1, said[0][0], said[0][1], lines[7][7:], (said[1][0], said[1][1]), peaks
+    )
+
+
+class ExportCheck:
+    """The checks of one export; `findings`, `about`, `fingerprints` and `is_vouched` are as those of `Check`."""
+
+    def __init__(self, folder: Path, trust: Trust) -> None:
+        self.folder = folder
+        self.trust = trust
+        self.findings: list[Finding] = []
+        self.about = ""
+        self.fingerprints: list[str] = []
+        self.is_vouched = False
+        self.peaks: list[bytes] = []
+        self.size = 0
+
+    def run(self) -> None:
+        """Every check.
+
+        Raises:
+            BrokenError: the first thing that does not hold.
+        """
+        for name in ("manifest", "checkpoint", EXPORT_EVENTS, EXPORT_LEFT_OUT):
+            path = self.folder / name
+            if not path.is_file() or path.is_symlink():
+                raise BrokenError(name, "is missing, or is no plain file")
+        head = parse_checkpoint("checkpoint", _read_file(str(self.folder / "checkpoint")))
+        note = parse_note("manifest", _read_file(str(self.folder / "manifest")))
+        said = _read_export(note.text)
+        if said.head != head.note.text.split("\n")[:3]:
+            raise BrokenError("manifest", "is about another head than the checkpoint beside it")
+        self.about = f"Export of the log {head.origin}, positions {said.after + 1} to {head.size}, {said.choice}"
+        self._check_vouched(head, note)
+        for name, digest in ((EXPORT_EVENTS, said.digests[0]), (EXPORT_LEFT_OUT, said.digests[1])):
+            found = _sha256_of(self.folder / name)
+            if found != digest:
+                raise BrokenError(name, f"has SHA-256 {found}, the manifest says {digest}")
+        self._check_lines(head, said)
+
+    def _check_vouched(self, head: Checkpoint, manifest: Note) -> None:
+        vouched = vouch("checkpoint", head, self.trust, ())
+        if vouched.keys and not signers("manifest", manifest, vouched.keys):
+            raise BrokenError("manifest", "not signed by the key you gave, though the checkpoint is")
+        self.is_vouched = bool(vouched.by)
+        self.fingerprints = [key.fingerprint() for key in vouched.keys]
+        told = f"The head at {head.size} events (root {head.root.hex()})"
+        if vouched.by:
+            text = f"{told} is vouched for by {' and '.join(vouched.by)}."
+            self.findings.append(Finding("holds", text, "that you have this from elsewhere than the export"))
+        else:
+            text = f"{told} is signed by somebody; an export holds no keys, so give --log-key or --checkpoint."
+            self.findings.append(Finding("open", text, "whoever made the export"))
+
+    def _add(self, leaf: bytes) -> None:
+        rest = self.size
+        while rest & 1:
+            leaf = node_hash(self.peaks.pop(), leaf)
+            rest >>= 1
+        self.peaks.append(leaf)
+        self.size += 1
+
+    def _check_lines(self, head: Checkpoint, said: Export) -> None:
+        """Every position of the range stands in one of the files, and together they give the root; versions have no holes."""
+        if len(said.peaks) != bin(said.after).count("1") or said.after >= head.size:  # noqa: FURB161  bit_count needs 3.10
+            raise BrokenError("manifest", f"{len(said.peaks)} subtrees do not stand for {said.after} events before")
+        self.size, self.peaks = said.after, list(said.peaks)
+        is_complete = said.choice.endswith(" types *")
+        left_out = _read_left_out(self.folder / EXPORT_LEFT_OUT)
+        due = next(left_out, None)
+        last: dict[str, int] = {}
+        events = dropped = 0
+        for hashes, streams, versions, wrong in _read_lines(self.folder / EXPORT_EVENTS):
+            for leaf in hashes:
+                while due is not None and due[0] == self.size + 1:
+                    self._add(due[1])
+                    due, dropped = next(left_out, None), dropped + 1
+                self._add(leaf)
+            for stream, version in zip(streams, versions):  # noqa: B905  strict needs 3.10
+                before = last.get(stream, version - 1 if said.after or not is_complete else 0)
+                if version <= before or (is_complete and version != before + 1):
+                    why = f"version {version} of stream {plain(stream)} after {before}: an event is missing or doubled"
+                    raise BrokenError(EXPORT_EVENTS, why)
+                last[stream] = version
+            if wrong:
+                raise BrokenError(EXPORT_EVENTS, wrong)
+            events += len(hashes)
+        while due is not None and due[0] == self.size + 1:
+            self._add(due[1])
+            due, dropped = next(left_out, None), dropped + 1
+        if due is not None:
+            raise BrokenError(EXPORT_LEFT_OUT, f"position {due[0]} where {self.size + 1} belongs")
+        self._compare_root(head, said, events, dropped)
+
+    def _compare_root(self, head: Checkpoint, said: Export, events: int, dropped: int) -> None:
+        root = self.peaks[-1]
+        for peak in reversed(self.peaks[:-1]):
+            root = node_hash(peak, root)
+        if (self.size, root) != (head.size, head.root):
+            sides = (
+                f"give root {root.hex()} at {self.size} events, the checkpoint says {head.root.hex()} at {head.size}"
+            )
+            raise BrokenError(EXPORT_EVENTS, f"with {EXPORT_LEFT_OUT} the events {sides}")
+        if (events, dropped) != (said.events, said.left_out):
+            sides = f"{events} events and {dropped} left out; it says {said.events} and {said.left_out}"
+            raise BrokenError("manifest", sides)
+        text = f"{events} events stand unaltered and in order in the log under that head; {dropped} were left out, each by its leaf hash."
+        self.findings.append(Finding("holds", text, "SHA-256"))
+
+
+def _read_left_out(path: Path) -> Iterator[tuple[int, bytes]]:
+    for block in _blocks(path):
+        for line in block[:-1].split(b"\n"):
+            match = re.fullmatch(rb"([1-9][0-9]{0,15}) ([0-9a-f]{64})", line)
+            if not match:
+                raise BrokenError(path.name, "a line that is not a position and a leaf hash")
+            yield int(match[1]), bytes.fromhex(match[2].decode())
+
+
+def _sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(BLOCK_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def _read_manifest(data: bytes) -> dict[str, bytes]:
     """Member -> SHA-256, as the ASiCManifest (EN 319 162-1) lists them."""
     asic, ds = "{http://uri.etsi.org/02918/v1.2.1#}", "{http://www.w3.org/2000/09/xmldsig#}"
@@ -1263,7 +1498,7 @@ VERDICTS = {
 
 
 def verify(path: str, trust: Trust, openssl: str | None = None) -> Outcome:
-    """Check one pack.
+    """Check one pack or export.
 
     Args:
         openssl: the program; "" for none. Default: the one installed.
@@ -1271,10 +1506,11 @@ def verify(path: str, trust: Trust, openssl: str | None = None) -> Outcome:
     Raises:
         UsageError: what was given cannot be used for this pack.
     """
-    check = None
+    check: Check | ExportCheck | None = None
     try:
         program = shutil.which("openssl") or "" if openssl is None else openssl
-        check = Check(read_members(path), trust, program)
+        is_export = Path(path, "manifest").is_file()
+        check = ExportCheck(Path(path), trust) if is_export else Check(read_members(path), trust, program)
         check.run()
     except BrokenError as error:
         findings = check.findings if check else []
@@ -1298,7 +1534,7 @@ def show(outcome: Outcome, write: Callable[[str], Any]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code, of several paths the worst (1, then 3, then 0)."""
     parser = argparse.ArgumentParser(
-        description="Checks evidence packs of a delivery ledger. Exit: 0 vouched for, 1 broken, 2 wrong command, 3 only consistent."
+        description="Checks packs and exports of a delivery ledger. Exit: 0 vouched for, 1 broken, 2 wrong command, 3 consistent only."
     )
     parser.add_argument(
         "paths",

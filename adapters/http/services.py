@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adapters.accounts import Accounts
+from adapters.evidence.desk import Desk
 from adapters.lanes import Lanes
 from adapters.quarantine import Quarantine
 from ledger.application import Ledger
@@ -39,6 +40,7 @@ class Services:
     """The opened system, as far as the API needs it.
 
     Attributes:
+        evidence: hands out packs; None where the log's keys are not.
         public_url: how providers reach this API; "" when nobody said.
     """
 
@@ -49,5 +51,6 @@ class Services:
     accounts: Accounts
     quarantine: Quarantine
     lanes: Lanes
+    evidence: Desk | None = None
     limits: Limits = Limits()
     public_url: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapters.http import (
     accounts,
     catalogue,
+    evidence,
     hooks,
     lanes,
     lists,
@@ -16,7 +17,7 @@ from adapters.http import (
 )
 from adapters.http.routes import Route
 
-_MODULES = (messages, observations, hooks, lookups, originals, lists, accounts, lanes, catalogue, operation)
+_MODULES = (messages, observations, hooks, lookups, originals, evidence, lists, accounts, lanes, catalogue, operation)
 
 ROUTES: tuple[Route, ...] = tuple(
     value for module in _MODULES for value in vars(module).values() if isinstance(value, Route)
