@@ -193,7 +193,8 @@ class Decision:
             if planned.kind not in WITHOUT_ORIGINAL:
                 planned.clear["artifacts"] = list(self.reading.stored)
         item = self.writer.item()
-        item.artifacts = [(0, row) for row in artifacts]
+        naming = [i for i, planned in enumerate(self.plan.events) if planned.kind not in WITHOUT_ORIGINAL]
+        item.artifacts = [(naming[0], row) for row in artifacts]
         item.duplicates = [(event, key) for key, event in self._mine.items()]
         if not self.reading.stored:
             item.duplicates.append((0, self.names.body_keys[0]))

@@ -21,7 +21,7 @@ from adapters.accounts import AccountCheck, ApiKey
 from adapters.importing import Report
 from adapters.providers.describe import ProviderView
 from adapters.quarantine import Quarantined
-from ledger.fsck import Verdict
+from ledger.fsck import MEANINGS, Verdict
 from projections.rules import RULE_TEXTS
 from projections.runner import Rebuilt
 from projections.views import DeliveryView, LaneItem, MessageView, Page, Trail
@@ -60,12 +60,13 @@ def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(*columns, box=box.SIMPLE, title=title, title_justify="left", pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
+        column.no_wrap = column.header in {"message", "item", "quarantined"}  # ids are copied whole
     return table
 
 
 def _deciding(delivery: DeliveryView) -> str:
     deciding = [r for r in delivery.reasons if r.effect == "decides"]
-    return "; ".join(dict.fromkeys(f"{r.type}: {RULE_TEXTS.get(r.rule, r.rule)}" for r in deciding))
+    return ", ".join(dict.fromkeys(f"{r.type} ({r.rule})" for r in deciding))
 
 
 def message(out: Console, view: MessageView) -> None:
@@ -146,6 +147,27 @@ def page(out: Console, found: Page) -> None:
         out.print(f"More: add --cursor {found.next}")
 
 
+def demo(
+    out: Console,
+    deliveries: Sequence[DeliveryView],
+    found: Report,
+    waiting: Sequence[LaneItem],
+    held: Sequence[Quarantined],
+) -> None:
+    """A day's deliveries with the reason for each status, and what waits."""
+    shown = _table("provider", "recipient", "status", "why", "decided by", title="A day of five providers")
+    for d in sorted(deliveries, key=lambda d: (d.provider, d.status, d.address.address)):
+        shown.add_row(d.provider, plain(d.address.address), _status(d.status), plain(d.sub_status), _deciding(d))
+    out.print(shown)
+    out.print(
+        f"{found.files} files, {found.new + found.seen} inputs: {found.new} new, {found.seen} said nothing new; {found.facts} facts, "
+        f"{found.copies} further originals, {found.registered} past sends, {len(deliveries)} deliveries"
+    )
+    for problem in found.problems:
+        out.print(Text("problem: ", style="red").append(plain(problem)))
+    lanes(out, waiting, held)
+
+
 def report(found: Report) -> dict[str, Any]:
     """An import report for programs; stable order."""
     values = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
@@ -189,16 +211,21 @@ def import_report(out: Console, found: Report, views: Sequence[MessageView]) -> 
 def verdict(out: Console, found: Verdict, unapplied: Sequence[tuple[str, int, str]]) -> None:
     """What fsck found."""
     for problem in found.problems:
-        out.print(Text("WRONG: ", style="red").append(plain(problem)))
+        out.print(Text("WRONG: ", style="red").append(plain(str(problem))))
     for model, position, why in unapplied:
         out.print(plain(f"read model {model} could not apply position {position}: {why}"))
-    if found.is_clean:
-        out.print(f"Clean: {found.size} events hash to root {found.root}, and {found.heads} heads agree.")
-    else:
-        out.print(
-            "Somebody or something changed stored bytes. Whoever can write to the database could have done this; "
-            "heads that were handed out before show which side is true."
-        )
+    for kind in dict.fromkeys(problem.kind for problem in found.problems):
+        out.print(plain(f"What that means ({kind}): {MEANINGS[kind]}."))
+    if found.first is not None:
+        where = f"position {found.first.position}" if found.first.position else "no single event"
+        out.print(plain(f"The first that is wrong: {where}."))
+        return
+    out.print(f"Clean: {found.size} events hash to root {found.root}, and {found.heads} heads agree.")
+    out.print(
+        f"{found.signed_heads} signed heads, {found.values} values and {found.artifacts} originals agree with what was committed to."
+    )
+    if found.left_behind:
+        out.print(f"{found.left_behind} signed heads of an earlier epoch cover events that were lost.")
 
 
 def rebuilt(out: Console, found: Sequence[Rebuilt]) -> None:
@@ -291,9 +318,10 @@ def lanes(out: Console, items: Sequence[LaneItem], held: Sequence[Quarantined]) 
     if not items and not held:
         out.print("Nothing waits.")
     if items:
-        shown = _table("item", "lane", "provider", "account", "since", "state", "why")
+        shown = _table("item", "lane", "account", "since", "why", title="Waiting for a person")
         for i in items:
-            shown.add_row(i.item, i.lane, i.provider, i.account, when(i.opened_at), i.state, plain(i.why))
+            why = i.why if i.state == "open" else f"{i.state}: {i.why}"
+            shown.add_row(i.item, i.lane, i.account, when(i.opened_at), plain(why))
         out.print(shown)
     if held:
         shown = _table(
