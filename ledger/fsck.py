@@ -1,21 +1,75 @@
-"""The full check: every stored byte is hashed again and compared with the tree, every head, every tile hash and every stream.
+"""The full check: everything that can be computed is computed again and held against what is stored and what was signed.
 
-It trusts nothing that it can compute. What it finds is a list of problems, each naming the position and both sides.
+Bytes, leaves, tile hashes and the root at every head in the database; every signed head under the keys of its time; versions without a
+gap; the values still held against their commitments, and originals against the digests committed to; and the guards that keep the past
+from being changed. A verdict is a list of problems, each naming the position and both sides, and in words what somebody could have done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from ledger.application import Ledger
-from ledger.canonical import decode
-from ledger.errors import InvalidEventError
+import msgspec
+
+from ledger import guards, identity, notes
+from ledger.appender import Item
+from ledger.application import OWN_STREAM, OWN_TENANT, Ledger
+from ledger.checkpoints import HeadFile, SignedHead
+from ledger.errors import ErasedError, LedgerError
+from ledger.events import Event
+from ledger.identity import Identity
+from ledger.notes import NoteError
 from ledger.recorders import Head
 from ledger.tree import Frontier, TileHash, leaf_hash
 
 PAGE_EVENTS = 5_000
+PAGE_VALUES = 1_000
+PAGE_ARTIFACTS = 200
 MAX_PROBLEMS = 100
+
+MEANINGS: dict[str, str] = {
+    "event": "the bytes of an event, or the hash stored with them, were changed after they were stored. Whoever can write to the database "
+    "could have done it; a proof handed out for that position shows which bytes are true",
+    "missing": "events were removed. Whoever can write to the database could have done it; a head that covers them shows "
+    "that they were there",
+    "tile": "a stored subtree hash was changed: proofs made from it do not verify. The events themselves are not touched by it",
+    "head": "a root that the database remembers does not belong to its events: either was changed after the fact",
+    "signed": "the history below a head that was signed is another one now. Whoever can write to the database can recompute the whole "
+    "tree, but cannot sign: the signed head, and every copy of it that was handed out, is the witness",
+    "signature": "the file of signed heads was changed, or a head was signed with a key that was not in use. Whoever can write to that "
+    "file could have done it; copies made by `checkpoint push` show what it said",
+    "version": "the events of a stream are not numbered in their order: one was removed, added or moved together with its hashes",
+    "clock": "the log's clock ran back, which no append does",
+    "value": "a value beside the log is not the one that was committed to when it was stored. What the event commits to still holds",
+    "original": "an original is not the one whose digest was committed to when it was stored, or is gone. What the event commits to "
+    "still holds",
+    "guard": "the past could be changed without an error since this guard is gone. Whoever owns the tables could have removed it; it "
+    "proves no change, the other checks do. Repair: delivery-ledger db migrate",
+}
+"""Kind of problem -> what it means, and who could have done it."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something does not hold.
+
+    Attributes:
+        position: where it shows first; 0 when it concerns no event.
+        text: both sides.
+    """
+
+    kind: str
+    position: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"position {self.position}: {self.text}" if self.position else self.text
+
+    @property
+    def meaning(self) -> str:
+        return MEANINGS[self.kind]
 
 
 @dataclass(slots=True)
@@ -25,62 +79,137 @@ class Verdict:
     Attributes:
         size: events checked.
         root: computed over them, hex.
-        heads: heads compared.
-        problems: in order of position; empty means that everything agrees.
+        heads, signed_heads: compared, of the database and of the file.
+        left_behind: signed heads of an earlier epoch over events that were lost, as the log itself says.
+        values, artifacts: opened and compared.
+        problems: at most about a hundred; empty means that everything agrees.
     """
 
     size: int = 0
     root: str = ""
     heads: int = 0
-    problems: list[str] = field(default_factory=list)
+    signed_heads: int = 0
+    left_behind: int = 0
+    values: int = 0
+    artifacts: int = 0
+    problems: list[Problem] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
         return not self.problems
 
+    @property
+    def is_full(self) -> bool:
+        """Enough was found; the rest would only be more of it."""
+        return len(self.problems) >= MAX_PROBLEMS
 
-def check(ledger: Ledger, progress: Callable[[int, int], None] = lambda *_: None) -> Verdict:
-    """Check the whole log as of the newest head.
+    @property
+    def first(self) -> Problem | None:
+        """The problem at the lowest position."""
+        placed = [p for p in self.problems if p.position]
+        return min(placed or self.problems, key=lambda p: p.position, default=None)
+
+    def add(self, kind: str, position: int, text: str) -> None:
+        self.problems.append(Problem(kind, position, text))
+
+
+Progress = Callable[[int, int], None]
+
+
+def check(
+    ledger: Ledger, signed: HeadFile | Sequence[SignedHead] = (), progress: Progress = lambda *_: None
+) -> Verdict:
+    """Check everything as of the newest head.
 
     Args:
-        progress: called with (events done, events in all).
+        signed: the heads ever signed; also copies that were handed out.
+        progress: called with (events done, events in all); values are a second pass.
     """
-    head = ledger.head()
-    verdict = Verdict()
-    frontier = Frontier()
+    verdict, size = Verdict(), ledger.head().size
+    check_tree(ledger, signed, verdict, lambda done, _: progress(done, 2 * size))
+    _check_versions(ledger, verdict)
+    _check_values(ledger, verdict, lambda done: progress(size + done, 2 * size))
+    _check_artifacts(ledger, verdict)
+    for line in guards.missing(ledger.database):
+        verdict.add("guard", 0, line)
+    return verdict
+
+
+def record(ledger: Ledger, verdict: Verdict) -> int:
+    """Append the verdict to the log.
+
+    Returns:
+        Its position.
+    """
+    first = verdict.first
+    numbers = {
+        "heads": verdict.heads,
+        "signed_heads": verdict.signed_heads,
+        "values": verdict.values,
+        "artifacts": verdict.artifacts,
+        "problems": len(verdict.problems),
+        **({"first_wrong": first.position} if first else {}),
+    }
+    clear = {"tree_size": verdict.size, "root": verdict.root, "numbers": numbers}
+    return ledger.append(Item([ledger.draft("ledger.checked", OWN_TENANT, OWN_STREAM, clear)])).positions[0]
+
+
+# --- the tree
+
+
+class _Clear(msgspec.Struct):
+    """What of an event must agree with the columns beside it."""
+
+    id: str
+    stream: str
+    version: int
+    recorded_at: str
+
+
+_clear = msgspec.json.Decoder(_Clear)
+
+
+def check_tree(
+    ledger: Ledger, signed: HeadFile | Sequence[SignedHead], verdict: Verdict, progress: Progress = lambda *_: None
+) -> None:
+    """Leaves, tile hashes, roots and signed heads, in one pass over the events."""
+    head, frontier = ledger.head(), Frontier()
     heads = _heads(ledger)
     due = next(heads, None)
-    versions: dict[str, int] = {}
-    last_recorded = ""
-    while frontier.size < head.size and len(verdict.problems) < MAX_PROBLEMS:
-        page = ledger.leaves(frontier.size, min(PAGE_EVENTS, head.size - frontier.size))
-        if not page:
-            verdict.problems.append(
-                f"position {frontier.size + 1} and all after it are missing; the newest head says {head.size}"
-            )
+    said = _signed_roots(ledger, signed, head.size, verdict)
+    recorded = ""
+    while frontier.size < head.size and not verdict.is_full:
+        page = _page(ledger, frontier.size, head.size)
+        if not page or page[0][0] != frontier.size + 1:
+            found = f"the next one stored is {page[0][0]}" if page else "so are all after it"
+            verdict.add("missing", frontier.size + 1, f"is missing, {found}; the newest head says {head.size}")
             break
         tiles: list[TileHash] = []
-        for position, state, stored in page:
+        for position, stream, version, state, stored in page:
             if position != frontier.size + 1:
-                verdict.problems.append(f"position {frontier.size + 1} is missing; the next one stored is {position}")
-                verdict.size = frontier.size
-                return verdict
+                break
             hashed = leaf_hash(state)
             if hashed != stored:
-                verdict.problems.append(
-                    f"position {position}: stored leaf hash {stored.hex()}, computed {hashed.hex()}"
-                )
-            last_recorded = _check_event(position, state, versions, last_recorded, verdict.problems)
+                verdict.add("event", position, f"stored leaf hash {stored.hex()}, computed {hashed.hex()}")
+            recorded = _check_fields(position, stream, version, state, recorded, verdict)
             tiles += frontier.add(hashed)
-            while due is not None and due.size == frontier.size:
-                _check_head(due, frontier, verdict)
+            if due is not None and due.size == position:
+                verdict.heads += 1
+                _check_root("head", f"head {due.root.hex()}", due.root, frontier, verdict)
                 due = next(heads, None)
-        _check_tiles(ledger, tiles, verdict.problems)
+            for root, note in said.get(position, ()):
+                _check_root("signed", f"signed {root.hex()} ({note})", root, frontier, verdict)
+        _check_tiles(ledger, tiles, verdict)
         progress(frontier.size, head.size)
-    if due is not None and not verdict.problems:
-        verdict.problems.append(f"a head of size {due.size} stands over {frontier.size} events")
     verdict.size, verdict.root = frontier.size, frontier.root().hex()
-    return verdict
+    if due is not None and not verdict.problems:
+        verdict.add("head", due.size, f"a head of size {due.size} stands over {frontier.size} events")
+
+
+def _page(ledger: Ledger, after: int, until: int) -> list[tuple[int, str, int, bytes, bytes]]:
+    c = ledger.position_column
+    sql = f"SELECT {c}, originator_id, originator_version, state, leaf FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c} LIMIT ?"
+    return ledger.database.read(sql, (after, until, PAGE_EVENTS))
 
 
 def _heads(ledger: Ledger) -> Iterator[Head]:
@@ -92,36 +221,209 @@ def _heads(ledger: Ledger) -> Iterator[Head]:
         after = rows[-1][0]
 
 
-def _check_head(head: Head, frontier: Frontier, verdict: Verdict) -> None:
-    verdict.heads += 1
-    root = frontier.root()
-    if root != head.root:
-        verdict.problems.append(
-            f"root mismatch at tree size {head.size}: head {head.root.hex()}, computed {root.hex()}"
+def _check_root(kind: str, said: str, root: bytes, frontier: Frontier, verdict: Verdict) -> None:
+    computed = frontier.root()
+    if computed != root:
+        verdict.add(
+            kind, frontier.size, f"root mismatch at tree size {frontier.size}: {said}, computed {computed.hex()}"
         )
 
 
-def _check_event(position: int, state: bytes, versions: dict[str, int], last_recorded: str, problems: list[str]) -> str:
-    """Versions of a stream are 1, 2, 3 …; recorded_at never runs back."""
+def _check_fields(position: int, stream: str, version: int, state: bytes, recorded: str, verdict: Verdict) -> str:  # noqa: PLR0917
+    """The event says the same as its row, and its time is not before the one of the event before."""
     try:
-        fields = decode(state)
-        stream, version, recorded = fields["stream"], fields["version"], fields["recorded_at"]
-    except (InvalidEventError, KeyError, TypeError) as error:
-        problems.append(f"position {position}: not an event ({error})")
-        return last_recorded
-    expected = versions.get(stream, 0) + 1
-    if version != expected:
-        problems.append(f"position {position}: stream {stream} has version {version}, expected {expected}")
-    versions[stream] = version
-    if recorded < last_recorded:
-        problems.append(f"position {position}: recorded at {recorded}, before {last_recorded}")
-    return max(str(recorded), last_recorded)
+        clear = _clear.decode(state)
+    except msgspec.DecodeError as error:
+        verdict.add("event", position, f"not an event ({error})")
+        return recorded
+    if (clear.stream, clear.version) != (stream, version):
+        verdict.add(
+            "event",
+            position,
+            f"stored as {stream} version {version}, the event says {clear.stream} version {clear.version}",
+        )
+    if clear.recorded_at < recorded:
+        verdict.add("clock", position, f"recorded at {clear.recorded_at}, before {recorded}")
+    return max(clear.recorded_at, recorded)
 
 
-def _check_tiles(ledger: Ledger, tiles: list[TileHash], problems: list[str]) -> None:
+def _check_tiles(ledger: Ledger, tiles: list[TileHash], verdict: Verdict) -> None:
     for tile in tiles:
         sql = "SELECT hash FROM tile_hashes WHERE level = ? AND tile_index = ?"
         stored = [bytes(r[0]) for r in ledger.database.read(sql, (tile.level, tile.tile_index))]
         if stored != [tile.hash]:
             said = stored[0].hex() if stored else "nothing"
-            problems.append(f"tile hash {tile.tile_index} of level {tile.level}: stored {said}, computed {tile.hash.hex()}")
+            first = (tile.tile_index << 8 * tile.level) + 1
+            verdict.add(
+                "tile",
+                first,
+                f"tile hash {tile.tile_index} of level {tile.level}: stored {said}, computed {tile.hash.hex()}",
+            )
+
+
+# --- signed heads
+
+
+def _signed_roots(
+    ledger: Ledger, signed: HeadFile | Sequence[SignedHead], size: int, verdict: Verdict
+) -> dict[int, list[tuple[bytes, str]]]:
+    """Size -> roots that were signed for it and must be met; signatures are checked on the way."""
+    told = _identities(ledger)
+    found: dict[int, list[tuple[bytes, str]]] = {}
+    try:
+        for head in signed:
+            who, fits = _identity_of(told, head)
+            _check_signature(who, head, verdict)
+            of = head.checkpoint
+            if of.size > fits:
+                verdict.left_behind += 1
+                continue
+            verdict.signed_heads += 1
+            if of.size > size:
+                verdict.add("signed", size + 1, f"a head of {of.size} events was signed, this database holds {size}")
+            elif not of.size and of.root != Frontier().root():
+                verdict.add("signed", 0, f"the root of no events was signed as {of.root.hex()}")
+            elif (of.root, of.origin) not in found.setdefault(of.size, []):
+                found[of.size].append((of.root, of.origin))
+            if verdict.is_full:
+                break
+    except (NoteError, ValueError, KeyError) as error:
+        verdict.add("signature", 0, f"the file of signed heads cannot be read: {error}")
+    return found
+
+
+class _Told(NamedTuple):
+    """Who the log was from a position on; `fits` is how far the epoch before still holds, where one begins here."""
+
+    position: int
+    identity: Identity
+    fits: int | None
+
+
+def _identities(ledger: Ledger) -> list[_Told]:
+    told: list[_Told] = []
+    who: Identity | None = None
+    for event in ledger.stream(identity.STREAM):
+        following = identity.fold([event], who)
+        if following is not None and following != who:
+            fits = event.fields["numbers"]["fits"] if event.type == "log.succeeded" else None
+            told.append(_Told(event.position, following, fits))
+        who = following
+    return told
+
+
+def _identity_of(told: list[_Told], head: SignedHead) -> tuple[Identity | None, float]:
+    """Who the log was at the size and in the epoch of a head, and up to which size heads of that epoch must fit today's tree."""
+    of = head.checkpoint
+    epoch = max((t.identity.epoch_of(of.origin) for t in told), default=0)
+    who = next((t.identity for t in reversed(told) if t.position <= of.size and t.identity.epoch == epoch), None)
+    return who, min((t.fits for t in told if t.fits is not None and t.identity.epoch > epoch), default=float("inf"))
+
+
+def _check_signature(who: Identity | None, head: SignedHead, verdict: Verdict) -> None:
+    of = head.checkpoint
+    if who is None:
+        if verdict.left_behind or not of.size:  # the log of that epoch is gone, and the names of its keys with it
+            return
+        verdict.add("signature", 0, f"the head of {of.size} events is {of.origin}'s, which this log never was")
+        return
+    try:
+        good = notes.verified_by(notes.parse(head.note), who.keys)
+    except NoteError as error:
+        verdict.add("signature", of.size, f"the signed head of {of.size} events: {error}")
+        return
+    if {key.key_id for key in good} != {key.key_id for key in who.keys}:
+        lacks = ", ".join(key.key_id.hex() for key in who.keys if key not in good)
+        verdict.add(
+            "signature", of.size, f"the signed head of {of.size} events lacks the signature of key {lacks}, in use then"
+        )
+
+
+# --- streams, values, originals
+
+
+def _check_versions(ledger: Ledger, verdict: Verdict) -> None:
+    """Versions of each stream are 1, 2, 3 … in the order of positions; the database counts, so that memory stays flat."""
+    c = ledger.position_column
+    numbered = (
+        f"SELECT {c} AS position, originator_id AS stream, originator_version AS version, "
+        f"row_number() OVER (PARTITION BY originator_id ORDER BY {c}) AS expected FROM stored_events"
+    )
+    sql = f"SELECT position, stream, version, expected FROM ({numbered}) AS numbered WHERE version <> expected ORDER BY position LIMIT ?"
+    for position, stream, version, expected in ledger.database.read(sql, (MAX_PROBLEMS,)):
+        verdict.add("version", position, f"stream {stream} has version {version}, expected {expected}")
+
+
+def _check_values(ledger: Ledger, verdict: Verdict, progress: Callable[[int], None]) -> None:
+    after = 0
+    while not verdict.is_full:
+        rows = ledger.database.read(
+            "SELECT DISTINCT position FROM sealed_values WHERE position > ? ORDER BY position LIMIT ?",
+            (after, PAGE_VALUES),
+        )
+        if not rows:
+            break
+        events = _readable(ledger, [position for (position,) in rows])
+        try:
+            verdict.values += sum(map(len, ledger.values(events).values()))
+        except (LedgerError, KeyError, ValueError, TypeError):
+            for event in events:
+                _check_value(ledger, event, verdict)
+        after = rows[-1][0]
+        progress(after)
+
+
+def _readable(ledger: Ledger, positions: list[int]) -> list[Event]:
+    """The events of these positions; one that is none was told before."""
+    found = []
+    for position in positions:
+        try:
+            found.append(ledger.event(position))
+        except (LedgerError, KeyError, ValueError):
+            continue
+    return found
+
+
+def _check_value(ledger: Ledger, event: Event, verdict: Verdict) -> None:
+    try:
+        verdict.values += sum(map(len, ledger.values([event]).values()))
+    except (LedgerError, KeyError, ValueError, TypeError) as error:
+        told = str(error) if isinstance(error, LedgerError) else "what is sealed beside it does not belong to it"
+        verdict.add("value", event.position, told)
+
+
+def _check_artifacts(ledger: Ledger, verdict: Verdict) -> None:
+    after = ""
+    while not verdict.is_full:
+        rows = ledger.database.read(
+            "SELECT artifact_id, position FROM artifacts WHERE artifact_id > ? ORDER BY artifact_id LIMIT ?",
+            (after, PAGE_ARTIFACTS),
+        )
+        if not rows:
+            return
+        for artifact_id, position in rows:
+            _check_artifact(ledger, artifact_id, position, verdict)
+        after = rows[-1][0]
+
+
+def _check_artifact(ledger: Ledger, artifact_id: str, position: int, verdict: Verdict) -> None:
+    try:
+        event = ledger.event(position)
+        index = list(event.fields.get("artifacts", ())).index(artifact_id)
+        committed = ledger.values([event]).get(position, {}).get(f"artifact.{index}")
+        body = ledger.artifact(artifact_id).body
+    except ErasedError:
+        return
+    except (LedgerError, OSError, KeyError, ValueError, TypeError) as error:
+        told = str(error) if isinstance(error, LedgerError | OSError) else "its event does not name it"
+        verdict.add("original", position, f"original {artifact_id}: {told}")
+        return
+    if committed is not None:
+        verdict.artifacts += 1
+        found = hashlib.sha256(body).hexdigest()
+        if found != committed["sha256"]:
+            verdict.add(
+                "original",
+                position,
+                f"original {artifact_id}: committed to {committed['sha256']}, its bytes give {found}",
+            )

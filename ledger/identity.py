@@ -7,6 +7,7 @@ The first event names the log key and the offline recovery key. Keys overlap whi
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,13 @@ class Identity:
     @property
     def origin(self) -> str:
         return self.base if self.epoch == 1 else f"{self.base}/{self.epoch}"
+
+    def epoch_of(self, origin: str) -> int:
+        """The epoch of this log that an origin names; 0 when it is another log's."""
+        if origin == self.base:
+            return 1
+        base, _, last = origin.rpartition("/")
+        return int(last) if base == self.base and last.isascii() and last.isdigit() else 0
 
 
 def read(ledger: Ledger) -> Identity | None:
@@ -126,10 +134,14 @@ def retire_key(ledger: Ledger, identity: Identity, key: NoteKey) -> None:
     Raises:
         ConfigurationError: it is the only one.
     """
-    if [k.public for k in identity.keys] == [key.public]:
-        msg = "the only log key cannot be retired; add another one first"
-        raise ConfigurationError(msg)
+    _require_another(identity, key)
     _append(ledger, "key.retired", {"log_key": key.vkey()})
+
+
+def _require_another(identity: Identity, key: NoteKey) -> None:
+    if [k.public for k in identity.keys] == [key.public]:
+        msg = "without its only log key this log could sign nothing; first add another: delivery-ledger keys log rotate"
+        raise ConfigurationError(msg)
 
 
 def revocation_text(identity: Identity, key: NoteKey) -> bytes:
@@ -141,8 +153,9 @@ def revoke_key(ledger: Ledger, identity: Identity, key: NoteKey, recovery_key: E
     """End a compromised key under the offline recovery key.
 
     Raises:
-        ConfigurationError: that is not the recovery key the first event named.
+        ConfigurationError: that is not the recovery key the first event named, or it is the only log key.
     """
+    _require_another(identity, key)
     if notes.public_of(recovery_key) != identity.recovery.public:
         msg = "that is not the recovery key which the first event of this log names"
         raise ConfigurationError(msg)
@@ -225,9 +238,10 @@ def succeed(
         raise ConfigurationError(msg)
     sign_text(identity, private_keys, "the keys are here\n")
     size = ledger.head().size
-    origin = f"{identity.base}/{_epoch(identity, latest) + 1}"
+    # The lost part of the log may have opened an epoch that this database never saw.
+    origin = f"{identity.base}/{max(identity.epoch, identity.epoch_of(latest.checkpoint.origin)) + 1}"
     clear = {"origin": origin, "tree_size": latest.checkpoint.size, "root": latest.checkpoint.root.hex()}
-    lost = {"lost": max(0, latest.checkpoint.size - size), "kept": size}
+    lost = {"lost": max(0, latest.checkpoint.size - size), "kept": size, "fits": last_fitting(ledger, heads)}
     ledger.thaw()
     try:
         _append(ledger, "log.succeeded", {**clear, "numbers": lost})
@@ -240,15 +254,26 @@ def succeed(
     return _signed(heads, following, private_keys, ledger.head())
 
 
+def last_fitting(ledger: Ledger, heads: HeadFile) -> int:
+    """The size of the highest signed head of the last epoch that this database's tree still fits; 0 when it fits none.
+
+    By bisection: a tree that fits a head fits every one before it.
+    """
+    signed: dict[int, bytes] = {}
+    origin = ""
+    for head in heads:
+        if head.checkpoint.origin != origin:
+            signed, origin = {}, head.checkpoint.origin
+        signed[head.checkpoint.size] = head.checkpoint.root
+    size = ledger.head().size
+    sizes = [each for each in signed if each <= size]
+    found = bisect_left(sizes, True, key=lambda each: ledger.root_at(each) != signed[each])  # noqa: FBT003  the key's value
+    return sizes[found - 1] if found else 0
+
+
 def _contradiction(ledger: Ledger, head: SignedHead | None) -> str:
     try:
         compare(ledger, head)
     except ForkError as error:
         return str(error)
     return ""
-
-
-def _epoch(identity: Identity, latest: SignedHead) -> int:
-    """The highest epoch known: the lost part of the log may have opened one that this database never saw."""
-    last = latest.checkpoint.origin.removeprefix(identity.base).removeprefix("/")
-    return max(identity.epoch, int(last)) if last.isdigit() else identity.epoch

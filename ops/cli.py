@@ -6,23 +6,20 @@ Exit codes: 0 done; 1 something is wrong with what was checked or imported; 2 th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import cyclopts
 import msgspec
 from cyclopts import Parameter
 from eventsourcing.persistence import PersistenceError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
-from ops import show
+from ops import log_cli, show
+from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
 from ops.settings import Settings, load
-from ops.system import System, opened
 
 app = cyclopts.App(
     name="delivery-ledger",
@@ -34,37 +31,11 @@ keys = cyclopts.App(name="keys", help="API keys of people and systems.")
 accounts = cyclopts.App(name="accounts", help="Accounts at providers and their webhook keys.")
 lanes = cyclopts.App(name="lanes", help="What waits for a person: unreadable, unmatched and quarantined arrivals.")
 database = cyclopts.App(name="db", help="The database's tables, roles and guards.")
-for sub in (keys, accounts, lanes, database):
+for sub in (keys, accounts, lanes, database, log_cli.checkpoint):
     app.command(sub)
-
-EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON for programs")]
-Tenant = Annotated[str, Parameter(help="the organisation; default: the setting `tenant`")]
-
-
-def print_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
-
-
-@contextmanager
-def system(*, fresh: bool = True) -> Iterator[System]:
-    """The opened ledger; `fresh` brings the read models up to the head first."""
-    with opened(load()) as found:
-        if fresh:
-            found.runner.run()
-        yield found
-
-
-@contextmanager
-def bar(label: str, *, quiet: bool) -> Iterator[Any]:
-    """A progress bar on stderr where a person watches; yields a function of (done, total)."""
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
-        task = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+keys.command(log_cli.keys_log)
+for each in (log_cli.proof, log_cli.recover, log_cli.export):
+    app.command(each)
 
 
 # --- looking up
@@ -204,19 +175,28 @@ def demo(*, seed: int = 1, folder: Path = Path("var/demo"), json: Json = False) 
 
 
 @app.command
-def fsck(*, json: Json = False) -> int:
-    """Hash every stored byte again and compare it with the tree, every head and every stream."""
+def fsck(*, record: bool = False, json: Json = False) -> int:
+    """Hash every stored byte again and hold it against the tree, every head, every signed head, every value and every guard.
+
+    Args:
+        record: append the verdict to the log.
+    """
     from ledger import fsck as checker
 
     with system(fresh=False) as s, bar("checking", quiet=json) as progress:
-        verdict = checker.check(s.ledger, progress)
+        verdict = checker.check(s.ledger, s.heads, progress)
         unapplied = s.runner.unapplied()
+        if record:
+            checker.record(s.ledger, verdict)
     if json:
         print_json(
             {
                 "size": verdict.size,
                 "root": verdict.root,
                 "heads": verdict.heads,
+                "signed_heads": verdict.signed_heads,
+                "values": verdict.values,
+                "artifacts": verdict.artifacts,
                 "problems": verdict.problems,
                 "unapplied": unapplied,
             }

@@ -132,7 +132,7 @@ def test_overwritten_byte_is_named_by_position(
     connection.commit()
     connection.close()
     verdict = shell.json("fsck", code=1)
-    assert "position 3" in verdict["problems"][0]
+    assert ("event", 3) == (verdict["problems"][0]["kind"], verdict["problems"][0]["position"])
 
 
 def test_rebuild_finds_the_read_models_equal(shell: Shell, receipts: Path) -> None:

@@ -1,0 +1,47 @@
+"""What the commands share: the two consoles, JSON for programs, the opened system, a progress bar, exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ops.settings import load
+from ops.system import System, opened
+
+EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON for programs")]
+Tenant = Annotated[str, Parameter(help="the organisation; default: the setting `tenant`")]
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+@contextmanager
+def system(*, fresh: bool = True) -> Iterator[System]:
+    """The opened ledger; `fresh` brings the read models up to the head first."""
+    with opened(load()) as found:
+        if found.ledger.frozen:
+            err.print(f"delivery-ledger: appending is refused: {found.ledger.frozen}", markup=False)
+        if fresh:
+            found.runner.run()
+        yield found
+
+
+@contextmanager
+def bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr where a person watches; yields a function of (done, total)."""
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
