@@ -134,6 +134,25 @@ CREATE TABLE IF NOT EXISTS quarantine (
 --;
 CREATE INDEX IF NOT EXISTS quarantine_by_account ON quarantine (tenant, account, quarantine_id)
 --;
+-- Tokens of time-stamp authorities, and what waits for one (position 0); a token over an original is sealed under that original's key.
+CREATE TABLE IF NOT EXISTS timestamps (
+    kind text COLLATE "C" NOT NULL,
+    subject text COLLATE "C" NOT NULL,
+    tenant text NOT NULL,
+    stream text NOT NULL,
+    event_id text NOT NULL,
+    key_id bytea NOT NULL,
+    requested_at text NOT NULL,
+    retry_at text COLLATE "C" NOT NULL,
+    tries integer NOT NULL,
+    token bytea,
+    gen_time text NOT NULL,
+    position bigint NOT NULL,
+    PRIMARY KEY (kind, subject)
+)
+--;
+CREATE INDEX IF NOT EXISTS timestamps_waiting ON timestamps (retry_at, kind, subject) WHERE position = 0
+--;
 CREATE SCHEMA IF NOT EXISTS {reader}
 --;
 -- How far each read model has read; written in the transaction of its rows.
@@ -258,7 +277,7 @@ CREATE CONSTRAINT TRIGGER head_ends AFTER INSERT ON heads
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_head()
 --;
 REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
-    accounts, account_secrets, api_keys, quarantine FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
+    accounts, account_secrets, api_keys, quarantine, timestamps FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
 --;
 GRANT USAGE ON SCHEMA {schema} TO {service}, {privacy}
 --;
@@ -269,7 +288,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {reader}.tracking TO {service}
 GRANT SELECT, INSERT ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups
     TO {service}
 --;
-GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, api_keys, quarantine TO {service}
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, api_keys, quarantine, timestamps TO {service}
 --;
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;

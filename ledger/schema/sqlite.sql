@@ -126,6 +126,25 @@ CREATE TABLE IF NOT EXISTS quarantine (
 --;
 CREATE INDEX IF NOT EXISTS quarantine_by_account ON quarantine (tenant, account, quarantine_id)
 --;
+-- Tokens of time-stamp authorities, and what waits for one (position 0); a token over an original is sealed under that original's key.
+CREATE TABLE IF NOT EXISTS timestamps (
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    key_id BLOB NOT NULL,
+    requested_at TEXT NOT NULL,
+    retry_at TEXT NOT NULL,
+    tries INTEGER NOT NULL,
+    token BLOB,
+    gen_time TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (kind, subject)
+)
+--;
+CREATE INDEX IF NOT EXISTS timestamps_waiting ON timestamps (retry_at, kind, subject) WHERE position = 0
+--;
 CREATE TRIGGER IF NOT EXISTS stored_events_next BEFORE INSERT ON stored_events BEGIN
     SELECT RAISE(ABORT, 'position is not the next one')
     WHERE NEW.rowid <> (SELECT coalesce(max(rowid), 0) + 1 FROM stored_events);
