@@ -11,20 +11,18 @@ No values stand in it: an event holds commitments.
 from __future__ import annotations
 
 import hashlib
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ledger import checkpoints, notes, tiles
+from ledger import tiles
 from ledger.appender import Item
 from ledger.application import OWN_STREAM, OWN_TENANT, Ledger
 from ledger.checkpoints import Checkpoint, SignedHead
 from ledger.errors import ConfigurationError, CorruptError
 from ledger.events import Event, read
-from ledger.notes import NoteError, NoteKey
 from ledger.tree import Frontier, leaf_hash
 
 FORMAT = "delivery-ledger export v1"
@@ -85,36 +83,6 @@ class Manifest(NamedTuple):
             *(f"before {b64encode(peak).decode()}" for peak in self.peaks),
         ]
         return "".join(f"{line}\n" for line in lines)
-
-
-def parse(text: str) -> Manifest:
-    """Read a manifest's text.
-
-    Raises:
-        NoteError: not one.
-    """
-    lines = text.split("\n")[:-1]
-    try:
-        words = lines[4].split(" ")
-        manifest = Manifest(
-            checkpoints.parse("".join(f"{line}\n" for line in lines[1:4])),
-            int(words[1]) - 1,
-            int(lines[5].removeprefix("events ")),
-            int(lines[6].removeprefix("left out ")),
-            lines[7].removeprefix("choice "),
-            (lines[8][:64], lines[9][:64]),
-            tuple(b64decode(line.removeprefix("before "), validate=True) for line in lines[10:]),
-        )
-    except (IndexError, ValueError, Base64Error) as error:
-        msg = "not the manifest of an export"
-        raise NoteError(msg) from error
-    if manifest.text() != text:
-        msg = "not the manifest of an export as this version writes it"
-        raise NoteError(msg)
-    return manifest
-
-
-# --- writing
 
 
 class _File:
@@ -230,84 +198,3 @@ def frontier_at(ledger: Ledger, tree_size: int) -> Frontier:
             peaks.append(ledger.node(height, begin >> height))
             begin += 1 << height
     return Frontier(tree_size, peaks)
-
-
-# --- checking
-
-
-def verify(folder: Path, keys: Sequence[NoteKey], progress: Progress = lambda *_: None) -> Manifest:
-    """Check an export: both signatures, both digests, every leaf, and that nothing between its ends is missing.
-
-    Args:
-        keys: log keys that the reader has from elsewhere.
-
-    Raises:
-        NoteError: a signature is missing or wrong, or a file is not what it should be.
-        CorruptError: the files contradict the manifest or the checkpoint; both sides stand in the text.
-    """
-    manifest = parse(_signed_text(folder / MANIFEST, keys))
-    checkpoint = checkpoints.parse(_signed_text(folder / CHECKPOINT, keys))
-    if checkpoint != manifest.checkpoint:
-        msg = (
-            f"the manifest is about {manifest.checkpoint.size} events, the checkpoint beside it about {checkpoint.size}"
-        )
-        raise CorruptError(msg)
-    for name, said in zip((EVENTS, LEFT_OUT), manifest.digests, strict=True):
-        with (folder / name).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != said:
-            msg = f"{name} has SHA-256 {found}, the manifest says {said}"
-            raise CorruptError(msg)
-    _check_root(folder, manifest, progress)
-    return manifest
-
-
-def _signed_text(path: Path, keys: Sequence[NoteKey]) -> str:
-    note = notes.parse(path.read_bytes())
-    if not notes.verified_by(note, keys):
-        msg = f"{path.name} carries no signature of a key that is trusted here"
-        raise NoteError(msg)
-    return note.text
-
-
-def _check_root(folder: Path, manifest: Manifest, progress: Progress) -> None:
-    size, frontier = manifest.checkpoint.size, Frontier(manifest.after, manifest.peaks)
-    if len(manifest.peaks) != manifest.after.bit_count():
-        msg = f"{len(manifest.peaks)} subtrees stand for what came before, {manifest.after.bit_count()} are needed"
-        raise CorruptError(msg)
-    events = left_out = 0
-    with (folder / EVENTS).open("rb") as kept, (folder / LEFT_OUT).open("rb") as dropped:
-        following = _left_out(dropped)
-        due = next(following, None)
-        while frontier.size < size:
-            if due is not None and due[0] == frontier.size + 1:
-                frontier.add(due[1])
-                due, left_out = next(following, None), left_out + 1
-            else:
-                leaf = kept.readline()
-                if not leaf:
-                    msg = f"position {frontier.size + 1} stands in neither file"
-                    raise CorruptError(msg)
-                frontier.add(leaf_hash(leaf[:-1]))
-                events += 1
-            if not frontier.size % PAGE_EVENTS:
-                progress(frontier.size - manifest.after, size - manifest.after)
-        if due is not None or kept.readline():
-            msg = f"there is more in the files than the {size - manifest.after} events of the range"
-            raise CorruptError(msg)
-    if frontier.root() != manifest.checkpoint.root:
-        msg = f"the files give root {frontier.root().hex()} at {size}, {manifest.checkpoint.root.hex()} was signed"
-        raise CorruptError(msg)
-    if (events, left_out) != (manifest.events, manifest.left_out):
-        msg = f"{events} events and {left_out} left out; the manifest says {manifest.events} and {manifest.left_out}"
-        raise CorruptError(msg)
-
-
-def _left_out(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    for line in file:
-        position, _, digest = line.decode("ascii", "replace").rstrip("\n").partition(" ")
-        try:
-            yield int(position), bytes.fromhex(digest)
-        except ValueError:
-            msg = f"{LEFT_OUT} has a line that is not a position and a leaf hash"
-            raise CorruptError(msg) from None

@@ -12,9 +12,11 @@ from aiohttp import web
 from structlog.typing import Processor
 
 from adapters.http.app import make, runner
-from adapters.http.services import Limits, Services
+from adapters.http.services import Limits, Log, Services
 from ledger.database import unsafe_rights
 from ledger.errors import UnsafeDatabaseError
+from ops import schedule
+from ops.evidence import desk
 from ops.settings import Settings
 from ops.system import System, opened
 
@@ -30,7 +32,9 @@ def serve(settings: Settings) -> None:
     log_to_stderr()
     with opened(settings) as system:
         refuse_unsafe(system)
-        asyncio.run(_run(system))
+        system.leader.start()
+        with schedule.running(system):
+            asyncio.run(_run(system))
     LOG.info("stopped")
 
 
@@ -56,6 +60,13 @@ def services_of(system: System) -> Services:
         accounts=system.accounts,
         quarantine=system.quarantine,
         lanes=system.lanes,
+        log=Log(
+            heads=system.heads,
+            signed_head=system.signed_head,
+            identity=system.leader.identity,
+            is_public=settings.public_log,
+        ),
+        evidence=desk(system),
         limits=Limits(body_bytes=settings.max_body_bytes, request_timeout_s=settings.request_timeout_s),
         public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
     )

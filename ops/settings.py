@@ -35,6 +35,16 @@ class Settings(BaseSettings):
         Path("var/heads"),
         description="where signed heads are kept, a folder each log; never restored with the database, and shared by all who may sign",
     )
+    public_log: bool = Field(
+        default=False, description="show signed heads and hash tiles at /log/… to everyone, without a key"
+    )
+    push_targets: tuple[str, ...] = Field(
+        (), description="folders and http(s) addresses that `serve` hands every signed head to"
+    )
+    push_every_s: float = Field(300.0, gt=0, description="how often")
+    fsck_every_h: float = Field(
+        24.0, gt=0, description="how often `serve` checks the whole log and records the verdict"
+    )
     tenant: str = Field("default", description="the organisation the command line works for")
     host: str = Field("127.0.0.1", description="address the API listens on")
     port: int = Field(8440, ge=0, le=65535, description="port the API listens on; 0 picks a free one")

@@ -227,7 +227,10 @@ async def respond(request: web.Request, answer: Answer) -> web.StreamResponse:
     if isinstance(answer.body, Iterator):
         return await _stream(request, answer)
     media_type = None if answer.body is None else answer.media_type
-    return web.Response(status=answer.status, body=answer.body, headers=answer.headers, content_type=media_type)
+    charset = "utf-8" if media_type == "text/plain" else None
+    return web.Response(
+        status=answer.status, body=answer.body, headers=answer.headers, content_type=media_type, charset=charset
+    )
 
 
 async def _stream(request: web.Request, answer: Answer) -> web.StreamResponse:

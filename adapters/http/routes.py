@@ -18,6 +18,7 @@ import msgspec
 from adapters.accounts import ApiKey
 from adapters.http.services import Services
 from adapters.records import NAME, UUID
+from ledger.tiles import PATH as TILE_PATH
 
 Query = TypeVar("Query")
 Body = TypeVar("Body")
@@ -38,6 +39,9 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "provider": (NAME, "name of a provider"),
     "key_id": (r"[A-Za-z0-9_.:-]{1,63}", "id of a webhook key"),
     "file": (r"[a-z-]+\.(?:css|js|txt)", "one of the page's files"),
+    "epoch": (r"[2-9]|[1-9][0-9]{1,4}", "epoch of the log, from 2; the first has none in its path"),
+    "tile": (rf"(?:[0-9]|[1-5][0-9]|6[0-3])/{TILE_PATH}", "level and index of a tile, as C2SP tlog-tiles writes them"),
+    "bundle": (TILE_PATH, "index of an entry bundle, as C2SP tlog-tiles writes it"),
     "slug": (r"[a-z-]+", "last part of a problem's type"),
 }
 """Path parameter -> (pattern, meaning). A path that does not fit is 404, so nothing else ever gets into a log or an error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from adapters.accounts import Accounts
@@ -9,6 +10,8 @@ from adapters.evidence.desk import Desk
 from adapters.lanes import Lanes
 from adapters.quarantine import Quarantine
 from ledger.application import Ledger
+from ledger.checkpoints import HeadFile, SignedHead
+from ledger.identity import Identity
 from ledger.intake import Intake
 from projections.queries import Queries
 from projections.runner import Runner
@@ -36,6 +39,23 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What the log shows to those who check it.
+
+    Attributes:
+        heads: the signed heads.
+        signed_head: one over everything committed by now.
+        identity: who the log is now.
+        is_public: heads and hash tiles are open to everyone.
+    """
+
+    heads: HeadFile
+    signed_head: Callable[[], SignedHead]
+    identity: Callable[[], Identity]
+    is_public: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The opened system, as far as the API needs it.
 
@@ -51,6 +71,7 @@ class Services:
     accounts: Accounts
     quarantine: Quarantine
     lanes: Lanes
+    log: Log
     evidence: Desk | None = None
     limits: Limits = Limits()
     public_url: str = ""

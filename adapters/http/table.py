@@ -9,6 +9,7 @@ from adapters.http import (
     hooks,
     lanes,
     lists,
+    log,
     lookups,
     messages,
     observations,
@@ -17,7 +18,20 @@ from adapters.http import (
 )
 from adapters.http.routes import Route
 
-_MODULES = (messages, observations, hooks, lookups, originals, evidence, lists, accounts, lanes, catalogue, operation)
+_MODULES = (
+    messages,
+    observations,
+    hooks,
+    lookups,
+    originals,
+    evidence,
+    log,
+    lists,
+    accounts,
+    lanes,
+    catalogue,
+    operation,
+)
 
 ROUTES: tuple[Route, ...] = tuple(
     value for module in _MODULES for value in vars(module).values() if isinstance(value, Route)
