@@ -210,7 +210,8 @@ class Appender:
                 if time.monotonic() > give_up:
                     msg = f"the database did not answer for {PATIENCE_S:.0f} s; whether the events are stored is not known"
                     raise UnclearCommitError(msg) from error
-                self._stopped.wait(RETRY_PAUSE_S)
+                if not isinstance(error, UnclearCommitError):
+                    self._stopped.wait(RETRY_PAUSE_S)
 
     def _try(self, items: Sequence[Item], unclear: list[Encoded]) -> Encoded:
         """Append for the head we know or, when another process was faster, for the one that is found under the lock."""

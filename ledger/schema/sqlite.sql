@@ -10,44 +10,44 @@ CREATE TABLE IF NOT EXISTS stored_events (
     state BLOB NOT NULL CHECK (length(state) <= 65535),
     leaf BLOB NOT NULL CHECK (length(leaf) = 32),
     UNIQUE (originator_id, originator_version)
-)
+) STRICT
 --;
 CREATE TABLE IF NOT EXISTS heads (
     size INTEGER PRIMARY KEY REFERENCES stored_events (rowid) DEFERRABLE INITIALLY DEFERRED,
     root BLOB NOT NULL CHECK (length(root) = 32),
     recorded_at INTEGER NOT NULL
-)
+) STRICT
 --;
 CREATE TABLE IF NOT EXISTS tile_hashes (
     level INTEGER NOT NULL,
     tile_index INTEGER NOT NULL,
     hash BLOB NOT NULL CHECK (length(hash) = 32),
     PRIMARY KEY (level, tile_index)
-) WITHOUT ROWID
+) WITHOUT ROWID, STRICT
 --;
 CREATE TABLE IF NOT EXISTS duplicates (
     duplicate_key BLOB PRIMARY KEY,
     position INTEGER NOT NULL
-) WITHOUT ROWID
+) WITHOUT ROWID, STRICT
 --;
 CREATE TABLE IF NOT EXISTS joins (
     stream TEXT NOT NULL,
     position INTEGER NOT NULL,
     joined_into TEXT NOT NULL,
     PRIMARY KEY (stream, position)
-) WITHOUT ROWID
+) WITHOUT ROWID, STRICT
 --;
 CREATE TABLE IF NOT EXISTS meta (
     name TEXT PRIMARY KEY,
     value BLOB NOT NULL
-) WITHOUT ROWID
+) WITHOUT ROWID, STRICT
 --;
 CREATE TABLE IF NOT EXISTS person_keys (
     key_id BLOB PRIMARY KEY,
     stream TEXT NOT NULL,
     person INTEGER NOT NULL,
     wrapped BLOB NOT NULL
-) WITHOUT ROWID
+) WITHOUT ROWID, STRICT
 --;
 CREATE INDEX IF NOT EXISTS person_keys_by_stream ON person_keys (stream, person)
 --;
@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS sealed_values (
     key_id BLOB NOT NULL,
     sealed BLOB NOT NULL,
     PRIMARY KEY (position, key_id)
-) WITHOUT ROWID
+) WITHOUT ROWID, STRICT
 --;
 CREATE TABLE IF NOT EXISTS artifacts (
     artifact_id TEXT PRIMARY KEY,
@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS artifacts (
     media_type TEXT NOT NULL,
     body_bytes INTEGER NOT NULL,
     sealed BLOB
-) WITHOUT ROWID
+) WITHOUT ROWID, STRICT
 --;
 CREATE TABLE IF NOT EXISTS lookups (
     digest BLOB NOT NULL,
@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS lookups (
     position INTEGER NOT NULL,
     exclusive INTEGER NOT NULL,
     PRIMARY KEY (digest, stream, recipient)
-) WITHOUT ROWID
+) WITHOUT ROWID, STRICT
 --;
 CREATE UNIQUE INDEX IF NOT EXISTS lookups_exclusive ON lookups (digest) WHERE exclusive = 1
 --;
@@ -207,4 +207,4 @@ END
 CREATE TABLE IF NOT EXISTS tracking (
     application_name TEXT PRIMARY KEY,
     notification_id INTEGER
-) WITHOUT ROWID
+) WITHOUT ROWID, STRICT
