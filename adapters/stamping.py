@@ -78,20 +78,14 @@ class Timestamps:
 
     # --- tokens
 
-    def of_checkpoint(self, head: SignedHead) -> bytes | None:
-        """The token over the bytes of a signed checkpoint, if there is one."""
-        return self._token("checkpoint", checkpoint_subject(head))
-
-    def of_original(self, artifact_id: str) -> bytes | None:
-        """The token over an original; None as well once the original was erased."""
-        return self._token("original", artifact_id)
-
-    def _token(self, kind: str, subject: str) -> bytes | None:
+    def token(self, subject: str) -> bytes:
+        """The token over an original (by artifact id) or a checkpoint (by `checkpoint_subject`); b"" if there is none, or no longer."""
+        kind = "checkpoint" if "/" in subject else "original"
         sql = "SELECT key_id, token FROM timestamps WHERE kind = ? AND subject = ? AND token IS NOT NULL"
         for key_id, token in self.ledger.database.read(sql, (kind, subject)):
             with suppress(ErasedError):
                 return self._open(bytes(key_id), subject, bytes(token))
-        return None
+        return b""
 
     def _open(self, key_id: bytes, subject: str, token: bytes) -> bytes:
         return unseal(self._key(key_id), token, subject.encode()) if key_id else token

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import aiohttp
-from asn1crypto import algos, cms, tsp
+from asn1crypto import algos, cms, core, tsp
 from cryptography import x509
 from rfc3161_client import TimeStampResponse, VerificationError, VerifierBuilder, decode_timestamp_response
 
@@ -170,10 +170,16 @@ def _request(digest: bytes, nonce: int) -> bytes:
     return bytes(request.dump())
 
 
+class _Reply(core.Sequence):  # type: ignore[misc]  # published without types
+    """RFC 3161 section 2.4.2: a refusal has no token, which asn1crypto's own class asks for."""
+
+    _fields = [("status", tsp.PKIStatusInfo), ("time_stamp_token", cms.ContentInfo, {"optional": True})]
+
+
 def _token(reply: bytes, nonce: int) -> bytes:
     """The token in a reply to our request."""
     try:
-        response = tsp.TimeStampResp.load(reply, strict=True)
+        response = _Reply.load(reply, strict=True)
         status = response["status"]
         if status["status"].native not in {"granted", "granted_with_mods"}:
             why = "; ".join(status["status_string"].native or ()) or status["fail_info"].native or ""
