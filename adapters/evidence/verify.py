@@ -711,20 +711,18 @@ class Check:
     def _check_members(self) -> None:
         for member in sorted(REQUIRED - self.members.keys()):
             raise BrokenError(member, "is missing")
-        numbers = sorted(int(m[1]) for m in map(NUMBERED.fullmatch, self.members) if m and m[1])
-        wanted = {f"{n:04d}" for n in range(1, len(numbers) + 1)}
-        if not numbers:
-            raise BrokenError("events/0001.json", "is missing")
-        for member in sorted(self.members):
-            match = NUMBERED.fullmatch(member)
-            if match and (match[1] or match[2]) not in wanted:
-                raise BrokenError(member, "its number is not one of a row without holes")
-            if not match and member not in SINGLE and not ORIGINAL.fullmatch(member) and not OTHER.fullmatch(member):
+        matches = {member: NUMBERED.fullmatch(member) for member in self.members}
+        numbers = sorted({int(m[1] or m[2]) for m in matches.values() if m})
+        wanted = range(1, max(1, len(numbers)) + 1)
+        for number, found in zip(wanted, [*numbers, 0]):  # noqa: B905  strict needs 3.10
+            if number != found:
+                raise BrokenError(f"events/{number:04d}.json", "is missing")
+        known = {name for n in wanted for name in (f"events/{n:04d}.json", f"proofs/{n:04d}.tlog-proof")} | SINGLE
+        for member in sorted(known - SINGLE - self.members.keys()):
+            raise BrokenError(member, "is missing")
+        for member in sorted(self.members.keys() - known):
+            if not ORIGINAL.fullmatch(member) and not OTHER.fullmatch(member):
                 raise BrokenError(member, "is no part of this format; nothing vouches for it")
-        for number in sorted(wanted):
-            for member in (f"events/{number}.json", f"proofs/{number}.tlog-proof"):
-                if member not in self.members:
-                    raise BrokenError(member, "is missing")
         if self.members["mimetype"] != MIME_TYPE:
             raise BrokenError("mimetype", f"{self.members['mimetype'][:60]!r}, not {MIME_TYPE.decode()}")
 
@@ -832,7 +830,8 @@ class Check:
         for name, kind in (("id", str), ("stream", str), ("type", str), ("recorded_at", str), ("version", int)):
             shaped(member, fields.get(name), kind, f"its field {name!r}")
         shaped(member, fields.get("commit", {}), dict, "its field 'commit'")
-        shaped(member, fields.get("artifacts", []), list, "its field 'artifacts'")
+        for artifact in shaped(member, fields.get("artifacts", []), list, "its field 'artifacts'"):
+            shaped(member, artifact, str, "an id in its field 'artifacts'")
         return dict(fields)
 
     # --- the trail
@@ -974,7 +973,8 @@ class Check:
         named, withheld, seen = set(), 0, set()
         for entry in entries:
             shaped("artifacts.json", entry, dict, "an entry")
-            artifact, event = entry.get("artifact"), events.get(entry.get("event"))
+            artifact = shaped("artifacts.json", entry.get("artifact"), str, "'artifact'")
+            event = events.get(shaped("artifacts.json", entry.get("event"), str, "'event'"))
             if event is None or artifact not in event.fields.get("artifacts", []) or artifact in seen:
                 raise BrokenError(
                     "artifacts.json",
@@ -1512,9 +1512,15 @@ def verify(path: str, trust: Trust, openssl: str | None = None) -> Outcome:
         is_export = Path(path, "manifest").is_file()
         check = ExportCheck(Path(path), trust) if is_export else Check(read_members(path), trust, program)
         check.run()
-    except BrokenError as error:
+    except (BrokenError, ValueError, TypeError, LookupError, AttributeError, RecursionError, OSError) as error:
+        # Whatever else a forger finds to trip over is no worse than any other thing that does not hold.
+        why = (
+            str(error)
+            if isinstance(error, BrokenError)
+            else f"a file that cannot be read ({type(error).__name__}: {error})"
+        )
         findings = check.findings if check else []
-        return Outcome(path, EXIT_BROKEN, f"BROKEN: {plain(str(error))}", check.about if check else "", [], findings)
+        return Outcome(path, EXIT_BROKEN, f"BROKEN: {plain(why)}", check.about if check else "", [], findings)
     code = EXIT_VOUCHED if check.is_vouched else EXIT_OPEN
     return Outcome(path, code, VERDICTS[code], check.about, check.fingerprints, check.findings)
 
