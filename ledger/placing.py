@@ -76,9 +76,6 @@ class Placing:
     def _place_in(self, message: Message, seen: Observation, planned: Planned) -> int:
         message = self._declare(message, seen)
         clear, texts = planned.clear, planned.values.pop(WHOLE_MESSAGE)
-        batch = self.writer.batch_stream(seen.batch, self.source(), message.stream) if seen.batch else ""
-        if batch and batch not in message.batches:
-            clear["streams"] = [batch]
         person, planned.stream = WHOLE_MESSAGE, message.stream
         if seen.about == "recipient" and seen.recipient:
             index = self.writer.recipient(message.stream, seen.recipient)
@@ -89,16 +86,29 @@ class Placing:
                 clear["recipient"] = person = index
                 planned.stream = delivery_stream(message.stream, index)
         planned.values[person] = texts
+        is_whole = planned.stream == message.stream
+        batch = self._new_batch(message, seen)
+        if batch and is_whole:
+            clear["streams"] = [batch]
         event = self.plan.add(planned)
         names = [r for r in seen.references if not (r.exclusive and self._streams([r]))]
         account = self.arrival.account
         plan_names(self.plan, event, message.stream, account, references=names, documents=seen.documents)
-        is_own = planned.stream == message.stream
-        fields = {**clear, "type": seen.type} if is_own else {**clear, "type": "", "version": message.version}
-        self.context.messages[message.stream] = evolve(message, fields)
+        if is_whole:
+            message = evolve(message, {**clear, "type": seen.type})
+        elif batch:  # which batches a message belongs to is said in its own stream
+            linked = {**self.source(), "rule": "batch", "streams": [batch]}
+            self.plan.add(Planned("message.linked", message.stream, linked))
+            message = evolve(message, {**linked, "type": "message.linked"})
+        self.context.messages[message.stream] = message
         if message.stream not in self.messages:
             self.messages.append(message.stream)
         return event
+
+    def _new_batch(self, message: Message, seen: Observation) -> str:
+        """The stream of the batch that an observation names, when the message is not yet known to belong to it."""
+        batch = self.writer.batch_stream(seen.batch, self.source(), message.stream) if seen.batch else ""
+        return "" if batch in message.batches else batch
 
     def _declare(self, message: Message, seen: Observation) -> Message:
         """Declare recipients that the arrival names, unless the sender has already said who they are."""

@@ -22,7 +22,9 @@ TOLD_ELSEWHERE = "told_elsewhere"
 """Rule of the joining event in the stream whose story another stream tells from now on."""
 ORIGINAL = -2
 """The person of a key that seals one original concerning several messages, or none."""
-WITHOUT_ORIGINAL = frozenset({"recipients.declared", "streams.joined", "reference.conflict", "batch.opened"})
+WITHOUT_ORIGINAL = frozenset(
+    {"recipients.declared", "streams.joined", "reference.conflict", "batch.opened", "message.linked"}
+)
 """Types that carry no original of their own: another event of the same item does."""
 MAX_PAIRS = 1_000
 """Of recipients that one joining event pairs."""

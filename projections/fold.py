@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from ledger.events import Event
-from projections.rules import EFFECTS, MILESTONES, RULES, SETS_ASIDE, Effect, Force, Status
+from ledger.placing import CONTRADICTS
+from projections.rules import EFFECTS, MILESTONES, RULES, SETS_ASIDE, STEP_RANK, Effect, Force, Status
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True):
@@ -43,8 +44,12 @@ class Fact(msgspec.Struct, frozen=True, array_like=True):
         return self.occurred_at or self.observed_at
 
     def order(self) -> tuple[str, ...]:
-        """For display and ties; event ids come last, so that equal facts in any order give equal answers."""
-        return (self.at(), self.observed_at, self.type, self.code, self.reason, self.event_id)
+        """For display and ties: by what is said before when we heard of it, which depends on the way it came."""
+        return (self.at(), self.type, self.code, self.reason, self.observed_at, self.event_id)
+
+    def said(self) -> tuple[object, ...]:
+        """What it says; two facts without a time that say the same are one, seen twice."""
+        return (self.type, self.scope, self.about, self.code, self.reason, self.part, self.events)
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -92,35 +97,51 @@ class Folded(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
 
 
+class _Clear(msgspec.Struct):
+    """The clear fields of a fact, in the shapes they must have."""
+
+    observed_at: str
+    about: str = "message"
+    occurred_at: str = ""
+    zone: str = ""
+    code: str = ""
+    reason: str = ""
+    provider: str = ""
+    notes: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    part: tuple[int, ...] = ()
+
+
 def to_fact(event: Event, scope: str) -> Fact | None:
-    """The fact in an event, or None when its type says nothing about a delivery."""
+    """The fact in an event, or None when its type says nothing about a delivery.
+
+    Raises:
+        ValueError: a field does not have the shape that is expected of it.
+    """
     if event.type not in EFFECTS:
         return None
-    f = event.fields
-    texts = {k: str(f.get(k, "")) for k in ("occurred_at", "zone", "observed_at", "code", "reason", "provider")}
-    return Fact(
-        event.id,
-        event.position,
-        event.type,
-        scope,
-        str(f.get("about", "message")),
-        **texts,
-        notes=tuple(f.get("notes", ())),
-        events=tuple(f.get("events", ())),
-        part=tuple(f.get("part", ())),
-    )
+    said = msgspec.convert(event.fields, _Clear)
+    if len(said.part) not in {0, 2}:
+        msg = f"a part of {len(said.part)} numbers"
+        raise ValueError(msg)
+    return Fact(event.id, event.position, event.type, scope, **msgspec.structs.asdict(said))
+
+
+def seen_as(fact: Fact, scope: str) -> Fact:
+    """A fact as a delivery sees it; scope `other`: it is about a recipient whom the message does not have."""
+    return msgspec.structs.replace(fact, scope="message", about="other_recipient") if scope == "other" else fact
 
 
 def fold(facts: Iterable[Fact], *, sole: bool) -> Folded:
     """The status of a delivery.
 
     Args:
-        facts: those of its own stream, of its message and of its batch, in any order, repeated or not.
+        facts: those of its own stream, of its message and of its batches, in any order, repeated or not.
         sole: whether the message has exactly one recipient.
     """
-    ordered = sorted({fact.event_id: fact for fact in facts}.values(), key=Fact.order)
+    ordered = _once(sorted({fact.event_id: fact for fact in facts}.values(), key=Fact.order))
     verdicts: dict[str, tuple[str, str]] = {}
-    counted = [fact for fact in ordered if _counts(fact, ordered, verdicts, sole=sole)]
+    counted = _counted(ordered, verdicts, sole=sole)
     decided = _decide(counted, verdicts)
     reasons = tuple(
         Reason(f.event_id, f.position, f.type, f.at(), *verdicts.get(f.event_id, ("shown", "shown")), f.code, f.reason)
@@ -149,35 +170,71 @@ class _Decided(msgspec.Struct):
         return (self.fact.reason or self.fact.code) if self.fact else ""
 
 
-def _counts(fact: Fact, facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]], *, sole: bool) -> bool:
-    """Whether a fact may decide this delivery: attributed to it, and not set aside by a later event."""
-    if any(fact.event_id in other.events for other in facts if other.type in SETS_ASIDE):
-        verdicts[fact.event_id] = ("settled.set_aside", "set_aside")
-        return False
-    if fact.about == "other_recipient":
-        verdicts[fact.event_id] = ("attribution.other_recipient", "unattributed")
-        return False
-    if fact.scope == "message" and fact.about == "recipient" and not sole:
-        verdicts[fact.event_id] = ("attribution.none", "unattributed")
-        return False
-    return True
+# --- which facts count
+
+
+def _once(ordered: Sequence[Fact]) -> list[Fact]:
+    """Of facts that say the same without a time, the earliest; one that was set aside may be said again."""
+    aside = _set_aside(ordered)
+    first: dict[tuple[object, ...], str] = {}
+    stands_for: dict[str, str] = {}
+    kept: list[Fact] = []
+    for given in sorted(ordered, key=lambda f: bool(f.events)):  # those that name others, last
+        fact = msgspec.structs.replace(given, events=tuple(stands_for.get(e, e) for e in given.events))
+        is_single = fact.occurred_at or fact.event_id in aside
+        stands_for[fact.event_id] = fact.event_id if is_single else first.setdefault(fact.said(), fact.event_id)
+        if stands_for[fact.event_id] == fact.event_id:
+            kept.append(fact)
+    return sorted(kept, key=Fact.order)
+
+
+def _set_aside(facts: Iterable[Fact]) -> set[str]:
+    return {event_id for fact in facts if fact.type in SETS_ASIDE for event_id in fact.events}
+
+
+def _counted(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]], *, sole: bool) -> list[Fact]:
+    """The facts that may decide this delivery: attributed to it, neither corrected nor overtaken."""
+    aside = _set_aside(facts)
+    for fact in facts:
+        if fact.event_id in aside:
+            verdicts[fact.event_id] = ("settled.set_aside", "set_aside")
+        elif fact.about == "other_recipient":
+            verdicts[fact.event_id] = ("attribution.other_recipient", "unattributed")
+        elif fact.scope == "message" and fact.about == "recipient" and not sole:
+            verdicts[fact.event_id] = ("attribution.none", "unattributed")
+    mine = [fact for fact in facts if fact.event_id not in verdicts]
+    own = max((f.at() for f in mine if f.scope != "batch" and _effect(f).force is not Force.NONE), default="")
+    taken = max((f.at() for f in mine if f.type == "submission.accepted"), default="")
+    for fact in mine:
+        if fact.scope == "batch" and _effect(fact).force in _FINAL and fact.at() < own:
+            verdicts[fact.event_id] = ("batch.own_later", "overruled")
+        elif fact.type == "submission.rejected" and fact.at() < taken:
+            verdicts[fact.event_id] = ("submission.taken_later", "overruled")
+    return [fact for fact in mine if fact.event_id not in verdicts]
+
+
+_FINAL = frozenset({Force.POSITIVE, Force.NEGATIVE, Force.DEEMED})
+
+
+# --- what they decide
 
 
 def _decide(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]]) -> _Decided:
     groups: dict[Force, list[Fact]] = {force: [] for force in Force}
     for fact in facts:
-        groups[EFFECTS[fact.type].force].append(fact)
+        groups[_effect(fact).force].append(fact)
         if fact.type == "channel.unmapped":
             verdicts[fact.event_id] = ("unmapped", "shown")
     _weigh_parts(groups, verdicts)
     positive, negative, deemed = groups[Force.POSITIVE], groups[Force.NEGATIVE], groups[Force.DEEMED]
     finals = positive + negative
-    rivals = _same_identity(finals + deemed, facts)
+    rivals = _same_identity(facts)
     if (positive and negative) or rivals:
-        rule = "final.contradiction" if positive and negative else "identity.contradiction"
-        _mark(rivals or finals, verdicts, rule, "decides")
-        _mark(groups[Force.PROGRESS] + deemed, verdicts, "progress.passed", "agrees")
-        return _Decided(Status.DISPUTED, max(rivals or finals, key=Fact.order), is_final=False)
+        is_plain = bool(positive and negative)
+        disputed = sorted({f.event_id: f for f in (finals if is_plain else []) + rivals}.values(), key=Fact.order)
+        _mark(groups[Force.PROGRESS] + finals + deemed, verdicts, "progress.passed", "agrees")
+        _mark(disputed, verdicts, "final.contradiction" if is_plain else "identity.contradiction", "decides")
+        return _Decided(Status.DISPUTED, disputed[-1])
     if finals:
         kind = "positive" if positive else "negative"
         _mark(deemed, verdicts, f"final.{kind}_beats_deemed", "overruled")
@@ -188,25 +245,34 @@ def _decide(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]]) -> _Dec
 
 
 def _weigh_parts(groups: dict[Force, list[Fact]], verdicts: dict[str, tuple[str, str]]) -> None:
-    """Parts of one text message are no contradiction: delivered when all are, failed when one is."""
-    parts = [f for f in groups[Force.POSITIVE] if f.part]
-    if not parts:
+    """Parts of one text message are no contradiction: delivered when the last of them is, failed when one is."""
+    arrived: dict[int, Fact] = {}
+    for fact in groups[Force.POSITIVE]:  # in order, so that of each part the earliest report stands
+        if fact.part:
+            arrived.setdefault(fact.part[0], fact)
+    if not arrived:
         return
+    late = [f for f in groups[Force.DEEMED] if f.part and f.part[0] in arrived]
+    _mark(late, verdicts, "final.positive_beats_deemed", "overruled")
+    groups[Force.DEEMED] = [f for f in groups[Force.DEEMED] if f not in late]
     failed = [f for f in groups[Force.NEGATIVE] + groups[Force.DEEMED] if f.part]
-    total = max(f.part[1] for f in parts)
-    is_whole = len({f.part[0] for f in parts}) >= total
-    if failed or not is_whole:
-        groups[Force.POSITIVE] = [f for f in groups[Force.POSITIVE] if not f.part]
-        _mark(parts, verdicts, "parts.failed" if failed else "parts.incomplete", "shown")
-        if not failed:
-            groups[Force.PROGRESS] += parts
+    if any(f.part[0] in arrived for f in failed):
+        return  # one part both arrived and failed: that is a contradiction
+    parts = [f for f in groups[Force.POSITIVE] if f.part]
+    groups[Force.POSITIVE] = [f for f in groups[Force.POSITIVE] if not f.part]
+    if failed:
+        _mark(parts, verdicts, "parts.failed", "shown")
+        return
+    is_whole = len(arrived) >= max(f.part[1] for f in parts)
+    _mark(parts, verdicts, "parts.all" if is_whole else "parts.incomplete", "agrees" if is_whole else "shown")
+    groups[Force.POSITIVE if is_whole else Force.PROGRESS].append(max(arrived.values(), key=Fact.order))
 
 
-def _same_identity(finals: Sequence[Fact], facts: Sequence[Fact]) -> list[Fact]:
-    """Final facts that share a provider's identifiers and say different things."""
+def _same_identity(facts: Sequence[Fact]) -> list[Fact]:
+    """Facts that share a provider's identifiers and say different things, where at least one of them is final."""
     by_id = {fact.event_id: fact for fact in facts}
-    pairs = [(f, by_id[e]) for f in finals if "same_identity_other_content" in f.notes for e in f.events if e in by_id]
-    return sorted({f.event_id: f for pair in pairs for f in pair}.values(), key=Fact.order)
+    pairs = [(f, by_id[e]) for f in facts if CONTRADICTS in f.notes for e in f.events if e in by_id]
+    return [f for pair in pairs if any(_effect(each).force in _FINAL for each in pair) for f in pair]
 
 
 def _strongest(
@@ -220,27 +286,31 @@ def _strongest(
     _mark(
         [f for f in finals if f is not fact], verdicts, "final.stronger" if rule != "final.deemed" else rule, "agrees"
     )
-    _mark([fact], verdicts, "parts.all" if fact.part else rule, "decides")
+    _mark([fact], verdicts, "parts.all" if rule == "final.positive" and fact.part else rule, "decides")
     return _Decided(_effect(fact).status or Status.UNKNOWN, fact, is_final=True)
 
 
 def _furthest(progress: Sequence[Fact], facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]]) -> _Decided:
-    if not progress:
+    """The furthest step decides, the latest of equals; a warning until a step comes after it."""
+    stepped = max((f.at() for f in progress if f.type != "relay.delayed" and _rank(f) >= STEP_RANK), default="")
+    passed = [f for f in progress if f.type == "relay.delayed" and f.at() < stepped]
+    _mark(passed, verdicts, "warning.passed", "overruled")
+    left = [f for f in progress if f not in passed]
+    if not left:
         unmapped = [f for f in facts if f.type == "channel.unmapped"]
         return _Decided(Status.UNKNOWN, unmapped[-1]) if unmapped else _Decided(Status.PENDING)
-    top = max(_rank(f) for f in progress)
-    fact = max((f for f in progress if _rank(f) == top), key=Fact.order)
-    _mark([f for f in progress if f is not fact and f.event_id not in verdicts], verdicts, "progress.passed", "agrees")
-    if fact.event_id not in verdicts:
-        _mark([fact], verdicts, "progress.furthest", "decides")
-    status = Status.IN_TRANSIT if _effect(fact).force is Force.POSITIVE else _effect(fact).status
-    return _Decided(status or Status.UNKNOWN, fact)
+    top = max(_rank(f) for f in left)
+    fact = max((f for f in left if _rank(f) == top), key=Fact.order)
+    _mark([f for f in left if f is not fact], verdicts, "progress.passed", "agrees")
+    in_part = _effect(fact).force is Force.POSITIVE
+    _mark([fact], verdicts, "parts.incomplete" if in_part else "progress.furthest", "decides")
+    return _Decided(Status.IN_TRANSIT if in_part else _effect(fact).status or Status.UNKNOWN, fact)
 
 
 def _rank(fact: Fact) -> int:
     """Some parts arrived: as far as the network, not yet as far as the recipient."""
     effect = _effect(fact)
-    return EFFECTS["relay.accepted"].rank if effect.force is Force.POSITIVE else effect.rank
+    return STEP_RANK if effect.force is Force.POSITIVE else effect.rank
 
 
 def _effect(fact: Fact) -> Effect:

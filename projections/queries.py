@@ -12,7 +12,7 @@ import msgspec
 from ledger.addresses import guess, normal
 from ledger.application import Ledger
 from ledger.errors import NotFoundError
-from ledger.events import Event, delivery_stream, read
+from ledger.events import Event, read
 from ledger.observations import Address
 from ledger.streams import clean
 from ledger.tree import leaf_hash
@@ -20,11 +20,11 @@ from ledger.types import TYPES
 from projections.fold import Folded
 from projections.rules import EFFECTS, Status
 from projections.runner import Runner
-from projections.status import DELIVERY_COLUMNS, MESSAGE_COLUMNS, Joined, MessageRow, streams_of
+from projections.status import DELIVERY_COLUMNS, MESSAGE_COLUMNS, read_row
+from projections.stories import MessageRow, Story, missing
 from projections.views import AddressView, DeliveryView, LaneItem, MessageView, Page, Trail, TrailEntry
 
 _folded = msgspec.json.Decoder(Folded)
-_joined = msgspec.json.Decoder(tuple[Joined, ...])
 MAX_PAGE = 500
 DELIVERIES_SHOWN = 100
 UNKNOWN_EVENT = "a type that this version does not know"
@@ -82,17 +82,22 @@ class Queries:
 
     def _rows(self, messages: Iterable[str]) -> dict[str, MessageRow]:
         rows = self.ledger.database.probe("read_messages", MESSAGE_COLUMNS, "message", sorted(set(messages)))
-        found = [MessageRow(*row) for row in rows]
-        for row in found:
-            row.joined = _joined.decode(bytes(row.joined))  # type: ignore[arg-type]  # stored encoded
-        return {row.message: row for row in found}
+        return {row.message: row for row in map(read_row, rows)}
+
+    def _story(self, row: MessageRow) -> Story:
+        """Which streams tell the story of a message that tells it itself."""
+        rows, tried = {row.message: row}, {row.message}
+        while wanted := missing(rows) - tried:
+            tried |= wanted
+            rows |= self._rows(wanted)
+        return Story(row, rows)
 
     def message(self, tenant: str, message: str) -> MessageView:
         """A message with what is held of it and its first deliveries."""
         row = self.message_row(tenant, message)
         position = self.position()
-        events = [e for stream in [row.message, *(j.stream for j in row.joined)] for e in self.ledger.stream(stream)]
-        events += self._delivery_events(row)
+        story = self._story(row)
+        events = [e for stream in self._telling(story) for e in self.ledger.stream(stream)]
         values = self.ledger.values([e for e in events if e.type != "recipients.declared"])
         counts = self.ledger.database.read(
             "SELECT status, count(*) FROM read_deliveries WHERE message = ? GROUP BY status ORDER BY status",
@@ -108,12 +113,12 @@ class Queries:
             registered=bool(row.registered),
             inbound=row.first_type == "inbound.received" and not row.recipients,
             recipients=row.recipients,
-            batch=row.batch,
+            batches=tuple(story.batches),
             values=said["values"],
             references=said["references"],
             labels=said["labels"],
             documents=said["documents"],
-            joined=tuple(j.stream for j in row.joined),
+            joined=tuple(story.messages[1:]),
             joined_into="" if row.message == message else row.message,
             statuses=dict(counts),
             notes=tuple(sorted({n for e in events for n in e.fields.get("notes", ())})),
@@ -121,13 +126,11 @@ class Queries:
             position=position,
         )
 
-    def _delivery_events(self, row: MessageRow) -> list[Event]:
-        """Events of single deliveries, while they are few enough to be told with the message."""
-        if row.recipients > DELIVERIES_SHOWN:
-            return []
-        own = [delivery_stream(row.message, i) for i in range(row.recipients)]
-        joined = [delivery_stream(j.stream, a) for j in row.joined for a, _ in j.recipients]
-        return [e for stream in own + joined for e in self.ledger.stream(stream)]
+    def _telling(self, story: Story) -> list[str]:
+        """The streams of a message, with those of its deliveries while they are few enough to be told with it."""
+        if story.teller.recipients > DELIVERIES_SHOWN:
+            return story.messages
+        return [stream for stream in story.all() if stream not in story.batches]
 
     def deliveries(
         self, tenant: str, message: str, after: int = -1, limit: int = DELIVERIES_SHOWN
@@ -217,12 +220,9 @@ class Queries:
     def trail(self, tenant: str, message: str, recipient: int | None = None) -> Trail:
         """Every event of a message, or of one of its deliveries, with what the fold made of each."""
         row = self.message_row(tenant, message)
-        rows = self._rows(j.stream for j in row.joined) | {row.message: row}
+        story = self._story(row)
         indexes = range(row.recipients) if recipient is None else [recipient]
-        streams = dict.fromkeys(s for i in indexes for s in streams_of(row, i, rows))
-        streams |= dict.fromkeys([row.message, *(j.stream for j in row.joined)])
-        if recipient is None:
-            streams |= dict.fromkeys(delivery_stream(j.stream, a) for j in row.joined for a, _ in j.recipients)
+        streams = story.all() if recipient is None else [told.stream for told in story.of(recipient)]
         events = sorted((e for s in streams for e in self.ledger.stream(s)), key=lambda e: e.position)
         judged: dict[str, tuple[str, str]] = {}
         views = [self.delivery(tenant, row.message, i) for i in indexes] if row.recipients <= MAX_PAGE else []

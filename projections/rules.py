@@ -96,11 +96,13 @@ EFFECTS: dict[str, Effect] = {
     "provider.corrected": _NONE,
     "observation.reread": _NONE,
     "dispute.resolved": _NONE,
-    "evidence.ingested": _NONE,
     "evidence.verified": _NONE,
     "reference.conflict": _NONE,
 }
-"""Event type -> effect. A type that is not here (labels, joinings, access …) is no fact about a delivery."""
+"""Event type -> effect. A type that is not here (labels, joinings, further originals, access …) is no fact about a delivery."""
+
+STEP_RANK = EFFECTS["relay.accepted"].rank
+"""From here on it is on its way: such a step after a warning ends the warning."""
 
 SETS_ASIDE = frozenset({"provider.corrected", "observation.reread", "dispute.resolved"})
 """Types whose `events` name facts that no longer count."""
@@ -126,14 +128,16 @@ MILESTONES: dict[str, tuple[str, ...]] = {
 """Milestone -> the types of which the earliest fact reaches it; in the order in which they are shown."""
 
 RULE_TEXTS: dict[str, str] = {
-    "attribution.exact": "the fact names this recipient, or concerns all recipients of the message",
     "attribution.only_candidate": "the fact names no recipient, and this is the message's only one",
     "attribution.none": "the fact is about one recipient but does not say which; it moves no delivery",
     "attribution.other_recipient": "the fact names a recipient who was not declared for this message; it moves no delivery",
     "attribution.batch": "the fact is about the whole batch",
+    "batch.own_later": "what was said of the whole batch; a later fact about this message itself beats it",
+    "submission.taken_later": "one call was refused; the provider took the message in a later one",
     "progress.furthest": "no final fact; the furthest step decides",
     "progress.passed": "a further step is known",
-    "warning.never_downgrades": "a warning after a further step or a final fact changes nothing",
+    "warning.passed": "a further step came after the warning",
+    "warning.never_downgrades": "a warning beside a final fact changes nothing",
     "final.positive": "a final positive fact decides",
     "final.negative": "a final negative fact decides",
     "final.deemed": "time ran out without a final fact; the lapse decides",

@@ -2,76 +2,32 @@
 
 Holds nothing personal: statuses, codes, times and positions. Addresses, subjects and references are opened from the sealed
 values when somebody may see them. Facts are kept per stream, so that a fact about a message or a batch is stored once and
-folded into each of its deliveries.
+folded into each of its deliveries. Which streams tell whose story is in `projections.stories`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 import msgspec
 
 from ledger.database import Cursor, Row
-from ledger.events import Event, delivery_stream, message_of
-from ledger.writer import TOLD_ELSEWHERE
-from projections.fold import Fact, fold, to_fact
+from ledger.events import Event, message_of
+from projections.fold import Fact, fold, seen_as, to_fact
 from projections.runner import Table, Unapplied
+from projections.stories import Joined, MessageRow, Story, Told, missing, note
 
 CHUNK = 500
 
 _facts = msgspec.json.Decoder(list[Fact])
+_joined = msgspec.json.Decoder(tuple[Joined, ...])
+_batches = msgspec.json.Decoder(tuple[str, ...])
 _encode = msgspec.json.encode
 
-
-class Joined(msgspec.Struct, frozen=True, array_like=True):
-    """A stream that tells part of this message's story; `recipients` pairs its indexes with ours."""
-
-    stream: str
-    recipients: tuple[tuple[int, int], ...]
-
-
-_joined = msgspec.json.Decoder(tuple[Joined, ...])
-
-
-@dataclass(slots=True)
-class MessageRow:
-    """A row of read_messages; see `TABLES` for the columns."""
-
-    message: str
-    tenant: str
-    account: str = ""
-    provider: str = ""
-    opened_position: int = 0
-    opened_at: str = ""
-    registered: int = 0
-    recipients: int = 0
-    batch: str = ""
-    joined_into: str = ""
-    joined: tuple[Joined, ...] = ()
-    first_type: str = ""
-    updated_position: int = 0
-
-    def row(self) -> tuple[object, ...]:
-        return (
-            self.message,
-            self.tenant,
-            self.account,
-            self.provider,
-            self.opened_position,
-            self.opened_at,
-            self.registered,
-            self.recipients,
-            self.batch,
-            self.joined_into,
-            _encode(self.joined),
-            self.first_type,
-            self.updated_position,
-        )
-
-
 MESSAGE_COLUMNS = (
-    "message, tenant, account, provider, opened_position, opened_at, registered, recipients, batch, joined_into, joined, "
+    "message, tenant, account, provider, opened_position, opened_at, registered, recipients, batches, joined_into, joined, "
     "first_type, updated_position"
 )
 DELIVERY_COLUMNS = (
@@ -83,11 +39,12 @@ TABLES = {
     "facts": Table("stream text NOT NULL, facts bytes NOT NULL", "stream"),
     "messages": Table(
         "message text NOT NULL, tenant text NOT NULL, account text NOT NULL, provider text NOT NULL, opened_position bigint NOT NULL, "
-        "opened_at text NOT NULL, registered smallint NOT NULL, recipients integer NOT NULL, batch text NOT NULL, "
+        "opened_at text NOT NULL, registered smallint NOT NULL, recipients integer NOT NULL, batches bytes NOT NULL, "
         "joined_into text NOT NULL, joined bytes NOT NULL, first_type text NOT NULL, updated_position bigint NOT NULL",
         "message",
-        ("tenant, opened_position", "batch"),
+        ("tenant, opened_position",),
     ),
+    "batch_messages": Table("batch text NOT NULL, message text NOT NULL", "batch, message"),
     "deliveries": Table(
         "message text NOT NULL, recipient integer NOT NULL, tenant text NOT NULL, account text NOT NULL, provider text NOT NULL, "
         "status text NOT NULL, sub_status text NOT NULL, since text NOT NULL, is_final smallint NOT NULL, "
@@ -98,16 +55,18 @@ TABLES = {
 }
 
 
-@dataclass(slots=True)
-class _Work:
-    """What one batch of events touches."""
+def read_row(row: Row) -> MessageRow:
+    """A row of read_messages, selected by `MESSAGE_COLUMNS`."""
+    values = dict(zip(MESSAGE_COLUMNS.split(", "), row, strict=True))
+    values["joined"] = _joined.decode(bytes(values["joined"]))
+    values["batches"] = _batches.decode(bytes(values["batches"]))
+    return MessageRow(**values)
 
-    rows: dict[str, MessageRow] = field(default_factory=dict)
-    facts: dict[str, list[Fact]] = field(default_factory=dict)
-    whole: set[str] = field(default_factory=set)
-    single: set[tuple[str, int]] = field(default_factory=set)
-    batches: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
+
+def stored(row: MessageRow) -> tuple[Any, ...]:
+    """A row as it is stored in read_messages, in the order of `MESSAGE_COLUMNS`."""
+    values = {name: getattr(row, name) for name in MESSAGE_COLUMNS.split(", ")}
+    return tuple(_encode(v) if name in {"joined", "batches"} else v for name, v in values.items())
 
 
 class StatusModel:
@@ -119,24 +78,14 @@ class StatusModel:
 
     def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
         """Fold one batch of events in; content that cannot be read is reported, never raised."""
-        tables = _Tables(cursor, table)
-        work = _Work(rows=tables.messages({message_of(e.stream) for e in events if _is_message(e.stream)}))
-        unapplied: list[Unapplied] = []
-        added: dict[str, list[Fact]] = {}
+        work = _Work(_Tables(cursor, table), events)
+        unapplied = []
         for event in events:
             try:
-                _note(event, work, added)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                work.note(event)
+            except ValueError as error:
                 unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.fields.get('type')}"))
-        work.facts = tables.facts(added)
-        for stream, facts in added.items():
-            work.facts.setdefault(stream, []).extend(facts)
-        tables.save_facts({stream: work.facts[stream] for stream in added})
-        work.rows |= tables.messages(s for s in _followed(work, tables) if s not in work.rows)
-        tables.save_messages(work.rows.values())
-        tables.drop_deliveries(work.gone)
-        for chunk in _chunks(_affected(work, tables)):
-            tables.fold(chunk, work)
+        work.store()
         return unapplied
 
 
@@ -144,118 +93,163 @@ def _is_message(stream: str) -> bool:
     return not stream.startswith(("batch/", "account/", "ledger"))
 
 
-def _note(event: Event, work: _Work, added: dict[str, list[Fact]]) -> None:
-    """What one event changes: rows, facts, and which deliveries must be folded again."""
-    stream = event.stream
-    if stream.startswith("batch/"):
-        fact = to_fact(event, "batch")
+class _Work:
+    """What one batch of events touches.
+
+    Attributes:
+        rows: of the messages concerned, as they are after the events noted so far.
+        added: stream -> new facts; `facts`: all facts of the streams read so far.
+        touched: messages whose row must be stored.
+        whole: messages all deliveries of which must be folded again; `single`: streams of single deliveries.
+        batches: streams of batches with new facts.
+        parted: messages that were parted from another.
+    """
+
+    def __init__(self, tables: _Tables, events: Sequence[Event]) -> None:
+        self.tables = tables
+        self.rows = tables.messages(message_of(e.stream) for e in events if _is_message(e.stream))
+        self.facts: dict[str, list[Fact]] = {}
+        self.added: dict[str, list[Fact]] = {}
+        self.touched: set[str] = set()
+        self.whole: set[str] = set()
+        self.single: set[str] = set()
+        self.batches: set[str] = set()
+        self.parted: set[str] = set()
+        self.stories: dict[str, Story] = {}
+
+    def note(self, event: Event) -> None:
+        """What one event changes: rows, facts, and which deliveries must be folded again.
+
+        Raises:
+            ValueError: it cannot be read; nothing of it was noted.
+        """
+        stream = event.stream
+        message, slash, index = stream.partition("/")
+        if stream.startswith("batch/"):
+            fact = to_fact(event, "batch")
+            self.batches |= {stream} if fact else set()
+        elif _is_message(stream):
+            if slash and not (index.isascii() and index.isdecimal()):
+                msg = f"{index!r} is no index of a recipient"
+                raise ValueError(msg)
+            fact = to_fact(event, "recipient" if slash else "message")
+            self._note_shape(event, message)
+            self.single |= {stream} if slash and fact else set()
+            self.whole |= {message} if fact and not slash else set()
+        else:
+            return
         if fact:
-            added.setdefault(stream, []).append(fact)
-            work.batches.add(stream)
-        return
-    if not _is_message(stream):
-        return
-    message, _, index = stream.partition("/")
-    row = _row(event, message, work)
-    fact = to_fact(event, "recipient" if index else "message")
-    if fact:
-        added.setdefault(stream, []).append(fact)
-    if index:
-        work.single.add((message, int(index)))
-    elif (
-        fact or event.type in {"recipients.declared", "streams.joined", "streams.parted"} or event.fields.get("streams")
-    ):
-        work.whole.add(message)
-    _note_structure(event, row, work)
+            self.added.setdefault(stream, []).append(fact)
+
+    def _note_shape(self, event: Event, message: str) -> None:
+        row = self.rows.get(message) or MessageRow(message, event.tenant)
+        before = (row.recipients, row.batches, row.joined)
+        note(row, event)
+        self.rows[message] = row
+        self.touched.add(message)
+        if before != (row.recipients, row.batches, row.joined):
+            self.whole.add(message)
+            self.parted |= {j.stream for j in before[2]} - {j.stream for j in row.joined}
+
+    # --- afterwards
+
+    def store(self) -> None:
+        """Store rows, facts, and the deliveries that are another now."""
+        self.whole |= set(self.tables.in_batches(self.batches))
+        self._complete()
+        gone = self._retell()
+        self.facts = self.tables.facts(self.added)
+        for stream, facts in self.added.items():
+            self.facts.setdefault(stream, []).extend(facts)
+        self.tables.save_facts({stream: self.facts[stream] for stream in self.added})
+        self.tables.save_messages([self.rows[message] for message in sorted(self.touched)])
+        self.tables.drop_deliveries(sorted(gone))
+        for chunk in _chunks(self._affected()):
+            self._fold(chunk)
+
+    def _complete(self) -> None:
+        """Read the rows of all messages whose story is told together with one at hand."""
+        tried: set[str] = set()
+        while wanted := (missing(self.rows) | self.whole | self.parted) - self.rows.keys() - tried:
+            tried |= wanted
+            self.rows |= self.tables.messages(wanted)
+
+    def _retell(self) -> set[str]:
+        """Set which message tells each story now; returns those that tell theirs no longer."""
+        parents = {joined.stream: row.message for row in self.rows.values() for joined in row.joined}
+        gone = set()
+        for message, row in self.rows.items():
+            teller = _root(message, parents)
+            into = "" if teller == message else teller
+            if into != row.joined_into:
+                row.joined_into = into
+                self.touched.add(message)
+                self.whole.add(message)
+                gone |= {message} if into else set()
+        return gone
+
+    def _teller(self, message: str) -> str:
+        return self.rows[message].joined_into or message
+
+    def _story(self, teller: str) -> Story:
+        if teller not in self.stories:
+            self.stories[teller] = Story(self.rows[teller], self.rows)
+        return self.stories[teller]
+
+    def _affected(self) -> Iterator[tuple[str, int]]:
+        """Deliveries to be folded again, under the message that tells their story."""
+        whole = {self._teller(message) for message in self.whole & self.rows.keys()}
+        single = set()
+        for stream in self.single:
+            message, _, own = stream.partition("/")
+            teller = self._teller(message)
+            index = int(own) if teller == message else self._story(teller).index_of.get(stream)
+            if index is None:
+                whole.add(teller)
+            elif index < self.rows[teller].recipients:
+                single.add((teller, index))
+        yield from sorted(each for each in single if each[0] not in whole)
+        for teller in sorted(whole):
+            yield from ((teller, index) for index in range(self.rows[teller].recipients))
+
+    def _fold(self, deliveries: Sequence[tuple[str, int]]) -> None:
+        """Fold deliveries from the facts of their streams and store the rows."""
+        told = {each: self._story(each[0]).of(each[1]) for each in deliveries}
+        shared = {t.stream for each in told.values() for t in each if t.scope != "recipient"}
+        self.facts |= self.tables.facts(shared - self.facts.keys())
+        self.facts |= {stream: [] for stream in shared - self.facts.keys()}
+        own = {t.stream for each in told.values() for t in each} - self.facts.keys()
+        facts = self.facts | self.tables.facts(own)
+        self.tables.save_deliveries([_delivery(self.rows[m], i, told[m, i], facts) for m, i in deliveries])
 
 
-def _row(event: Event, message: str, work: _Work) -> MessageRow:
-    row = work.rows.get(message)
-    if row is None:
-        row = work.rows[message] = MessageRow(
-            message, event.tenant, opened_position=event.position, opened_at=str(event.fields["recorded_at"])
-        )
-    row.account = row.account or str(event.fields.get("account", ""))
-    row.provider = row.provider or str(event.fields.get("provider", ""))
-    if event.type != "recipients.declared" and not row.first_type:
-        row.first_type = event.type
-    row.updated_position = event.position
-    return row
-
-
-def _note_structure(event: Event, row: MessageRow, work: _Work) -> None:
-    fields = event.fields
-    if event.type == "submission.requested":
-        row.registered = 1
-    if event.type == "recipients.declared":
-        row.recipients = max(row.recipients, fields["first"] + fields["count"])
-    if event.type == "streams.joined" and fields.get("rule") != TOLD_ELSEWHERE:
-        pairs = tuple((a, b) for a, b in fields.get("recipients", ()))
-        row.joined += tuple(Joined(s, pairs) for s in fields["streams"])
-    if event.type == "streams.parted":
-        row.joined = tuple(j for j in row.joined if j.stream not in fields["streams"])
-    for batch in fields.get("streams", ()):
-        if batch.startswith("batch/") and not row.batch:
-            row.batch = batch
-            work.whole.add(row.message)
-
-
-def _followed(work: _Work, tables: _Tables) -> set[str]:
-    """Set where joined messages went, and name the messages that tell their story now."""
-    for row in list(work.rows.values()):
-        for joined in row.joined:
-            other = work.rows.get(joined.stream) or tables.messages([joined.stream]).get(joined.stream)
-            if other and other.joined_into != row.message:
-                other.joined_into = row.message
-                work.rows[joined.stream] = other
-                work.gone.add(joined.stream)
-                work.whole.add(row.message)
-    return {row.joined_into for row in work.rows.values() if row.joined_into}
-
-
-def _affected(work: _Work, tables: _Tables) -> Iterator[tuple[str, int]]:
-    """Deliveries to be folded again, under the message that tells their story."""
-    whole = {_teller(message, work, tables) for message in work.whole} | set(tables.in_batches(work.batches))
-    single = set()
-    for message, index in work.single:
-        teller = _teller(message, work, tables)
-        if teller not in whole:
-            single |= {(teller, n) for n in _mapped(message, index, work.rows[teller])}
-    yield from sorted(single)
-    rows = tables.messages(m for m in whole if m not in work.rows) | work.rows
-    for message in sorted(whole):
-        yield from ((message, index) for index in range(rows[message].recipients))
-    work.rows = rows
-
-
-def _teller(message: str, work: _Work, tables: _Tables) -> str:
-    passed = set()
-    while message not in passed:
+def _root(message: str, parents: Mapping[str, str]) -> str:
+    """The message that tells the story; of a circle, which nobody should write, the first by name."""
+    passed = {message}
+    while message in parents:
+        message = parents[message]
+        if message in passed:
+            return min(passed)
         passed.add(message)
-        row = work.rows.get(message) or tables.messages([message]).get(message)
-        if row is None or not row.joined_into:
-            break
-        work.rows[message] = row
-        message = row.joined_into
-        if message not in work.rows:
-            work.rows |= tables.messages([message])
     return message
 
 
-def _mapped(message: str, index: int, teller: MessageRow) -> list[int]:
-    if message == teller.message:
-        return [index]
-    return [b for joined in teller.joined if joined.stream == message for a, b in joined.recipients if a == index]
+def _delivery(
+    row: MessageRow, index: int, told: Sequence[Told], facts: Mapping[str, Sequence[Fact]]
+) -> tuple[object, ...]:
+    mine = [seen_as(fact, scope) for stream, scope in told for fact in facts.get(stream, ())]
+    folded = fold(mine, sole=row.recipients == 1)
+    position = max((fact.position for fact in mine), default=row.opened_position)
+    return (
+        *(row.message, index, row.tenant, row.account, row.provider),
+        *(folded.status, folded.sub_status, folded.since, int(folded.is_final)),
+        *(row.opened_position, row.opened_at, position, _encode(folded)),
+    )
 
 
 def _chunks(items: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
-    chunk: list[tuple[str, int]] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
+    waiting = iter(items)
+    while chunk := list(islice(waiting, CHUNK)):
         yield chunk
 
 
@@ -270,24 +264,27 @@ class _Tables:
         return self.cursor.probe(self.table(name), columns, column, sorted(set(values)))
 
     def messages(self, wanted: Iterable[str]) -> dict[str, MessageRow]:
-        rows = [MessageRow(*r) for r in self._probe(MESSAGE_COLUMNS, "messages", "message", wanted)]  # type: ignore[arg-type]
-        for row in rows:
-            row.joined = _joined.decode(bytes(row.joined))  # type: ignore[arg-type]  # stored encoded
+        rows = map(read_row, self._probe(MESSAGE_COLUMNS, "messages", "message", wanted))
         return {row.message: row for row in rows}
 
     def in_batches(self, batches: Iterable[str]) -> list[str]:
-        return [str(r[0]) for r in self._probe("message", "messages", "batch", batches)]
+        return [str(r[0]) for r in self._probe("message", "batch_messages", "batch", batches)]
 
     def facts(self, streams: Iterable[str]) -> dict[str, list[Fact]]:
         rows = self._probe("stream, facts", "facts", "stream", streams)
         return {str(stream): _facts.decode(bytes(facts)) for stream, facts in rows}
 
-    def save_facts(self, facts: dict[str, list[Fact]]) -> None:
-        sql = f"INSERT INTO {self.table('facts')} (stream, facts) VALUES (?,?) ON CONFLICT (stream) DO UPDATE SET facts = excluded.facts"
-        self.cursor.executemany(sql, [(stream, _encode(each)) for stream, each in facts.items()])
+    def save_facts(self, facts: Mapping[str, Sequence[Fact]]) -> None:
+        rows = [(stream, _encode(facts[stream])) for stream in sorted(facts)]
+        self._upsert("facts", "stream, facts", ("stream",), rows)
 
-    def save_messages(self, rows: Iterable[MessageRow]) -> None:
-        self._upsert("messages", MESSAGE_COLUMNS, ("message",), [row.row() for row in rows])
+    def save_messages(self, rows: Sequence[MessageRow]) -> None:
+        self._upsert("messages", MESSAGE_COLUMNS, ("message",), [stored(row) for row in rows])
+        sql = f"INSERT INTO {self.table('batch_messages')} (batch, message) VALUES (?,?) ON CONFLICT DO NOTHING"
+        self.cursor.executemany(sql, sorted((batch, row.message) for row in rows for batch in row.batches))
+
+    def save_deliveries(self, rows: Sequence[tuple[object, ...]]) -> None:
+        self._upsert("deliveries", DELIVERY_COLUMNS, ("message", "recipient"), rows)
 
     def drop_deliveries(self, messages: Iterable[str]) -> None:
         self.cursor.executemany(f"DELETE FROM {self.table('deliveries')} WHERE message = ?", [(m,) for m in messages])
@@ -298,39 +295,3 @@ class _Tables:
         changes = ", ".join(f"{n} = excluded.{n}" for n in names if n not in key)
         sql = f"INSERT INTO {self.table(name)} ({columns}) VALUES ({marks}) ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
         self.cursor.executemany(sql, rows)
-
-    def fold(self, deliveries: Sequence[tuple[str, int]], work: _Work) -> None:
-        """Fold deliveries from the facts of their streams and store the rows."""
-        rows = work.rows
-        streams = {s for message, index in deliveries for s in streams_of(rows[message], index, rows)}
-        facts = self.facts(streams - work.facts.keys()) | {s: work.facts[s] for s in streams if s in work.facts}
-        stored = []
-        for message, index in deliveries:
-            row = rows[message]
-            mine = [fact for stream in streams_of(row, index, rows) for fact in facts.get(stream, ())]
-            folded = fold(mine, sole=row.recipients == 1)
-            position = max((fact.position for fact in mine), default=row.opened_position)
-            stored.append(
-                (
-                    *(message, index, row.tenant, row.account, row.provider),
-                    *(folded.status, folded.sub_status, folded.since, int(folded.is_final)),
-                    *(row.opened_position, row.opened_at, position, _encode(folded)),
-                )
-            )
-        self._upsert("deliveries", DELIVERY_COLUMNS, ("message", "recipient"), stored)
-
-
-def streams_of(row: MessageRow, index: int, rows: dict[str, MessageRow]) -> list[str]:
-    """The streams that tell the story of one delivery: its own, its message's, its batch's, and those joined to them."""
-    streams = [delivery_stream(row.message, index), row.message]
-    batches = {row.batch}
-    for joined in row.joined:
-        streams.append(joined.stream)
-        streams += [delivery_stream(joined.stream, a) for a, b in joined.recipients if b == index]
-        other = rows.get(joined.stream)
-        if other is not None:
-            batches.add(other.batch)
-            for a, b in joined.recipients:
-                if b == index:
-                    streams += streams_of(other, a, rows)[2:]
-    return list(dict.fromkeys([*streams, *(b for b in sorted(batches) if b)]))

@@ -61,7 +61,7 @@ class MessageView(msgspec.Struct, frozen=True):
     registered: bool
     inbound: bool
     recipients: int
-    batch: str
+    batches: tuple[str, ...]
     values: dict[str, Any]
     references: tuple[dict[str, str], ...]
     labels: tuple[str, ...]

@@ -111,7 +111,7 @@ def _message(draft: Draft, values: dict[int, dict[str, object]]) -> MessageView:
         registered="submission.requested" in types,
         inbound=types[:1] == ["inbound.received"] and not trail.declared,
         recipients=trail.declared,
-        batch=next((s for s in trail.streams if s.startswith("batch/")), ""),
+        batches=tuple(s for s in trail.streams if s.startswith("batch/")),
         values=said["values"],
         references=said["references"],
         labels=said["labels"],

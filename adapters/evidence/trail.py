@@ -7,14 +7,15 @@ declared or grouped after that size is not known here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ledger.application import Ledger
 from ledger.errors import NotFoundError
-from ledger.events import Event, delivery_stream, message_of, read
+from ledger.events import Event, message_of, read
 from ledger.writer import TOLD_ELSEWHERE
-from projections.fold import Folded, fold, to_fact
-from projections.status import Joined, MessageRow, streams_of
+from projections.fold import Folded, fold, seen_as, to_fact
+from projections.stories import MessageRow, Story, Told, note
 
 
 @dataclass(slots=True)
@@ -58,15 +59,14 @@ def tell(ledger: Ledger, tenant: str, message: str, size: int, recipients: Seque
         msg = f"message {message} has no recipient {unknown[0]}" if unknown else "no recipient was chosen"
         raise NotFoundError(msg)
     chosen = tuple(sorted(set(recipients))) if recipients is not None else tuple(range(row.recipients))
-    rows = log.rows
-    told = {index: streams_of(row, index, rows) for index in chosen}
-    streams = dict.fromkeys(s for each in told.values() for s in each)
-    streams |= dict.fromkeys([row.message, *([row.batch] if row.batch else ())])
+    story = Story(row, log.rows)
+    told = {index: story.of(index) for index in chosen}
+    every = [*story.shared(), *(t for each in told.values() for t in each)]
+    # What is told of recipients whom nobody declared comes with the whole message only.
+    streams = dict.fromkeys(each.stream for each in every if recipients is None or each.scope != "other")
     if recipients is None:
-        for joined in log.followed(row):
-            streams |= dict.fromkeys([joined.message, *([joined.batch] if joined.batch else ())])
-            streams |= dict.fromkeys(delivery_stream(joined.message, i) for i in range(joined.recipients))
-    log.load(streams)
+        streams |= dict.fromkeys(story.all())
+    log.load([*streams, *(each.stream for each in every)])
     trail = Trail(row.message, chosen, recipients is None, row.recipients)
     trail.streams = {s: len(log.events[s]) for s in sorted(streams)}
     trail.events = sorted((e for s in streams for e in log.events[s]), key=lambda e: e.position)
@@ -75,15 +75,9 @@ def tell(ledger: Ledger, tenant: str, message: str, size: int, recipients: Seque
     return trail
 
 
-def _folded(log: _Log, streams: Iterable[str], *, sole: bool) -> Folded:
-    facts = [to_fact(event, _scope(stream)) for stream in streams for event in log.events[stream]]
-    return fold([fact for fact in facts if fact is not None], sole=sole)
-
-
-def _scope(stream: str) -> str:
-    if stream.startswith("batch/"):
-        return "batch"
-    return "message" if message_of(stream) == stream else "recipient"
+def _folded(log: _Log, told: Iterable[Told], *, sole: bool) -> Folded:
+    facts = [(to_fact(event, scope), scope) for stream, scope in told for event in log.events[stream]]
+    return fold([seen_as(fact, scope) for fact, scope in facts if fact is not None], sole=sole)
 
 
 class _Log:
@@ -134,10 +128,6 @@ class _Log:
                 into = message
         return into
 
-    def followed(self, row: MessageRow) -> list[MessageRow]:
-        """The rows of all messages that were joined into this one, directly or through others."""
-        return [each for stream, each in self.rows.items() if stream != row.message]
-
     def persons(self, row: MessageRow) -> dict[tuple[str, int], int]:
         """Who is who: indexes of joined messages as indexes of this one."""
         found = {(row.message, index): index for index in range(row.recipients)}
@@ -161,14 +151,6 @@ def _row(message: str, tenant: str, events: Sequence[Event]) -> MessageRow:
     """What a message's own stream says of its shape."""
     row = MessageRow(message, tenant)
     for event in events:
-        fields = event.fields
-        if event.type == "recipients.declared":
-            row.recipients = max(row.recipients, fields["first"] + fields["count"])
-        if event.type == "streams.joined" and fields.get("rule") != TOLD_ELSEWHERE:
-            pairs = tuple((a, b) for a, b in fields.get("recipients", ()))
-            row.joined += tuple(Joined(stream, pairs) for stream in fields["streams"])
-        if event.type == "streams.parted":
-            row.joined = tuple(joined for joined in row.joined if joined.stream not in fields["streams"])
-        batches = [stream for stream in fields.get("streams", ()) if stream.startswith("batch/")]
-        row.batch = row.batch or (batches[0] if batches else "")
+        with suppress(ValueError):  # the read model files such an event as one that it could not apply
+            note(row, event)
     return row
