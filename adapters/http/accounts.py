@@ -18,7 +18,7 @@ def list_accounts(call: Call[NoQuery, None]) -> Answer:
     return Answer(AccountList(tuple(call.services.accounts.list(call.tenant))))
 
 
-@route("POST /v1/accounts", scopes=OPERATORS, answers={201: Account, 200: Account}, problems=(409, 503))
+@route("POST /v1/accounts", scopes=OPERATORS, answers={201: Account, 200: Account}, problems=(409,))
 def add_account(call: Call[NoQuery, NewAccount]) -> Answer:
     """Open an account at a provider; opening it again changes nothing."""
     accounts, new = call.services.accounts, call.body
@@ -31,13 +31,13 @@ def add_account(call: Call[NoQuery, NewAccount]) -> Answer:
     return Answer(added, 200 if known else 201, {"Location": f"/v1/accounts/{added.account}"})
 
 
-@route("GET /v1/accounts/{account}", scopes=OPERATORS, answers={200: AccountCheck}, problems=(503,))
+@route("GET /v1/accounts/{account}", scopes=OPERATORS, answers={200: AccountCheck})
 def check_account(call: Call[Reading, None]) -> Answer:
     """Keys in use, when it was last heard of, the difference of the clocks, the webhook URLs to paste at the provider, and advice."""
     return Answer(check(call.services.accounts, call.tenant, call.path["account"], call.services.public_url))
 
 
-@route("POST /v1/accounts/{account}/keys", scopes=OPERATORS, answers={201: KeyAdded}, problems=(503,))
+@route("POST /v1/accounts/{account}/keys", scopes=OPERATORS, answers={201: KeyAdded})
 def add_key(call: Call[NoQuery, NewKey]) -> Answer:
     """Put a webhook key in use beside the others; webhooks in quarantine are verified again and admitted if they are good."""
     services, new = call.services, call.body
@@ -51,14 +51,14 @@ def add_key(call: Call[NoQuery, NewKey]) -> Answer:
     return Answer(KeyAdded(keys, len(admitted), sum(len(o.facts) for o in admitted)), 201)
 
 
-@route("DELETE /v1/accounts/{account}/keys/{key_id}", scopes=OPERATORS, answers={204: None}, problems=(503,))
+@route("DELETE /v1/accounts/{account}/keys/{key_id}", scopes=OPERATORS, answers={204: None})
 def retire_key(call: Call[NoQuery, None]) -> Answer:
     """Destroy a webhook key; what it verified stays verified."""
     call.services.accounts.retire_secret(call.tenant, call.path["account"], call.path["key_id"], call.actor)
     return Answer(status=204)
 
 
-@route("POST /v1/accounts/{account}/disable", scopes=OPERATORS, answers={200: Account}, problems=(503,))
+@route("POST /v1/accounts/{account}/disable", scopes=OPERATORS, answers={200: Account})
 def disable(call: Call[NoQuery, Noted]) -> Answer:
     """Close an account: nothing is taken for it from now on; what it delivered stays."""
     return Answer(call.services.accounts.disable(call.tenant, call.path["account"], call.body.note, call.actor))

@@ -35,6 +35,7 @@ from adapters.http.routes import ANY_KEY, JSON, NO_KEY, NOBODY, Answer, Call, Ro
 from adapters.http.services import Services
 from adapters.http.telemetry import ACCESS, UNMATCHED, Metrics
 from adapters.strictjson import convert, decode, refuse
+from projections.runner import Runner
 
 T = TypeVar("T")
 
@@ -143,13 +144,17 @@ def _answer(state: State, route: Route, call: Call[Any, Any]) -> Answer:
 
 
 async def _reached(request: web.Request, call: Call[Any, Any]) -> None:
-    """Wait until the read models have reached the position that the caller wants reflected."""
+    """Wait until all read models have reached the position that the caller wants reflected."""
     wanted = getattr(call.query, "min_position", 0) or getattr(call.body, "min_position", 0)
     until = time.monotonic() + call.services.limits.position_wait_s
-    while wanted and await in_thread(request, call.services.queries.position) < wanted:
+    while wanted and await in_thread(request, _position, call.services.runner) < wanted:
         if time.monotonic() > until:
             raise NotReachedError
         await asyncio.sleep(POSITION_POLL_S)
+
+
+def _position(runner: Runner) -> int:
+    return min(runner.position(model) for model in runner.models)
 
 
 # --- bodies

@@ -9,6 +9,7 @@ from msgspec import Meta
 from adapters.evidence.pack import Ask
 from adapters.http.routes import Answer, Call, NoQuery, route
 from adapters.http.types import Given
+from adapters.strictjson import refuse
 from ledger.errors import NotFoundError
 
 ASICE = "application/vnd.etsi.asic-e+zip"
@@ -36,13 +37,15 @@ class NewEvidence(Given):
     reason: Annotated[str, Meta(max_length=1_000)] = ""
 
 
-@route("POST /v1/messages/{message}/evidence", scopes=("evidence",), answers={200: (ASICE, bytes)}, problems=(422,))
+@route("POST /v1/messages/{message}/evidence", scopes=("evidence",), answers={200: {ASICE: bytes}}, problems=(422,))
 def evidence(call: Call[NoQuery, NewEvidence]) -> Answer:
     """The evidence pack of a message (ASiC-E); check it with the verify.py inside and the log's key from elsewhere."""
     desk = call.services.evidence
     if desk is None:
         msg = "this server hands out no evidence; ask the one that holds the log's keys"
         raise NotFoundError(msg)
+    if call.body.include_shared and not call.body.reason.strip():
+        refuse("reason", "originals that name others leave only with a reason, which is recorded")
     ask = Ask(
         tenant=call.tenant,
         message=call.path["message"],

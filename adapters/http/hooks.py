@@ -42,7 +42,7 @@ class _Hook(NamedTuple):
     scopes=NO_KEY,
     reads=ANY_MEDIA,
     answers={200: Received},
-    problems=(401, 404, 503),
+    problems=(401, 404),
 )
 async def hook(request: web.Request, call: Call[NoQuery, None]) -> web.StreamResponse:
     """Receive a webhook of the account's provider; which operation it is, is seen from its body.
@@ -57,7 +57,7 @@ async def hook(request: web.Request, call: Call[NoQuery, None]) -> web.StreamRes
     scopes=NO_KEY,
     reads=ANY_MEDIA,
     answers={200: Received},
-    problems=(401, 404, 503),
+    problems=(401, 404),
 )
 async def hook_of_operation(request: web.Request, call: Call[NoQuery, None]) -> web.StreamResponse:
     """Receive a webhook of one operation, as `accounts check` shows the URL."""

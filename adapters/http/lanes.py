@@ -9,7 +9,7 @@ from ledger.decision import Outcome
 from projections.views import LaneItem
 
 
-@route("GET /v1/lanes", scopes=OPERATORS, answers={200: LaneList}, problems=(503,))
+@route("GET /v1/lanes", scopes=OPERATORS, answers={200: LaneList})
 def list_lanes(call: Call[LaneQuery, None]) -> Answer:
     """What could not be read or matched, oldest first, and webhooks that failed verification, newest first."""
     services, asked = call.services, call.query
@@ -19,20 +19,20 @@ def list_lanes(call: Call[LaneQuery, None]) -> Answer:
     return Answer(LaneList(tuple(items), tuple(quarantined), position))
 
 
-@route("GET /v1/lanes/{item}", scopes=OPERATORS, answers={200: LaneItem}, problems=(503,))
+@route("GET /v1/lanes/{item}", scopes=OPERATORS, answers={200: LaneItem})
 def show(call: Call[Reading, None]) -> Answer:
     """One item; its originals are at /v1/artifacts."""
     return Answer(call.services.lanes.item(call.tenant, call.path["item"])[0])
 
 
-@route("POST /v1/lanes/{item}/retry", scopes=OPERATORS, answers={200: Settled}, problems=(409, 410, 503))
+@route("POST /v1/lanes/{item}/retry", scopes=OPERATORS, answers={200: Settled}, problems=(409, 410))
 def retry(call: Call[NoQuery, Noted]) -> Answer:
     """Read it again with today's code; 409 when that reads it no better."""
     outcome = call.services.lanes.retry(call.tenant, call.path["item"], call.body.note, call.actor)
     return _settled(call.path["item"], "retried", outcome)
 
 
-@route("POST /v1/lanes/{item}/claim", scopes=OPERATORS, answers={200: Settled}, problems=(409, 410, 503))
+@route("POST /v1/lanes/{item}/claim", scopes=OPERATORS, answers={200: Settled}, problems=(409, 410))
 def claim(call: Call[NoQuery, Claim]) -> Answer:
     """Say which message it belongs to."""
     asked = call.body
@@ -40,7 +40,7 @@ def claim(call: Call[NoQuery, Claim]) -> Answer:
     return _settled(call.path["item"], "claimed", outcome)
 
 
-@route("POST /v1/lanes/{item}/dismiss", scopes=OPERATORS, answers={200: Settled}, problems=(503,))
+@route("POST /v1/lanes/{item}/dismiss", scopes=OPERATORS, answers={200: Settled})
 def dismiss(call: Call[NoQuery, Noted]) -> Answer:
     """Say that it needs nothing; its bytes are kept all the same. An item that is settled already stays as it is."""
     item, _ = call.services.lanes.item(call.tenant, call.path["item"])

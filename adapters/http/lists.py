@@ -19,7 +19,13 @@ from projections.views import Page
 MAX_SCANNED = 10 * PAGE
 
 
-@route("POST /v1/search", scopes=READERS, answers={200: Page}, problems=(503,), access="search")
+@route(
+    "POST /v1/search",
+    scopes=READERS,
+    answers={200: Page},
+    access="search",
+    example={"recipient": "06-12345678", "since": "2026-03-01T00:00:00Z", "limit": 20},
+)
 def search(call: Call[NoQuery, Search]) -> Answer:
     """Deliveries that all given filters fit, newest message first; without a filter all of them."""
     asked = call.body
@@ -39,7 +45,7 @@ def search(call: Call[NoQuery, Search]) -> Answer:
     return _page(call, filters)
 
 
-@route("POST /v1/labels/deliveries", scopes=READERS, answers={200: Page}, problems=(503,), access="search")
+@route("POST /v1/labels/deliveries", scopes=READERS, answers={200: Page}, access="search")
 def under_label(call: Call[NoQuery, ByLabel]) -> Answer:
     """Everything under one label (policy, case, customer …), across all providers and channels."""
     return _page(call, Filters(label=call.body.label))

@@ -32,7 +32,6 @@ def _recipient(call: Call[Any, Any]) -> int:
     "GET /v1/messages/{message}",
     scopes=READERS,
     answers={200: MessageView, 304: None},
-    problems=(503,),
     headers=TAG,
     access="status",
 )
@@ -41,9 +40,7 @@ def message(call: Call[Reading, None]) -> Answer:
     return tagged(call, call.services.queries.message(call.tenant, call.path["message"]))
 
 
-@route(
-    "GET /v1/messages/{message}/deliveries", scopes=READERS, answers={200: Deliveries}, problems=(503,), access="status"
-)
+@route("GET /v1/messages/{message}/deliveries", scopes=READERS, answers={200: Deliveries}, access="status")
 def deliveries(call: Call[Paging, None]) -> Answer:
     """The deliveries of a message, by index."""
     queries, limit = call.services.queries, call.query.limit
@@ -57,7 +54,6 @@ def deliveries(call: Call[Paging, None]) -> Answer:
     "GET /v1/messages/{message}/deliveries/{recipient}",
     scopes=READERS,
     answers={200: DeliveryView, 304: None},
-    problems=(503,),
     headers=TAG,
     access="status",
 )
@@ -66,7 +62,7 @@ def delivery(call: Call[Reading, None]) -> Answer:
     return tagged(call, call.services.queries.delivery(call.tenant, call.path["message"], _recipient(call)))
 
 
-@route("GET /v1/messages/{message}/trail", scopes=READERS, answers={200: Trail}, problems=(422, 503), access="trail")
+@route("GET /v1/messages/{message}/trail", scopes=READERS, answers={200: Trail}, problems=(422,), access="trail")
 def trail(call: Call[Reading, None]) -> Answer:
     """Every event of a message, in the order of the log; for up to 500 recipients, else delivery by delivery."""
     require_few_recipients(call)
@@ -77,7 +73,6 @@ def trail(call: Call[Reading, None]) -> Answer:
     "GET /v1/messages/{message}/deliveries/{recipient}/trail",
     scopes=READERS,
     answers={200: Trail},
-    problems=(503,),
     access="trail",
 )
 def delivery_trail(call: Call[Reading, None]) -> Answer:
@@ -91,7 +86,6 @@ def delivery_trail(call: Call[Reading, None]) -> Answer:
     "GET /v1/messages/{message}/deliveries/{recipient}/explanation",
     scopes=READERS,
     answers={200: Explanation},
-    problems=(503,),
     access="status",
 )
 def explanation(call: Call[Reading, None]) -> Answer:

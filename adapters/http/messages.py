@@ -24,7 +24,15 @@ MAX_KEY_CHARS = 255
     "POST /v1/messages",
     scopes=("ingest",),
     answers={201: Registered, 200: Registered},
-    problems=(404, 409, 503),
+    problems=(404, 409),
+    example={
+        "account": "sms-1",
+        "recipients": [{"kind": "phone", "address": "0612345678"}],
+        "references": [{"kind": "own_reference", "value": "claim-2026-0042/3"}],
+        "labels": ["claim-2026-0042"],
+        "subject": "Your claim",
+        "occurred_at": "2026-03-01T09:00:00+01:00",
+    },
     headers={
         IDEMPOTENCY_KEY: "your own name of this request, at most 255 printable ASCII characters: sent again with the same body it is "
         "answered as the first time (200), with another body it is refused (422)"

@@ -89,8 +89,16 @@ class _Numbered(NamedTuple):
     "POST /v1/observations",
     scopes=("ingest",),
     reads={JSON: ArrivalRecord, NDJSON: str},
-    answers={201: Admitted, 200: Admitted},
-    problems=(404, 409, 503),
+    answers={201: Admitted, 200: {JSON: Admitted, NDJSON: LineResult}},
+    problems=(404, 409),
+    example={
+        "account": "sms-1",
+        "operation": "send",
+        "observed_at": "2026-03-01T09:00:00Z",
+        "status": 200,
+        "request": '{"messages":[{"content":"Your parcel is on its way","mobile_number":"0612345678"}],"sender":"Example"}',
+        "body": '{"document_id":"5b7b1fd6-6f3a-4a3c-9a55-0f1f6a1c9e11","status":"OK"}',
+    },
 )
 async def observe(request: web.Request, call: Call[NoQuery, None]) -> web.StreamResponse:
     """Hand in what a provider said: one arrival record as JSON, or any number as NDJSON, one a line.
@@ -246,7 +254,7 @@ class _Desk:
     scopes=("ingest",),
     reads={RFC822: bytes},
     answers={201: Admitted, 200: Admitted},
-    problems=(404, 409, 503),
+    problems=(404, 409),
 )
 def upload(call: Call[ForReceipt, bytes]) -> Answer:
     """Upload a receipt of certified e-mail, as the exact bytes of the message."""

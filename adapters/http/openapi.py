@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
 from inspect import cleandoc
@@ -12,13 +12,20 @@ from typing import Any
 import msgspec
 
 from adapters.http.problems import MEDIA_TYPE, Problem
-from adapters.http.routes import ANY_KEY, NO_KEY, PARAMETERS, Route
+from adapters.http.routes import ANY_KEY, JSON, NO_KEY, PARAMETERS, Route
 from adapters.http.table import ROUTES
 
 REF = "#/components/schemas/{name}"
 BINARY = {"type": "string", "format": "binary"}
 ALWAYS = (429, 500, 503)
 TITLE = "Delivery Ledger"
+MEANINGS = {
+    200: "as asked",
+    201: "stored: durable, and in the tree",
+    204: "done",
+    304: "unchanged since the tag given in If-None-Match",
+    503: "not ready",
+}
 DESCRIPTION = """One ledger for everything sent by registered e-mail, certified mail, post, SMS and fax.
 
 Every answer is limited to the organisation of the API key. Errors are RFC 9457 problems that say what to do. What is answered 2xx is
@@ -53,8 +60,8 @@ def document() -> dict[str, Any]:
 
 
 def _types(route: Route) -> Sequence[Any]:
-    found = [Problem, *route.reads.values(), *(kind for _, kind, _ in route.answers.values())]
-    return [kind for kind in found if kind not in {bytes, str, None}]
+    found = [Problem, *route.reads.values(), *(kind for answer in route.answers.values() for kind in answer.values())]
+    return [kind for kind in found if kind not in {bytes, str}]
 
 
 def _operation(route: Route, schema_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:
@@ -70,7 +77,9 @@ def _operation(route: Route, schema_of: dict[Any, dict[str, Any]]) -> dict[str, 
     if parameters:
         told["parameters"] = parameters
     if route.reads:
-        content = {media: {"schema": schema_of.get(kind, BINARY)} for media, kind in route.reads.items()}
+        content = _content(route.reads, schema_of)
+        if route.example is not None:
+            content[JSON]["example"] = route.example
         told["requestBody"] = {"required": True, "content": content}
     told["security"] = [] if route.scopes is NO_KEY else [{"bearer": []}, {"header": []}]
     return told
@@ -95,14 +104,18 @@ def _description(route: Route, text: str) -> str:
 
 def _responses(route: Route, schema_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for status, (media, kind, meaning) in route.answers.items():
-        found[str(status)] = {"description": meaning}
-        if kind is not None:
-            found[str(status)]["content"] = {media: {"schema": schema_of.get(kind, BINARY)}}
+    for status, answer in route.answers.items():
+        found[str(status)] = {"description": MEANINGS[status]}
+        if answer:
+            found[str(status)]["content"] = _content(answer, schema_of)
     content = {MEDIA_TYPE: {"schema": schema_of[Problem]}}
     for status in sorted(problem_statuses(route)):
         found.setdefault(str(status), {"description": HTTPStatus(status).phrase, "content": content})
     return found
+
+
+def _content(kinds: Mapping[str, Any], schema_of: dict[Any, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {media: {"schema": schema_of.get(kind, BINARY)} for media, kind in kinds.items()}
 
 
 def problem_statuses(route: Route) -> set[int]:

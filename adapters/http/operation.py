@@ -58,14 +58,21 @@ def readiness(state: State) -> Readiness:
         why = f"does not answer: {type(error).__name__}"
         return Readiness(ready=False, database=why, advice=(ADVICE["database"],))
     stopped = troubles.get("read models", "")
-    found = {"stopped": bool(stopped), "unapplied": unapplied > 0, "rights": bool(rights), "standby": standby == "none"}
+    found = {
+        "stopped": bool(stopped),
+        "frozen": bool(services.ledger.frozen),
+        "unapplied": unapplied > 0,
+        "rights": bool(rights),
+        "standby": standby == "none",
+    }
     return Readiness(
-        ready=not stopped and max(lag.values(), default=0) <= MAX_LAG_EVENTS,
+        ready=not stopped and not services.ledger.frozen and max(lag.values(), default=0) <= MAX_LAG_EVENTS,
         database="answers",
         tree_size=size,
         lag=lag,
         unapplied=unapplied,
         stopped=stopped,
+        frozen=services.ledger.frozen,
         unsafe_rights=rights,
         standby=standby,
         advice=tuple(ADVICE[name] for name, holds in found.items() if holds),
@@ -74,6 +81,7 @@ def readiness(state: State) -> Readiness:
 
 ADVICE = {
     "database": "the database does not answer: look at LEDGER_DATABASE_URL and at the database's own log",
+    "frozen": "the tree contradicts a signed head, so nothing is appended: `delivery-ledger recover`, after finding out why",
     "stopped": "the read models stand still: run `delivery-ledger fsck`",
     "unapplied": "some events could not be applied to a read model: `delivery-ledger fsck` lists them",
     "rights": "the database role could change the past: connect as the service role that `delivery-ledger db migrate` makes",
@@ -90,7 +98,7 @@ def _standby(ledger: Ledger) -> str:
     return "synchronous" if names and commit not in {"off", "local"} else "none"
 
 
-@route("GET /metrics", scopes=NO_KEY, answers={200: ("text/plain", str)})
+@route("GET /metrics", scopes=NO_KEY, answers={200: {"text/plain": str}})
 async def metrics(request: web.Request, _call: Call[NoQuery, None]) -> web.StreamResponse:
     """Metrics in Prometheus' text format; labels hold routes, statuses and providers, nothing of a tenant."""
     text = await in_thread(request, generate_latest, request.app[STATE].metrics.registry)
@@ -110,7 +118,7 @@ def _document() -> bytes:
     return msgspec.json.encode(document())
 
 
-@route("GET /docs", scopes=NO_KEY, answers={200: ("text/html", str)})
+@route("GET /docs", scopes=NO_KEY, answers={200: {"text/html": str}})
 def docs(_call: Call[NoQuery, None]) -> Answer:
     """A page to browse and try the API with; it asks nothing from outside."""
     return Answer(
@@ -118,7 +126,7 @@ def docs(_call: Call[NoQuery, None]) -> Answer:
     )
 
 
-@route("GET /docs/{file}", scopes=NO_KEY, answers={200: ("*/*", bytes)})
+@route("GET /docs/{file}", scopes=NO_KEY, answers={200: {"*/*": bytes}})
 def docs_file(call: Call[NoQuery, None]) -> Answer:
     """A file of the page."""
     name = call.path["file"]
@@ -133,7 +141,7 @@ def _static(name: str) -> bytes:
     return (STATIC / name).read_bytes()
 
 
-@route("GET /problems/{slug}", scopes=NO_KEY, answers={200: ("text/plain", str)})
+@route("GET /problems/{slug}", scopes=NO_KEY, answers={200: {"text/plain": str}})
 def problem(call: Call[NoQuery, None]) -> Answer:
     """What a type of problem means."""
     kind = kinds().get(call.path["slug"])

@@ -45,7 +45,7 @@ class _Original(NamedTuple):
     def is_secret(self) -> bool:
         """Whether it is a body that carries a secret by contract (a request of ours never does)."""
         provider = registry().get(str(self.event.fields.get("provider", "")))
-        is_body = self.event.fields["artifacts"][0] == self.artifact_id
+        is_body = self.event.fields.get("artifacts", [self.artifact_id])[0] == self.artifact_id
         return provider is not None and is_body and self.event.fields.get("operation") in provider.secret_bodies
 
     def name(self, media_type: str) -> str:
@@ -61,7 +61,7 @@ def _attachment(name: str) -> dict[str, str]:
 @route(
     "GET /v1/artifacts/{artifact}",
     scopes=("evidence",),
-    answers={200: ("*/*", bytes)},
+    answers={200: {"*/*": bytes}},
     problems=(403, 410),
     access="original",
 )
@@ -79,11 +79,12 @@ def artifact(call: Call[Reading, None]) -> Answer:
 
 def _original(ledger: Ledger, tenant: str, artifact_id: str) -> _Original:
     rows = ledger.database.read("SELECT position FROM artifacts WHERE artifact_id = ?", (artifact_id,))
-    event = ledger.event(rows[0][0]) if rows else None
-    if event is None or event.tenant != tenant:
+    item = ledger.feed(rows[0][0] - 1) if rows else []
+    if not item or item[0].tenant != tenant:
         msg = f"there is no artifact {artifact_id}"
         raise NotFoundError(msg)
-    return _Original(artifact_id, event)
+    # Stored with the first event of its item, which may be one that declares recipients and names no original.
+    return _Original(artifact_id, next((e for e in item if artifact_id in e.fields.get("artifacts", ())), item[0]))
 
 
 # --- all of a message
@@ -92,8 +93,8 @@ def _original(ledger: Ledger, tenant: str, artifact_id: str) -> _Original:
 @route(
     "GET /v1/messages/{message}/receipts.zip",
     scopes=("evidence",),
-    answers={200: (ZIP, bytes)},
-    problems=(422, 503),
+    answers={200: {ZIP: bytes}},
+    problems=(422,),
     access="archive",
 )
 def archive(call: Call[Reading, None]) -> Answer:
@@ -105,8 +106,7 @@ def archive(call: Call[Reading, None]) -> Answer:
 @route(
     "GET /v1/messages/{message}/deliveries/{recipient}/receipts.zip",
     scopes=("evidence",),
-    answers={200: (ZIP, bytes)},
-    problems=(503,),
+    answers={200: {ZIP: bytes}},
     access="archive",
 )
 def delivery_archive(call: Call[Reading, None]) -> Answer:

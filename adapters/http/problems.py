@@ -13,6 +13,7 @@ from adapters.http import errors as http
 from adapters.lanes import StillWaitingError
 from adapters.strictjson import InvalidError, NotJsonError, RefusedError
 from ledger import errors as ledger
+from ledger.identity import NotLeaderError
 
 LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -115,6 +116,10 @@ TABLE: dict[type[BaseException], Kind] = {
     ledger.ClockError: Kind(
         503, "clock", "The clocks disagree", "an operator must set this server's clock", speaks=False, retry_after_s=30
     ),
+    ledger.ForkError: Kind(
+        503, "frozen", "The ledger is frozen", "an operator must run `delivery-ledger recover`", speaks=False
+    ),
+    NotLeaderError: Kind(503, "no-signed-head", "No signed head covers it yet", _AGAIN, speaks=False, retry_after_s=5),
     ledger.UnclearCommitError: Kind(
         503, "unclear", "The outcome is not known", _UNCLEAR, speaks=False, retry_after_s=5
     ),

@@ -102,7 +102,8 @@ class Route:
         scopes: one of them must be the key's; ANY_KEY takes every key, NO_KEY needs none.
         query, body: types that validate; body is NoneType, `bytes`, or a struct.
         reads: media type -> type, of the request body; empty without one.
-        answers: status -> (media type, type, what it means).
+        answers: status -> media type -> type; without one where there is no body.
+        example: a request body, for people.
         problems: statuses besides those that follow from the rest of the route.
         headers: request headers it reads -> meaning.
         access: what kind of looking this is, for the record of who looked; "" when it is none.
@@ -115,10 +116,11 @@ class Route:
     query: type[msgspec.Struct]
     body: Any
     reads: Mapping[str, Any]
-    answers: Mapping[int, tuple[str, Any, str]]
+    answers: Mapping[int, Mapping[str, Any]]
     problems: tuple[int, ...]
     headers: Mapping[str, str]
     access: str
+    example: Any
 
     @property
     def is_stream(self) -> bool:
@@ -143,12 +145,13 @@ def route(
     problems: tuple[int, ...] = (),
     headers: Mapping[str, str] | None = None,
     access: str = "",
+    example: Any = None,
 ) -> Callable[[Callable[..., Any]], Route]:
     """Make a route of a function; its docstring becomes the description.
 
     Args:
         where: method and path, for example `GET /v1/messages/{message}`.
-        answers: status -> type of the JSON body, or (media type, type), or None.
+        answers: status -> type of the JSON body, or media type -> type, or None.
         reads: media type -> type, where it is not simply JSON of the annotated body.
         headers: request headers it reads -> meaning.
     """
@@ -158,17 +161,20 @@ def route(
         hints = get_type_hints(handler).values()
         query, body = next(get_args(hint) for hint in hints if get_origin(hint) is Call)
         told = reads if reads is not None else {} if body is NoneType else {JSON: body}
-        made = {status: a if isinstance(a, tuple) else (JSON if a else "", a) for status, a in answers.items()}
-        described = {status: (media, kind, _MEANINGS[status]) for status, (media, kind) in made.items()}
-        return Route(method, path, handler, scopes, query, body, told, described, problems, headers or {}, access)
+        made = {s: a if isinstance(a, Mapping) else {JSON: a} if a is not None else {} for s, a in answers.items()}
+        return Route(
+            method,
+            path,
+            handler,
+            scopes,
+            query,
+            body,
+            told,
+            made,
+            problems,
+            headers or {},
+            access=access,
+            example=example,
+        )
 
     return wrap
-
-
-_MEANINGS = {
-    200: "as asked",
-    201: "stored: durable, and in the tree",
-    204: "done",
-    304: "unchanged since the tag given in If-None-Match",
-    503: "not ready",
-}

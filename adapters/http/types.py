@@ -383,6 +383,7 @@ class Readiness(msgspec.Struct, frozen=True):
         lag: read model -> events it is behind.
         unapplied: events that some read model could not apply.
         stopped: why the read models stand still; "" when they do not.
+        frozen: why nothing is appended any more; "" when it is.
         unsafe_rights: what the database role could do to the past; must be empty.
         standby: on PostgreSQL `synchronous` or `none`; on SQLite `not applicable`.
         advice: what to do, in plain words.
@@ -394,6 +395,7 @@ class Readiness(msgspec.Struct, frozen=True):
     lag: dict[str, int] = {}
     unapplied: int = 0
     stopped: str = ""
+    frozen: str = ""
     unsafe_rights: tuple[str, ...] = ()
     standby: str = "unknown"
     advice: tuple[str, ...] = ()
