@@ -72,7 +72,7 @@ _ROWS = (
     ("reference.conflict", "", "a second claim on a name that belongs to one message"),
     ("observation.reread", "", "newer tables read stored bytes differently"),
     ("dispute.resolved", "", "a person settled a contradiction"),
-    ("message.linked", "", "replaces, follows or reminds another message"),
+    ("message.linked", "", "replaces, follows or reminds another message, or belongs to a batch"),
     ("message.labelled", "", "a label was put on a message"),
     # --- time
     ("deadline.warned", "", "a deadline is near"),
