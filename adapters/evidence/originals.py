@@ -164,7 +164,8 @@ def _why_shared(  # noqa: PLR0917  as above
         return "other_messages"
     for each in seen:
         told_of = _messages_of(ledger, tenant, event, each)
-        if told_of - messages or (not told_of and owner not in messages):
+        # What names no message stands in this one because a person said so; what is about a whole batch names others.
+        if told_of - messages or (each.about in {"batch", "account"} and owner not in messages):
             return "other_messages"
         named = [*each.declares, *([each.recipient] if each.recipient else [])]
         if people.is_strict and not all(people.may_see(address) for address in named):
