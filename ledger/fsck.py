@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from ledger.appender import Item
 from ledger.application import OWN_STREAM, OWN_TENANT, Ledger
 from ledger.checkpoints import HeadFile, SignedHead
 from ledger.errors import ErasedError, LedgerError
-from ledger.events import Event
+from ledger.events import Event, read
 from ledger.identity import Identity
 from ledger.notes import NoteError
 from ledger.recorders import Head
@@ -181,8 +182,8 @@ def check_tree(
     while frontier.size < head.size and not verdict.is_full:
         page = _page(ledger, frontier.size, head.size)
         if not page or page[0][0] != frontier.size + 1:
-            found = f"the next one stored is {page[0][0]}" if page else "so are all after it"
-            verdict.add("missing", frontier.size + 1, f"is missing, {found}; the newest head says {head.size}")
+            position = frontier.size + 1
+            verdict.add("missing", position, f"{_missing(ledger, position)}; the newest head says {head.size}")
             break
         tiles: list[TileHash] = []
         for position, stream, version, state, stored in page:
@@ -207,9 +208,17 @@ def check_tree(
 
 
 def _page(ledger: Ledger, after: int, until: int) -> list[tuple[int, str, int, bytes, bytes]]:
+    """The next rows by an exact range of positions: a LIMIT would be sorted for on a database without statistics."""
     c = ledger.position_column
-    sql = f"SELECT {c}, originator_id, originator_version, state, leaf FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c} LIMIT ?"
-    return ledger.database.read(sql, (after, until, PAGE_EVENTS))
+    columns = f"{c}, originator_id, originator_version, state, leaf"
+    sql = f"SELECT {columns} FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}"
+    return ledger.database.read(sql, (after, min(after + PAGE_EVENTS, until)))
+
+
+def _missing(ledger: Ledger, position: int) -> str:
+    c = ledger.position_column
+    following = ledger.database.read(f"SELECT {c} FROM stored_events WHERE {c} > ? ORDER BY {c} LIMIT 1", (position,))
+    return f"is missing, {f'the next one stored is {following[0][0]}' if following else 'and so are all after it'}"
 
 
 def _heads(ledger: Ledger) -> Iterator[Head]:
@@ -374,13 +383,14 @@ def _check_values(ledger: Ledger, verdict: Verdict, progress: Callable[[int], No
 
 
 def _readable(ledger: Ledger, positions: list[int]) -> list[Event]:
-    """The events of these positions; one that is none was told before."""
+    """The events of these positions; bytes that are none were told before."""
     found = []
-    for position in positions:
-        try:
-            found.append(ledger.event(position))
-        except (LedgerError, KeyError, ValueError):
-            continue
+    c = ledger.position_column
+    for position, state in ledger.database.probe("stored_events", f"{c}, state", c, positions):
+        with suppress(LedgerError, KeyError):
+            event = read(position, bytes(state))
+            if event.id:
+                found.append(event)
     return found
 
 
