@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from adapters.evidence import report, seal
-from adapters.evidence.originals import WITHHELD, Original
+from adapters.evidence.originals import Original
 from adapters.evidence.pack import Draft, Finish
 from adapters.evidence.report import Story
 from adapters.evidence.seal import Sealer, Timestamper
@@ -80,9 +80,7 @@ def _original(draft: Draft, original: Original) -> report.Original:
     position = original.event.position
     entry = int(draft.numbers[position])
     if original.withheld:
-        return report.Original(
-            path="", entry=entry, role=original.role, media_type="", withheld=WITHHELD[original.withheld]
-        )
+        return report.Original(path="", entry=entry, role=original.role, media_type="", withheld=original.withheld)
     value = draft.shown[position][original.path].value
     return report.Original(
         path=draft.path(original),

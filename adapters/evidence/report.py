@@ -43,7 +43,7 @@ class Original(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: of the member of the pack; "" when it was left out.
         entry: number from 1 of the first entry that names it.
-        withheld: why it was left out, "" when it is there.
+        withheld: why it was left out, a key of `originals.WITHHELD`; "" when it is there.
     """
 
     path: str
@@ -173,7 +173,7 @@ def _data(story: Story, language: str) -> dict[str, Any]:
         "proven": proven(story, words),
         "unproven": unproven(story, words),
         "documents": [_document(d) for d in message.documents],
-        "originals": [_original(o, label) for o in story.originals],
+        "originals": [_original(o, words) for o in story.originals],
         "origin": plain(head.origin),
         "tree_size": head.size,
         "root": head.root.hex(),
@@ -291,10 +291,12 @@ def _document(document: dict[str, Any]) -> dict[str, Any]:
     return {"name": plain(document.get("name", "")), "digests": digests}
 
 
-def _original(original: Original, label: dict[str, str]) -> dict[str, Any]:
+def _original(original: Original, words: Texts) -> dict[str, Any]:
+    label, why = words["label"], original.withheld
+    role = words["role"].get(original.role, original.role)
     size = label["size"].format(count=original.body_bytes) if original.body_bytes >= 0 else ""
-    left_out = label["left_out"].format(reason=original.withheld) if original.withheld else ""
-    parts = (f"events/{original.entry:04}.json", original.role, original.media_type, size, left_out)
+    left_out = label["left_out"].format(reason=words["withheld"].get(why, why)) if why else ""
+    parts = (f"events/{original.entry:04}.json", role, original.media_type, size, left_out)
     return {
         "name": plain(original.path or label["no_file"]),
         "about": " · ".join(plain(p) for p in parts if p),

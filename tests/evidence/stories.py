@@ -145,7 +145,7 @@ STORY = Story(
             sha256=digest("receipt"),
             body_bytes=8123,
         ),
-        Original(path="", entry=3, role="body", media_type="", withheld="names_others"),
+        Original(path="", entry=3, role="body", media_type="", withheld="other_persons"),
     ),
     checkpoint=Checkpoint("log.example/acme", 1234, hashlib.sha256(b"root").digest()),
     log_keys=(NoteKey("log.example/acme", b"k" * 32),),

@@ -14,7 +14,9 @@ import pytest
 import typst
 
 from adapters.evidence import report, seal, texts
+from adapters.evidence.originals import ROLES, WITHHELD
 from adapters.evidence.report import Story
+from adapters.providers import registry
 from ledger.observations import ArrivalKind, Verdict, ZoneBasis
 from ledger.types import TYPES
 from projections.rules import MILESTONES, RULE_TEXTS, Status
@@ -52,6 +54,8 @@ def text_of(story: Story, language: str, folder: Path) -> str:
         ("arrival", set(ArrivalKind)),
         ("verdict", set(Verdict)),
         ("zone", {*ZoneBasis, "observed"}),
+        ("withheld", set(WITHHELD)),
+        ("role", set(ROLES)),
         ("effect", {"decides", "agrees", "overruled", "set_aside", "unattributed", "shown"}),
     ],
 )
@@ -81,6 +85,13 @@ def test_no_language_only_repeats_english(language: str) -> None:
     tables = ("status", "rule", "type", "proven", "unproven")
     same = [n for t in tables for n, text in texts.texts(language)[t].items() if text == texts.texts("en")[t][n]]
     assert language == "en" or not same
+
+
+def test_words_of_providers_are_shown_as_they_are() -> None:
+    """Codes and reasons are the provider's own words: they are never translated, and none needs a character we cannot show."""
+    words = sorted({word for provider in registry().values() for word in provider.words()})
+    assert words
+    assert [] == [w for w in words if " ".join(w.split()) != report.plain(w).replace("\u200b", "")]
 
 
 def test_what_has_no_text_is_said_in_a_documented_way() -> None:
@@ -164,7 +175,7 @@ def test_report_shows_what_is_left_out(tmp_path: Path) -> None:
     for text in (
         words["label"]["recipients_withheld"].format(count=1),
         words["label"]["withheld_fields"].format(count=1),
-        words["label"]["left_out"].format(reason="names_others"),
+        words["label"]["left_out"].format(reason=words["withheld"]["other_persons"]),
         words["label"]["not_shown"],
     ):
         assert _bare(text) in found
