@@ -205,12 +205,13 @@ class Appender:
                 self._versions.clear()
                 raise
             except (UnclearCommitError, OperationalError, InterfaceError) as error:
-                if not unclear:
-                    raise
-                if time.monotonic() > give_up:
+                is_broken = isinstance(error, UnclearCommitError)
+                if unclear and time.monotonic() > give_up:
                     msg = f"the database did not answer for {PATIENCE_S:.0f} s; whether the events are stored is not known"
                     raise UnclearCommitError(msg) from error
-                if not isinstance(error, UnclearCommitError):
+                if not unclear and (not is_broken or time.monotonic() > give_up):
+                    raise OperationalError(str(error)) from error  # nothing was sent, so nothing was stored
+                if not is_broken:
                     self._stopped.wait(RETRY_PAUSE_S)
 
     def _try(self, items: Sequence[Item], unclear: list[Encoded]) -> Encoded:

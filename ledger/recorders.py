@@ -243,7 +243,7 @@ class _Gapless(ABC):
         """A transaction beside which nobody else appends.
 
         Raises:
-            UnclearCommitError: on leaving, when the commit failed in a way that leaves its outcome open.
+            UnclearCommitError: the connection broke, or the disk failed during the commit.
         """
 
     @abstractmethod
@@ -421,18 +421,16 @@ class PostgresRecorder(_Gapless, PostgresProcessRecorder):
     def _locked(self) -> Iterator[Cursor]:
         with (
             self.datastore.get_connection() as connection,
-            _explained(connection) as attempt,
+            _explained(connection),
             connection.transaction(),
             connection.cursor(row_factory=tuple_row) as cursor,
         ):
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             yield Transaction(cursor)
-            attempt.is_committing = True
 
     def append(self, batch: Batch) -> None:
         """As the other recorder's, in one round trip."""
-        with self.datastore.get_connection() as connection, _explained(connection) as attempt:
-            attempt.is_committing = True
+        with self.datastore.get_connection() as connection, _explained(connection):
             connection.execute(APPEND, _columns(batch))
 
     def _store(self, cursor: Cursor, batch: Batch) -> None:
@@ -442,36 +440,18 @@ class PostgresRecorder(_Gapless, PostgresProcessRecorder):
         cursor.execute("NOTIFY stored_events")
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """How far a transaction got."""
-
-    is_committing: bool = False
-
-
 @contextmanager
-def _explained(connection: psycopg.Connection[Any]) -> Iterator[_Attempt]:
-    """Tell a refusal, after which nothing was stored, from a connection that broke during the commit."""
-    attempt = _Attempt()
+def _explained(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Tell a refusal, after which nothing was stored, from a connection that broke: then nobody knows before looking."""
     try:
-        yield attempt
+        yield
     except psycopg.Error as error:
         if connection.info.transaction_status == TransactionStatus.UNKNOWN:
-            if attempt.is_committing:
-                raise UnclearCommitError(str(error)) from error
-            raise
-        cause = first_error(error)
-        if cause.sqlstate == READ_ONLY:  # the server became a standby: let the pool find the new primary
+            raise UnclearCommitError(str(error)) from error
+        if error.sqlstate == READ_ONLY:  # the server became a standby: let the pool find the new primary
             connection.close()
-            raise psycopg.OperationalError(str(cause)) from error
-        raise translate_postgres(cause) or cause from error
-
-
-def first_error(error: psycopg.Error) -> psycopg.Error:
-    """What went wrong first: what follows it in a pipeline only says that the pipeline was aborted."""
-    while isinstance(error, psycopg.errors.PipelineAborted) and isinstance(error.__context__, psycopg.Error):
-        error = error.__context__
-    return error
+            raise psycopg.OperationalError(str(error)) from error
+        raise translate_postgres(error) or error from error
 
 
 def translate_postgres(error: psycopg.Error) -> LedgerError | None:
