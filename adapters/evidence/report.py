@@ -25,6 +25,7 @@ from adapters.evidence.texts import FOLDER, Texts, event_type, rule, texts
 from ledger.checkpoints import Checkpoint
 from ledger.events import parse_time
 from ledger.notes import NoteKey
+from ledger.observations import ArrivalKind, Verdict
 from projections.rules import MILESTONES
 from projections.views import DeliveryView, MessageView, TrailEntry
 
@@ -140,10 +141,10 @@ def _escape(character: re.Match[str]) -> str:
 
 
 def _when(text: str) -> str:
-    """UTC to the second, or to the microsecond where the provider gave more."""
+    """A time as people read it; what is finer than a millisecond stands in the event."""
     if len(text) != 27:
         return plain(text)
-    fraction = text[19:26].rstrip("0").rstrip(".")
+    fraction = text[19:23].rstrip("0").rstrip(".")
     return f"{text[:10]} {text[11:19]}{fraction}"
 
 
@@ -232,7 +233,7 @@ def _delivery(delivery: DeliveryView, entries: dict[str, TrailEntry], words: Tex
     }
 
 
-_SAID_ELSEWHERE = ("artifact.", "document.", "recipient.")
+_SAID_ELSEWHERE = ("artifact.", "document.")
 _OWN_LINE = frozenset({"occurred", "code", "reason", "headers"})
 
 
@@ -279,11 +280,30 @@ def _source(entry: TrailEntry, words: Texts) -> str:
 
 def _values(entry: TrailEntry, label: dict[str, str]) -> list[tuple[str, str]]:
     """Everything else that the event says and the reader may see: (name, value) lines, at most MAX_LINES of them."""
-    named = [v["address"] for p, v in entry.values.items() if p.startswith("recipient.")]
-    rest = [(p, v) for p, v in entry.values.items() if not p.startswith(_SAID_ELSEWHERE) and p not in _OWN_LINE]
-    lines = [(label["recipient"], address) for address in named] + rest
-    cut = [("", f"… [+{len(lines) - MAX_LINES}]")] if len(lines) > MAX_LINES else []
-    return [(plain(name), plain(value)) for name, value in lines[:MAX_LINES]] + cut
+    said = [
+        _line(path, value, label)
+        for path, value in sorted(entry.values.items(), key=_by_number)
+        if not path.startswith(_SAID_ELSEWHERE) and path not in _OWN_LINE
+    ]
+    cut = [("", f"… [+{len(said) - MAX_LINES}]")] if len(said) > MAX_LINES else []
+    return [(plain(name), plain(value)) for name, value in said[:MAX_LINES]] + cut
+
+
+def _by_number(item: tuple[str, Any]) -> tuple[str, int]:
+    name, _, number = item[0].partition(".")
+    return name, int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _line(path: str, value: Any, label: dict[str, str]) -> tuple[str, Any]:
+    """A value with a name for people, where there is one; else under its path."""
+    name = label.get(path.partition(".")[0], path)
+    match value:
+        case {"kind": kind, "value": shown}:
+            return f"{name} ({kind})", shown
+        case {"kind": _, "address": shown}:
+            return name, shown
+        case _:
+            return name, value
 
 
 def _document(document: dict[str, Any]) -> dict[str, Any]:
@@ -322,7 +342,7 @@ COMMANDS = {
 # --- what is proven and what is not
 
 
-def _verdicts(entries: Iterable[TrailEntry], verdict: str) -> int:
+def _verdicts(entries: Iterable[TrailEntry], verdict: Verdict) -> int:
     return sum(1 for entry in entries if entry.verdict == verdict)
 
 
@@ -337,10 +357,10 @@ def proven(story: Story, words: Texts) -> list[str]:
         ("complete", entries),
         ("originals", held),
         ("documents", story.message.documents),
-        ("authenticated", _verdicts(entries, "verified")),
+        ("authenticated", _verdicts(entries, Verdict.VERIFIED)),
         ("timestamped", stamps),
     )
-    counts = {"originals": len(held), "authenticated": _verdicts(entries, "verified"), "timestamped": stamps}
+    counts = {"originals": len(held), "authenticated": _verdicts(entries, Verdict.VERIFIED), "timestamped": stamps}
     facts = {"events": len(entries), "origin": plain(head.origin), "size": head.size}
     return [words["proven"][name].format(count=counts.get(name), **facts) for name, holds in claims if holds]
 
@@ -349,14 +369,16 @@ def unproven(story: Story, words: Texts) -> list[str]:
     """What a reader might take for proven and is not."""
     entries = story.entries
     counts = {
-        "unsigned": _verdicts(entries, "unsigned"),
+        "unsigned": _verdicts(entries, Verdict.UNSIGNED),
+        "imported": sum(1 for entry in entries if entry.arrival == ArrivalKind.IMPORT),
         "withheld": sum(len(entry.withheld) for entry in entries),
     }
     claims: Sequence[tuple[str, object]] = (
         ("operator", True),
         ("truth", True),
         ("unsigned", counts["unsigned"]),
-        ("shared_secret", any(e.verdict == "verified" and e.arrival == "webhook" for e in entries)),
+        ("imported", counts["imported"]),
+        ("shared_secret", any(e.verdict == Verdict.VERIFIED and e.arrival == ArrivalKind.WEBHOOK for e in entries)),
         ("before", True),
         ("afterwards", True),
         ("clocks", not any(e.type == "evidence.timestamped" for e in entries)),
