@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from ledger.database import Cursor
 from ledger.events import Event, parse_time
 from projections.runner import Table, Unapplied
@@ -25,14 +27,20 @@ class ActivityModel:
     def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
         """Count events and keep the newest arrival per account."""
         found: dict[tuple[str, str, str], tuple[str, int, int]] = {}
+        unapplied = []
         for event in events:
-            f = event.fields
-            if "arrival" not in f or "account" not in f:
+            if "arrival" not in event.fields or "account" not in event.fields:
                 continue
-            key = (event.tenant, str(f["account"]), str(f["arrival"]))
+            try:
+                said = msgspec.convert(event.fields, _Clear)
+                behind_now = _behind_ms(said)
+            except (ValueError, OverflowError) as error:
+                unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
+                continue
+            key = (event.tenant, said.account, said.arrival)
             last_at, count, behind = found.get(key, ("", 0, 0))
-            if f["observed_at"] >= last_at:
-                last_at, behind = f["observed_at"], _behind_ms(event)
+            if said.observed_at >= last_at:
+                last_at, behind = said.observed_at, behind_now
             found[key] = (last_at, count + 1, behind)
         sql = (
             f"INSERT INTO {table('activity')} AS a (tenant, account, arrival, last_at, events, behind_ms) VALUES (?,?,?,?,?,?) "
@@ -41,12 +49,21 @@ class ActivityModel:
             "last_at = CASE WHEN excluded.last_at >= a.last_at THEN excluded.last_at ELSE a.last_at END"
         )
         cursor.executemany(sql, [(*key, *value) for key, value in sorted(found.items())])
-        return []
+        return unapplied
 
 
-def _behind_ms(event: Event) -> int:
+class _Clear(msgspec.Struct):
+    """The clear fields that are looked at, in the shapes they must have."""
+
+    account: str
+    arrival: str
+    observed_at: str
+    occurred_at: str = ""
+
+
+def _behind_ms(said: _Clear) -> int:
     """Milliseconds from the provider's time to our arrival: transport plus the difference of the clocks; 0 when unknown."""
-    if "occurred_at" not in event.fields:
+    if not said.occurred_at:
         return 0
-    apart = parse_time(event.fields["observed_at"]) - parse_time(event.fields["occurred_at"])
+    apart = parse_time(said.observed_at) - parse_time(said.occurred_at)
     return int(apart.total_seconds() * 1000)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from ledger.database import Cursor
 from ledger.events import Event
 from projections.runner import Table, Unapplied
@@ -30,15 +32,31 @@ class LanesModel:
     def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
         """Open and settle items; acts name the items they settle."""
         marks = ",".join("?" * len(COLUMNS.split(", ")))
+        unapplied = []
         for event in events:
-            f = event.fields
+            if event.type != "lane.opened" and event.type not in SETTLED:
+                continue
+            try:
+                said = msgspec.convert(event.fields, _Clear)
+            except ValueError as error:
+                unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
+                continue
             if event.type == "lane.opened":
-                lane = str(f.get("rule", "")).removeprefix("lane.")
-                source = (f.get("account", ""), f.get("provider", ""), f.get("operation", ""))
-                row = (event.id, event.tenant, lane, *source, event.position, f["recorded_at"], "open", 0)
-                cursor.execute(f"INSERT INTO {table('lanes')} ({COLUMNS}) VALUES ({marks})", row)
-            elif event.type in SETTLED:
+                source = (said.rule.removeprefix("lane."), said.account, said.provider, said.operation)
+                row = (event.id, event.tenant, *source, event.position, said.recorded_at, "open", 0)
+                cursor.execute(f"INSERT INTO {table('lanes')} ({COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING", row)
+            else:
                 sql = f"UPDATE {table('lanes')} SET state = ?, settled_position = ? WHERE item = ?"
-                rows = [(SETTLED[event.type], event.position, item) for item in f.get("events", ())]
-                cursor.executemany(sql, rows)
-        return []
+                cursor.executemany(sql, [(SETTLED[event.type], event.position, item) for item in said.events])
+        return unapplied
+
+
+class _Clear(msgspec.Struct):
+    """The clear fields of an item or act, in the shapes they must have."""
+
+    recorded_at: str
+    rule: str = ""
+    account: str = ""
+    provider: str = ""
+    operation: str = ""
+    events: tuple[str, ...] = ()

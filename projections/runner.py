@@ -1,22 +1,31 @@
 """Runs read models over the log: in batches, position and rows in one transaction.
 
 A gap stops a model loudly; content never does: an event that a model cannot apply is filed under `unapplied`
-and shown by readiness checks. A rebuild fills new tables beside the live ones, compares, then swaps.
+and shown by readiness checks. A rebuild fills new tables beside the live ones, compares, then swaps. Any number of processes may run
+the same models: whoever holds a model's lock looks first how far it is.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
+
+from eventsourcing.persistence import DataError, IntegrityError, PersistenceError
 
 from ledger.application import Ledger
 from ledger.database import Cursor
 from ledger.errors import LedgerError
 from ledger.events import Event
 
+LOG = logging.getLogger(__name__)
 BATCH_EVENTS = 1_000
+LOCK = 7305412
+"""First number of PostgreSQL's advisory locks of read models; the second is made of the model's name."""
 SUFFIX = "__new"
 
 
@@ -30,7 +39,7 @@ class ReadModel(Protocol):
     Attributes:
         name: of its tracking row.
         version: a new one is rebuilt beside the live one.
-        tables: table -> (DDL body, key columns, {index name: columns}).
+        tables: by name.
     """
 
     name: str
@@ -63,7 +72,7 @@ class Rebuilt:
 
     Attributes:
         events: events applied.
-        differences: table -> rows that differ between the live and the new one.
+        differences: table -> rows that differ between the live and the new one; empty when the live one was of another version.
     """
 
     model: str
@@ -81,10 +90,19 @@ class Runner:
         self.ledger = ledger
         self.models = models
         self._schema = "delivery_read." if ledger.database.kind == "postgresql" else ""
-        with ledger.database.writing() as cursor:
+        with self._writing("unapplied") as cursor:
             self._create(cursor, "unapplied", UNAPPLIED, "")
-            for model in models:
+        for model in models:
+            with self._writing(model.name) as cursor:
                 self._create_tables(cursor, model, "")
+
+    @contextmanager
+    def _writing(self, model: str) -> Iterator[Cursor]:
+        """A transaction beside which nobody else changes a model."""
+        with self.ledger.database.writing() as cursor:
+            if self._schema:
+                cursor.execute("SELECT pg_advisory_xact_lock(?, ?)", (LOCK, zlib.crc32(model.encode()) >> 1))
+            yield cursor
 
     def _create_tables(self, cursor: Cursor, model: ReadModel, suffix: str) -> None:
         for name, table in model.tables.items():
@@ -92,7 +110,7 @@ class Runner:
 
     def _create(self, cursor: Cursor, name: str, table: Table, suffix: str) -> None:
         full = f"read_{name}{suffix}"
-        if not suffix and self._exists(full):
+        if not suffix and self._exists(cursor, full):
             return
         blob = "bytea" if self._schema else "BLOB"
         columns = table.columns.replace("bytes NOT NULL", f"{blob} NOT NULL")
@@ -101,23 +119,37 @@ class Runner:
         for index in table.indexes:
             cursor.execute(f"CREATE INDEX read_{name}_{secrets.token_hex(4)} ON {self._schema}{full} ({index})")
 
-    def _exists(self, full: str) -> bool:
+    def _exists(self, cursor: Cursor, full: str) -> bool:
         sql = "SELECT 1 FROM sqlite_master WHERE name = ?"
         if self._schema:
             sql = "SELECT 1 FROM pg_tables WHERE schemaname = 'delivery_read' AND tablename = ?"
-        return bool(self.ledger.database.read(sql, (full,)))
+        return bool(cursor.read(sql, (full,)))
+
+    # --- how far
 
     def position(self, model: ReadModel, suffix: str = "") -> int:
         """The last position a model reflects."""
-        return self.ledger.recorder.max_tracking_id(f"{model.name}/{model.version}{suffix}") or 0
+        return self.ledger.recorder.max_tracking_id(_tracked(model, suffix)) or 0
+
+    def _position(self, cursor: Cursor, model: ReadModel, suffix: str) -> int:
+        sql = f"SELECT max(notification_id) FROM {self.ledger.tracking_table} WHERE application_name = ?"
+        return cursor.read(sql, (_tracked(model, suffix),))[0][0] or 0
+
+    def _is_of_another_version(self, cursor: Cursor, model: ReadModel) -> bool:
+        """Whether the live tables were filled by another version of the model."""
+        sql = f"SELECT application_name FROM {self.ledger.tracking_table} WHERE application_name LIKE ?"
+        names = {str(name) for (name,) in cursor.read(sql, (f"{model.name}/%",))}
+        return bool(names) and not names & {_tracked(model, "")}
 
     def lag(self) -> dict[str, int]:
         """Events behind the head, by model."""
         size = self.ledger.head().size
         return {model.name: size - self.position(model) for model in self.models}
 
+    # --- going on
+
     def run(self) -> int:
-        """Apply what is new to every model.
+        """Apply what is new to every model; one that is of another version now is built again first.
 
         Returns:
             Events applied, over all models.
@@ -125,67 +157,100 @@ class Runner:
         Raises:
             GapError: a position is missing.
         """
-        return sum(count for model in self.models for count in self._advance(model, ""))
+        applied = 0
+        for model in self.models:
+            with self._writing(model.name) as cursor:
+                is_outdated = self._is_of_another_version(cursor, model)
+            if is_outdated:
+                applied += self.rebuild(model).events
+            applied += sum(self._advance(model, ""))
+        return applied
 
     def _advance(self, model: ReadModel, suffix: str) -> Iterator[int]:
+        singly_until = 0
         while True:
             after = self.position(model, suffix)
-            events = self.ledger.feed(after, BATCH_EVENTS)
+            events = self.ledger.feed(after, BATCH_EVENTS if after >= singly_until else 1)
             if not events:
                 return
-            positions = [event.position for event in events]
-            if positions != list(range(after + 1, after + 1 + len(events))):
-                missing = next(
-                    w for w, p in zip(range(after + 1, positions[-1] + 1), positions, strict=False) if w != p
-                )
-                msg = f"read model {model.name}: position {missing} is missing; run `delivery-ledger fsck`"
-                raise GapError(msg)
-            with self.ledger.database.writing() as cursor:
+            _require_contiguous(model, after, events)
+            try:
+                done = self._apply(model, suffix, after, events)
+            except Exception as error:
+                if isinstance(error, PersistenceError) and not isinstance(error, DataError | IntegrityError):
+                    raise  # the database's trouble, not the content's
+                if len(events) > 1:  # one by one, so that one bad event hurts only itself
+                    singly_until = events[-1].position
+                    continue
+                LOG.exception("read model %s cannot apply position %s", model.name, events[0].position)
+                done = self._apply(model, suffix, after, events, f"{type(error).__name__} in {events[0].type}")
+            if done:
+                yield len(events)
+
+    def _apply(self, model: ReadModel, suffix: str, after: int, events: Sequence[Event], why: str = "") -> bool:
+        """Apply events and say how far the model is, in one transaction; False when another process was faster.
+
+        Args:
+            why: the events cannot be applied; file them instead.
+        """
+        with self._writing(model.name) as cursor:
+            if self._position(cursor, model, suffix) != after:
+                return False
+            if why:
+                unapplied = [Unapplied(event.position, why) for event in events]
+            else:
                 unapplied = model.apply(cursor, events, lambda name: f"{self._schema}read_{name}{suffix}")
-                rows = [(model.name + suffix, u.position, u.why[:300]) for u in unapplied]
-                cursor.executemany(
-                    f"INSERT INTO {self._schema}read_unapplied VALUES (?,?,?) ON CONFLICT DO NOTHING", rows
-                )
-                self.ledger.track(cursor, f"{model.name}/{model.version}{suffix}", positions[-1])
-            yield len(events)
+            rows = [(model.name + suffix, u.position, u.why[:300]) for u in unapplied]
+            cursor.executemany(f"INSERT INTO {self._schema}read_unapplied VALUES (?,?,?) ON CONFLICT DO NOTHING", rows)
+            self.ledger.track(cursor, _tracked(model, suffix), events[-1].position)
+        return True
+
+    # --- once more from the beginning
 
     def rebuild(self, model: ReadModel, progress: Callable[[int], None] = lambda _: None) -> Rebuilt:
         """Build a model again from position 1 beside the live one, compare row by row, then swap."""
         applied = 0
-        self._drop_new(model)
-        with self.ledger.database.writing() as cursor:
+        with self._writing(model.name) as cursor:
+            self._drop_new(cursor, model)
             self._create_tables(cursor, model, SUFFIX)
-        for count in self._advance(model, SUFFIX):
-            applied += count
-            progress(count)
-        self.run()
-        for count in self._advance(model, SUFFIX):
-            applied += count
-        differences = {name: self._differences(name) for name in model.tables}
-        position = self.position(model, SUFFIX)
-        with self.ledger.database.writing() as cursor:
-            for name in model.tables:
-                cursor.execute(f"DROP TABLE {self._schema}read_{name}")
-                cursor.execute(f"ALTER TABLE {self._schema}read_{name}{SUFFIX} RENAME TO read_{name}")
-            tracking = f"{self.ledger.tracking_table}"
-            cursor.execute(f"DELETE FROM {tracking} WHERE application_name LIKE ?", (f"{model.name}/%",))
-            self.ledger.track(cursor, f"{model.name}/{model.version}", position)
-        return Rebuilt(model.name, applied, differences)
+        while True:
+            for count in self._advance(model, SUFFIX):
+                applied += count
+                progress(count)
+            with self._writing(model.name) as cursor:
+                is_outdated = self._is_of_another_version(cursor, model)
+                if is_outdated or self._position(cursor, model, "") == self._position(cursor, model, SUFFIX):
+                    names = () if is_outdated else tuple(model.tables)
+                    differences = {name: self._differences(cursor, name) for name in names}
+                    self._swap(cursor, model)
+                    return Rebuilt(model.name, applied, differences)
+            sum(self._advance(model, ""))
 
-    def _drop_new(self, model: ReadModel) -> None:
-        with self.ledger.database.writing() as cursor:
-            for name in model.tables:
-                cursor.execute(f"DROP TABLE IF EXISTS {self._schema}read_{name}{SUFFIX}")
-            cursor.execute(
-                f"DELETE FROM {self.ledger.tracking_table} WHERE application_name = ?",
-                (f"{model.name}/{model.version}{SUFFIX}",),
-            )
+    def _swap(self, cursor: Cursor, model: ReadModel) -> None:
+        position = self._position(cursor, model, SUFFIX)
+        for name in model.tables:
+            cursor.execute(f"DROP TABLE IF EXISTS {self._schema}read_{name}")
+            cursor.execute(f"ALTER TABLE {self._schema}read_{name}{SUFFIX} RENAME TO read_{name}")
+        cursor.execute(f"DELETE FROM {self._schema}read_unapplied WHERE model = ?", (model.name,))
+        renamed = (model.name, model.name + SUFFIX)
+        cursor.execute(f"UPDATE {self._schema}read_unapplied SET model = ? WHERE model = ?", renamed)
+        cursor.execute(f"DELETE FROM {self.ledger.tracking_table} WHERE application_name LIKE ?", (f"{model.name}/%",))
+        self.ledger.track(cursor, _tracked(model, ""), position)
 
-    def _differences(self, name: str) -> int:
+    def _drop_new(self, cursor: Cursor, model: ReadModel) -> None:
+        for name in model.tables:
+            cursor.execute(f"DROP TABLE IF EXISTS {self._schema}read_{name}{SUFFIX}")
+        cursor.execute(f"DELETE FROM {self._schema}read_unapplied WHERE model = ?", (model.name + SUFFIX,))
+        cursor.execute(
+            f"DELETE FROM {self.ledger.tracking_table} WHERE application_name = ?", (_tracked(model, SUFFIX),)
+        )
+
+    def _differences(self, cursor: Cursor, name: str) -> int:
         live, new = f"{self._schema}read_{name}", f"{self._schema}read_{name}{SUFFIX}"
-        sql = f"SELECT count(*) FROM (SELECT * FROM {live} EXCEPT SELECT * FROM {new}) AS a"
-        back = f"SELECT count(*) FROM (SELECT * FROM {new} EXCEPT SELECT * FROM {live}) AS a"
-        return int(self.ledger.database.read(sql)[0][0]) + int(self.ledger.database.read(back)[0][0])
+        return sum(
+            cursor.read(f"SELECT count(*) FROM (SELECT * FROM {one} EXCEPT SELECT * FROM {other}) AS a")[0][0]
+            for one, other in ((live, new), (new, live))
+        )
 
     def unapplied(self) -> list[tuple[str, int, str]]:
         """Events that some model could not apply."""
@@ -193,3 +258,15 @@ class Runner:
             f"SELECT model, position, why FROM {self._schema}read_unapplied ORDER BY position"
         )
         return [(m, p, w) for m, p, w in rows]
+
+
+def _tracked(model: ReadModel, suffix: str) -> str:
+    """Under which name it is said how far a model is."""
+    return f"{model.name}/{model.version}{suffix}"
+
+
+def _require_contiguous(model: ReadModel, after: int, events: Sequence[Event]) -> None:
+    for due, event in enumerate(events, after + 1):
+        if event.position != due:
+            msg = f"read model {model.name}: position {due} is missing; run `delivery-ledger fsck`"
+            raise GapError(msg)
