@@ -1,0 +1,1 @@
+"""Tests of whole ways through the system, from bytes to read models."""
