@@ -31,7 +31,7 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment, EnvType
 from uuid_utils import uuid7
 
-from ledger import tree
+from ledger import artifacts, tree
 from ledger.appender import Appended, Appender, Item
 from ledger.canonical import check, decode, encode_checked
 from ledger.commitments import commit, from_text, opens, salt, to_text
@@ -159,11 +159,11 @@ class Ledger(Application[Any]):
         random: as os.urandom.
 
     Attributes:
-        frozen: why nothing may be appended any more; "" while the tree fits every signed head.
+        frozen: why nothing may be appended any more: the newest head does not match the stored leaves, or the tree does not fit the
+            signed heads; "" while it may.
 
     Raises:
         ConfigurationError: the keyring belongs to another database.
-        CorruptError: the newest head does not match the stored leaves.
     """
 
     name = "ledger"
@@ -188,15 +188,18 @@ class Ledger(Application[Any]):
         self._keys: dict[tuple[str, int], PersonKey] = {}
         super().__init__({})
         self._check_keyring()
-        self.appender = Appender(
-            self.recorder,
-            self.versions,
-            clock,
-            after_commit=self.recorder.notify,
-            # Another clock than the system's has no monotonic one beside it that it could be held against.
-            monotonic=time.monotonic if clock is system_clock else None,
-            jumped=self._clock_jumped,
-        )
+        try:
+            self.appender = Appender(
+                self.recorder,
+                self.versions,
+                clock,
+                after_commit=self.recorder.notify,
+                # Another clock than the system's has no monotonic one beside it that it could be held against.
+                monotonic=time.monotonic if clock is system_clock else None,
+                jumped=self._clock_jumped,
+            )
+        except CorruptError as error:  # it must be possible to look at what is left
+            self.freeze(str(error))
 
     # --- the frame's construction, without its environment
 
@@ -252,7 +255,13 @@ class Ledger(Application[Any]):
         self.frozen = self.frozen or reason
 
     def thaw(self) -> None:
-        """Append again: the next epoch is being opened, which says what was lost."""
+        """Append again: the next epoch is being opened, which says what was lost.
+
+        Raises:
+            CorruptError: the newest head does not match the stored leaves; nothing can follow it.
+        """
+        if not hasattr(self, "appender"):
+            raise CorruptError(self.frozen)
         self.frozen = ""
 
     def submit(self, item: Item) -> Future[Appended]:
@@ -324,29 +333,15 @@ class Ledger(Application[Any]):
         sealed = seal_artifact(person.key, body, artifact_id.encode())
         if len(sealed) <= IN_DATABASE_BYTES:
             return ArtifactRow(artifact_id, person.key_id, media_type, len(body), sealed)
-        self._write_file(artifact_id, sealed)
+        artifacts.write(self.artifact_folder, artifact_id, sealed)
         return ArtifactRow(artifact_id, person.key_id, media_type, len(body), None)
 
-    def _artifact_path(self, artifact_id: str) -> Path:
-        return self.artifact_folder / artifact_id[-2:] / artifact_id
+    def sweep_artifacts(self) -> list[str]:
+        """Remove files of originals that were never named by an event; see `ledger.artifacts.sweep`."""
+        return artifacts.sweep(self.artifact_folder, self._named_artifacts)
 
-    def _write_file(self, artifact_id: str, sealed: bytes) -> None:
-        path = self._artifact_path(artifact_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(sealed)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        if path.read_bytes() != sealed:
-            msg = f"artifact {artifact_id} read back differs from what was written"
-            raise CorruptError(msg)
+    def _named_artifacts(self, artifact_ids: Sequence[str]) -> set[str]:
+        return {name for (name,) in self.database.probe("artifacts", "artifact_id", "artifact_id", artifact_ids)}
 
     # --- tracking of read models
 
@@ -518,7 +513,7 @@ class Ledger(Application[Any]):
         key = self._open_keys([bytes(key_id)]).get(bytes(key_id))
         if key is None:
             raise ErasedError
-        data = self._artifact_path(artifact_id).read_bytes() if sealed is None else bytes(sealed)
+        data = artifacts.read(self.artifact_folder, artifact_id) if sealed is None else bytes(sealed)
         return Artifact(artifact_id, position, media_type, unseal_artifact(key, data, artifact_id.encode()))
 
     # --- the tree
