@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adapters.evidence import presenting, seal
 from adapters.evidence.desk import Desk
+from adapters.stamping import Timestamps
 from ops.system import System
 
 
@@ -14,4 +15,5 @@ def desk(system: System) -> Desk:
         ConfigurationError: the seal cannot be used.
     """
     sealer = seal.load_or_create(system.settings.key_folder)
-    return Desk(system.accounts, system.heads, system.signed_head, system.log_keys, presenting.finish(sealer))
+    finish = presenting.finish(sealer, Timestamps(system.ledger, None).token)
+    return Desk(system.accounts, system.heads, system.signed_head, system.log_keys, finish)

@@ -1,6 +1,7 @@
 """Builds the evidence pack of one message, or of chosen recipients, at a signed head of the log.
 
-The bytes are a function of (message, tree size, disclosures, language, template), signatures apart: nothing here reads a clock. What is
+The bytes are a function of (message, tree size, disclosures, language, template), apart from signatures and from time-stamps, which may
+come later: nothing here reads a clock. What is
 shown is chosen field by field; originals that name others stay out (`originals`). Recording that a pack left is `record_export`,
 after its bytes are made.
 """
@@ -21,6 +22,7 @@ from adapters.evidence.names import People, emails_in
 from adapters.evidence.originals import Disclosed, Original, collect, open_all
 from adapters.evidence.readme import readme
 from adapters.evidence.trail import Trail, tell
+from adapters.stamping import checkpoint_subject
 from ledger import notes, proofs
 from ledger.addresses import normal
 from ledger.application import Ledger, Opened
@@ -105,13 +107,15 @@ class Finish:
         report: draft -> PDF.
         seal: members -> members of META-INF, or nothing.
         trust: copies of root certificates, by file name below trust/.
-        token: digest subject (`checkpoint` or an artifact id) -> time-stamp token, or b"".
+        worth: what the seal is worth, in plain words; "" without one.
+        token: as `adapters.stamping.Timestamps.token`.
     """
 
     template: str = "none"
     report: Callable[[Draft], bytes] | None = None
     seal: Callable[[Mapping[str, bytes]], Mapping[str, bytes]] | None = None
     trust: Mapping[str, bytes] = field(default_factory=dict)
+    worth: str = ""
     token: Callable[[str], bytes] = lambda _: b""
 
 
@@ -183,7 +187,7 @@ def build(
     }
     chosen = "all" if draft.trail.is_whole else ", ".join(map(str, draft.trail.recipients)) + " only"
     members["README.txt"] = readme(
-        draft.trail.message, chosen, head.checkpoint, draft.keys, draft.originals, sealed=finish.seal is not None
+        draft.trail.message, chosen, head.checkpoint, draft.keys, draft.originals, worth=finish.worth
     )
     members["SHA256SUMS"] = container.sums(members)
     members |= finish.seal(members) if finish.seal is not None else {}
@@ -340,7 +344,7 @@ def _log(draft: Draft, private_keys: Sequence[Ed25519PrivateKey], finish: Finish
     lines += [f"{stream} {last}" for stream, last in sorted(draft.trail.streams.items())]
     signed = notes.sign("\n".join(lines) + "\n", [(checkpoint.origin, private) for private in private_keys])
     policy = "".join(f"log {key.vkey()}\n" for key in draft.keys) + "quorum none\n"
-    token = finish.token("checkpoint")
+    token = finish.token(checkpoint_subject(draft.head))
     members = {"log/checkpoint": draft.head.note, "log/trail-head": signed, "log/policy": policy.encode()}
     return members | ({"log/checkpoint.tst": token} if token else {})
 

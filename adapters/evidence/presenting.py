@@ -22,13 +22,17 @@ SHOWS_NOTHING_MORE = frozenset({"shown", "agrees"})
 
 
 def finish(
-    sealer: Sealer, timestamper: Timestamper | None = None, token: Callable[[str], bytes] | None = None
+    sealer: Sealer,
+    token: Callable[[str], bytes] = lambda _: b"",
+    timestamper: Timestamper | None = None,
+    tsa_roots: bytes = b"",
 ) -> Finish:
     """Report, seal and copies of roots for packs.
 
     Args:
-        timestamper: for the signatures of the report and the seal (B-T).
         token: as `Finish.token`.
+        timestamper: for the signatures of the report and the seal (B-T).
+        tsa_roots: PEM of the roots under which tokens are checked.
     """
 
     def sealed(members: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -39,8 +43,9 @@ def finish(
         template=report.TEMPLATE,
         report=lambda draft: report.sign(report.render(story(draft), draft.ask.language), sealer, timestamper),
         seal=sealed,
-        trust={"seal-root.pem": sealer.root_pem()},
-        token=token or (lambda _: b""),
+        trust={"seal-root.pem": sealer.root_pem()} | ({"tsa-root.pem": tsa_roots} if tsa_roots else {}),
+        worth=sealer.warning,
+        token=token,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 from adapters.evidence.originals import WITHHELD, Original
 from ledger.checkpoints import Checkpoint
@@ -62,8 +63,9 @@ Any verifier of C2SP tlog-proof files checks events/0001.json with proofs/0001.t
 commitment when HMAC-SHA-256(salt, "delivery-ledger/1" 0x00 event id, field path, 0x00, canonical JSON of the value) equals it.
 """
 
-SEALED = "What the seal is worth: see the report. It covers every file here, but says nothing about the log."
-UNSEALED = "This pack carries no seal: nothing but SHA256SUMS covers this text and the report."
+SEALED = "How much the seal is worth. {worth} It covers every file here, but says nothing about the log."
+UNSEALED = "Anything about this text: the pack carries no seal, so nothing but SHA256SUMS covers it."
+COLUMNS = 130
 
 
 def readme(
@@ -73,9 +75,13 @@ def readme(
     keys: Sequence[NoteKey],
     originals: Sequence[Original],
     *,
-    sealed: bool,
+    worth: str,
 ) -> bytes:
-    """The text for one pack."""
+    """The text for one pack.
+
+    Args:
+        worth: what the seal is worth; "" without one.
+    """
     withheld: Mapping[str, int] = {w: sum(o.withheld == w for o in originals) for w in WITHHELD}
     left = [f"- {count} originals were left out: {WITHHELD[why]}." for why, count in withheld.items() if count]
     note = [
@@ -89,6 +95,6 @@ def readme(
         root=head.root.hex(),
         keys="\n             ".join(key.vkey() for key in keys),
         fingerprints="\n".join(f"      {key.fingerprint()}" for key in keys),
-        seal=SEALED if sealed else UNSEALED,
+        seal=fill(SEALED.format(worth=worth) if worth else UNSEALED, COLUMNS, subsequent_indent="  "),
         left_out="\n".join([*left, *(note if left else [])]),
     ).encode()

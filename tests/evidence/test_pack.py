@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,12 @@ from adapters.evidence import presenting, report, seal, verify
 from adapters.evidence.pack import Ask, Draft, Pack, build
 from adapters.evidence.verify import EXIT_VOUCHED, MANIFEST, SEAL, Trust
 from adapters.receiving import read
+from adapters.stamping import checkpoint_subject
 from ledger.errors import ConfigurationError, NotFoundError
 from ledger.observations import Address, Arrival, ArrivalKind, Reference
 from ledger.streams import Registration
 from ops.system import System
+from tests.adapters.authorities import Answering, openssl
 from tests.evidence.packs import (
     ACCEPTED,
     ANNA,
@@ -31,6 +34,7 @@ from tests.evidence.packs import (
     TO_CARLA,
     a_ledger,
     desk,
+    forged,
     hand_in,
     members_of,
     message_of,
@@ -318,3 +322,42 @@ def test_the_report_tells_what_the_pack_shows_and_no_more(told: System) -> None:
     assert ["delivered"] == [d.status for d in told_story.message.deliveries]
     assert 2 == told_story.recipients_withheld
     assert [True, False] == [bool(o.withheld) for o in told_story.originals]
+
+
+def token_over(authority: Answering, data: bytes) -> bytes:
+    """A token of a real authority."""
+    (authority.folder / "data").write_bytes(data)
+    openssl(authority.folder, "ts", "-query", "-data", "data", "-sha256", "-cert", "-out", "asked")
+    authority.reply((authority.folder / "asked").read_bytes())
+    openssl(authority.folder, "ts", "-reply", "-in", "reply", "-token_out", "-out", "token")
+    return (authority.folder / "token").read_bytes()
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+def test_tokens_of_the_checkpoint_and_of_originals_come_along_and_are_checked(told: System, tmp_path: Path) -> None:
+    """Under a root from elsewhere they hold, under none they stay open, and over another byte they are refused."""
+    first = issued(told)
+    original = first.draft.originals[0]
+    authority, other = Answering(tmp_path / "tsa"), Answering(tmp_path / "other")
+    tokens = {
+        checkpoint_subject(first.draft.head): token_over(authority, first.draft.head.note),
+        original.artifact: token_over(authority, original.body or b""),
+    }
+    root = (authority.folder / "root.pem").read_bytes()
+    finish = packing.Finish(token=lambda subject: tokens.get(subject, b""), trust={"tsa-root.pem": root})
+    pack = desk(told, finish).issue(ask(message_of(told)), first.draft.head.checkpoint.size)
+    members = members_of(pack.data)
+    assert {"log/checkpoint.tst", "receipts/0002-receipt-body.eml.tst"} <= members.keys()
+    trust = Trust(keys=[verify.parse_key(told.identity.keys[0].vkey())])
+    for root_file, result in ((str(authority.folder / "root.pem"), "holds"), ("", "open")):
+        found = verify.verify(written(tmp_path, members), trust._replace(tsa_root=root_file))
+        stamped = [
+            f.result
+            for f in found.findings
+            if f.text.startswith("Time-stamps show that these existed: log/checkpoint at ")
+        ]
+        assert (EXIT_VOUCHED, [result]) == (found.exit_code, stamped), found.verdict
+    swapped = forged(members, {"log/checkpoint.tst": tokens[original.artifact]})
+    assert "log/checkpoint.tst: openssl does not accept it" in verify.verify(written(tmp_path, swapped), trust).verdict
+    strange = verify.verify(written(tmp_path, members), trust._replace(tsa_root=str(other.folder / "root.pem")))
+    assert "openssl does not accept it" in strange.verdict
