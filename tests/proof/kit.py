@@ -104,6 +104,17 @@ class Installation:
 
             yield execute
 
+    def as_owner(self, statement: str) -> None:
+        """Somebody who owns the tables."""
+        if self.database.kind == "sqlite":
+            connection = sqlite.driver().connect(self.database.url.removeprefix("sqlite:///"))
+            if not statement.startswith(("GRANT", "REVOKE")):
+                connection.execute(statement)
+            connection.close()
+        else:
+            with psycopg.connect(self.database.superuser_url) as postgresql:
+                postgresql.execute(statement)  # type: ignore[arg-type]  # our own words
+
     def mend_guards(self) -> None:
         """Put the triggers back, so that only what was changed below them is left to find."""
         if self.database.kind == "sqlite":
