@@ -20,7 +20,10 @@ import pytest
 from ops.postgres import Server, Source, private_server
 from tests.postgres import SETTINGS, Database, Databases, prepare
 
-LISTED_SKIPS: dict[str, str] = {}
+LISTED_SKIPS: dict[str, str] = {
+    "openssl is not installed": "seals and time-stamps are checked with it in CI",
+    "poppler-utils is not installed": "reports are read back with it in CI",
+}
 """Reason of a skip, word for word -> why the rule is checked all the same."""
 
 VAR = Path(__file__).parents[1] / "var"

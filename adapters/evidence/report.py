@@ -7,9 +7,6 @@ nothing but the story: not on the seal, on tokens or on the clock, which may dif
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Sequence
 from functools import cache
 from io import BytesIO
 from typing import Any
@@ -20,59 +17,22 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign.fields import SigFieldSpec, SigSeedSubFilter
 from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner
 
+from adapters.evidence.claims import proven, unproven
 from adapters.evidence.seal import Sealer, Timestamper, TokenSource
-from adapters.evidence.texts import FOLDER, Texts, event_type, rule, texts
-from ledger.checkpoints import Checkpoint
+from adapters.evidence.story import Original, Story
+from adapters.evidence.texts import FOLDER, MAX_CHARACTERS, Texts, event_type, plain, rule, texts
 from ledger.events import parse_time
-from ledger.notes import NoteKey
-from ledger.observations import ArrivalKind, Verdict
 from projections.rules import MILESTONES
-from projections.views import DeliveryView, MessageView, TrailEntry
+from projections.views import DeliveryView, TrailEntry
+
+__all__ = ["TEMPLATE", "Original", "Story", "render", "sign"]
 
 TEMPLATE = "report/1"
 """Stands in a pack's trail.json; changes whenever the same story would give other bytes."""
 MAX_ENTRIES = 1_000
 MAX_DELIVERIES = 200
-MAX_CHARACTERS = 1_000
 MAX_LINES = 20
-"""How much of a story the report shows, of one text, and of one event; what is cut is said, and stands in the pack."""
-
-
-class Original(msgspec.Struct, frozen=True, kw_only=True):
-    """Original bytes that the pack holds, or leaves out and says why.
-
-    Attributes:
-        path: of the member of the pack; "" when it was left out.
-        entry: number from 1 of the first entry that names it.
-        withheld: why it was left out, a key of `originals.WITHHELD`; "" when it is there.
-    """
-
-    path: str
-    entry: int
-    role: str
-    media_type: str
-    sha256: str = ""
-    body_bytes: int = -1
-    withheld: str = ""
-
-
-class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the report tells, and nothing that its reader may not see.
-
-    Attributes:
-        message: values, references, labels, documents and deliveries, as far as this reader may see them.
-        entries: the trail in the order of the log; entry n is `events/NNNN.json`.
-        recipients_withheld: deliveries that are not among those of `message` because the reader may not see them.
-        generated_at: `recorded_at` of the checkpoint's newest event, not the clock.
-    """
-
-    message: MessageView
-    entries: tuple[TrailEntry, ...]
-    originals: tuple[Original, ...]
-    checkpoint: Checkpoint
-    log_keys: tuple[NoteKey, ...]
-    generated_at: str
-    recipients_withheld: int = 0
+"""How much of a story the report shows, and of one event; what is cut is said, and stands in the pack."""
 
 
 def render(story: Story, language: str) -> bytes:
@@ -116,28 +76,6 @@ def sign(pdf: bytes, sealer: Sealer, timestamper: Timestamper | None = None) -> 
     )
     signed: BytesIO = signer.sign_pdf(IncrementalPdfFileWriter(BytesIO(pdf)))
     return signed.getvalue()
-
-
-# --- what came from outside, as harmless text
-
-_SHOWN = re.compile(  # what both typefaces of the template have; a test compiles each of them
-    "[^\u0020-\u007e\u00a1-\u00ac\u00ae-\u0241\u0384-\u038a\u038c\u038e-\u03a1\u03a3-\u03ce\u0400-\u045f\u0490-\u04c4"
-    "\u1e00-\u1e9b\u1e9e\u1ea0-\u1ef9\u2010-\u2027\u2030-\u2037\u2039-\u203e\u20ac\u2116\u2122\u2190-\u2193]"
-)
-_BREAKABLE = re.compile(r"[^ ]{25,}")
-
-
-def plain(value: object) -> str:
-    """One line of text that can neither disguise itself nor break a line of the report."""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    cut = text[:MAX_CHARACTERS]
-    shown = _SHOWN.sub(_escape, unicodedata.normalize("NFC", re.sub(r"\s+", " ", cut)))
-    shown = _BREAKABLE.sub(lambda word: re.sub(r"(.{12}|[@./_-])(?=.)", "\\1\u200b", word[0]), shown)
-    return shown + (f" … [+{len(text) - len(cut)}]" if len(text) > len(cut) else "")
-
-
-def _escape(character: re.Match[str]) -> str:
-    return f"[U+{ord(character[0]):04X}]"
 
 
 def _when(text: str) -> str:
@@ -337,54 +275,3 @@ COMMANDS = {
     ),
     "pdf": "pdfsig report.pdf",
 }
-
-
-# --- what is proven and what is not
-
-
-def _verdicts(entries: Iterable[TrailEntry], verdict: Verdict) -> int:
-    return sum(1 for entry in entries if entry.verdict == verdict)
-
-
-def proven(story: Story, words: Texts) -> list[str]:
-    """The claims that the pack supports, once checked."""
-    head, entries = story.checkpoint, story.entries
-    held = [original for original in story.originals if original.path]
-    stamps = sum(1 for entry in entries if entry.type == "evidence.timestamped")
-    claims: Sequence[tuple[str, object]] = (
-        ("included", entries),
-        ("unchanged", entries),
-        ("complete", entries),
-        ("originals", held),
-        ("documents", story.message.documents),
-        ("authenticated", _verdicts(entries, Verdict.VERIFIED)),
-        ("timestamped", stamps),
-    )
-    counts = {"originals": len(held), "authenticated": _verdicts(entries, Verdict.VERIFIED), "timestamped": stamps}
-    facts = {"events": len(entries), "origin": plain(head.origin), "size": head.size}
-    return [words["proven"][name].format(count=counts.get(name), **facts) for name, holds in claims if holds]
-
-
-def unproven(story: Story, words: Texts) -> list[str]:
-    """What a reader might take for proven and is not."""
-    entries = story.entries
-    counts = {
-        "unsigned": _verdicts(entries, Verdict.UNSIGNED),
-        "imported": sum(1 for entry in entries if entry.arrival == ArrivalKind.IMPORT),
-        "withheld": sum(len(entry.withheld) for entry in entries),
-    }
-    claims: Sequence[tuple[str, object]] = (
-        ("operator", True),
-        ("truth", True),
-        ("unsigned", counts["unsigned"]),
-        ("imported", counts["imported"]),
-        ("shared_secret", any(e.verdict == Verdict.VERIFIED and e.arrival == ArrivalKind.WEBHOOK for e in entries)),
-        ("before", True),
-        ("afterwards", True),
-        ("clocks", not any(e.type == "evidence.timestamped" for e in entries)),
-        ("reading", any(d.status == "delivered" for d in story.message.deliveries)),
-        ("documents_unknown", not story.message.documents),
-        ("withheld", counts["withheld"]),
-        ("seal", True),
-    )
-    return [words["unproven"][name].format(count=counts.get(name)) for name, holds in claims if holds]

@@ -47,6 +47,7 @@ def certificate(
     usage: x509.ObjectIdentifier | None = ExtendedKeyUsageOID.TIME_STAMPING,
     begin: datetime = LONG_AGO,
     end: datetime | None = None,
+    serial: int = 0,
 ) -> x509.Certificate:
     """A root without `issuer`, else a certificate for one extended key usage, or for issuing when that is None."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -56,7 +57,7 @@ def certificate(
         .subject_name(subject)
         .issuer_name(issuer[0].subject if issuer else subject)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(begin)
         .not_valid_after(end or datetime.now(UTC) + timedelta(days=3650))
         .add_extension(x509.BasicConstraints(ca=is_issuer, path_length=None), critical=True)
@@ -154,12 +155,22 @@ def changed(query: bytes, **fields: object) -> bytes:
     return bytes(request.dump(force=True))
 
 
-async def token_of(at: datetime, digest: bytes, **signed_by: Any) -> tuple[bytes, x509.Certificate]:
-    """A token that states any time, of an authority with any certificate (see `certificate`), and its root."""
+async def token_of(
+    at: datetime, digest: bytes, *, twin: bool = False, **signed_by: Any
+) -> tuple[bytes, x509.Certificate]:
+    """A token that states any time, of an authority with any certificate (see `certificate`), and its root.
+
+    Args:
+        twin: the token holds another certificate for the same key under the same number.
+    """
     root_key, key = _key(), rsa.generate_private_key(65537, 2048)  # the only kind that pyHanko's stand-in signs with
     root = certificate("old root", root_key)
     signer = certificate("old authority", key, (root, root_key), **signed_by)
     private = PrivateKeyInfo.load(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
     loaded = asn1_x509.Certificate.load(signer.public_bytes(Encoding.DER))
     token = await DummyTimeStamper(loaded, private, fixed_dt=at).async_timestamp(digest, "sha256")
+    if twin:
+        other = certificate("old authority", key, (root, root_key), serial=signer.serial_number)
+        held = cms.CertificateSet([asn1_x509.Certificate.load(other.public_bytes(Encoding.DER))])
+        token["content"]["certificates"] = held
     return bytes(token.dump()), root

@@ -120,6 +120,14 @@ async def test_certificate_for_another_purpose_is_refused(tmp_path: Path) -> Non
     assert not agrees(tmp_path, token, DATA, root)
 
 
+async def test_certificate_put_in_place_of_the_signers_is_refused(tmp_path: Path) -> None:
+    """The signature names its certificate by digest: another one for the same key and number does not pass for it."""
+    token, root = await token_of(datetime.now(UTC), DIGEST, twin=True)
+    with pytest.raises(TokenError, match="does not name the certificate"):
+        check(token, DIGEST, [root])
+    assert not agrees(tmp_path, token, DATA, root)
+
+
 async def test_no_flipped_byte_of_a_token_passes(authority: Authority, answering: Answering) -> None:
     """A changed byte is refused with the one error of tokens, or changes nothing that is said (a certificate nobody needs)."""
     token = await authority.request(DIGEST)

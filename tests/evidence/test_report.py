@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import typst
 
-from adapters.evidence import report, seal, texts
+from adapters.evidence import claims, report, seal, texts
 from adapters.evidence.originals import ROLES, WITHHELD
 from adapters.evidence.report import Story
 from adapters.providers import registry
@@ -91,7 +91,7 @@ def test_words_of_providers_are_shown_as_they_are() -> None:
     """Codes and reasons are the provider's own words: they are never translated, and none needs a character we cannot show."""
     words = sorted({word for provider in registry().values() for word in provider.words()})
     assert words
-    assert [] == [w for w in words if " ".join(w.split()) != report.plain(w).replace("\u200b", "")]
+    assert [] == [w for w in words if " ".join(w.split()) != texts.plain(w).replace("\u200b", "")]
 
 
 def test_what_has_no_text_is_said_in_a_documented_way() -> None:
@@ -160,12 +160,12 @@ def test_claims_follow_from_the_story() -> None:
     bare = msgspec.structs.replace(
         STORY, originals=(), message=message(documents=()), entries=tuple(e for e in ENTRIES if e.verdict != "verified")
     )
-    gained, lost = report.unproven(bare, words), report.proven(bare, words)
+    gained, lost = claims.unproven(bare, words), claims.proven(bare, words)
     assert words["unproven"]["documents_unknown"] in gained
     assert not [claim for claim in lost if claim.startswith(("Originals", "Statements", "Time-stamps", "Whoever"))]
     stamped = msgspec.structs.replace(STORY, entries=(*ENTRIES, entry(6, "evidence.timestamped")))
-    assert words["proven"]["timestamped"].format(count=1) in report.proven(stamped, words)
-    assert words["unproven"]["clocks"] not in report.unproven(stamped, words)
+    assert words["proven"]["timestamped"].format(count=1) in claims.proven(stamped, words)
+    assert words["unproven"]["clocks"] not in claims.unproven(stamped, words)
 
 
 @needs_poppler
@@ -216,8 +216,8 @@ def test_hostile_words_stay_words(tmp_path: Path) -> None:
     assert '[U+1F4A9][U+4E2D][U+0627]#read("/etc/passwd")' in shown
     assert "root:" not in shown
     assert [] == re.findall("[\u202a-\u202e\u2066-\u2069\u200b\x00-\x08\x0b\x0e-\x1f]", found)
-    assert "z" * (report.MAX_CHARACTERS + 1) not in shown
-    assert f"[+{100_000 - report.MAX_CHARACTERS}]" in shown
+    assert "z" * (texts.MAX_CHARACTERS + 1) not in shown
+    assert f"[+{100_000 - texts.MAX_CHARACTERS}]" in shown
 
 
 @needs_poppler
@@ -230,7 +230,7 @@ def test_nothing_runs_off_the_page(tmp_path: Path) -> None:
 
 def test_every_character_that_is_let_through_can_be_shown() -> None:
     """A character that neither typeface has would make the report fail (PDF/A) or show a box; each is tried in each face."""
-    shown = "".join(c for c in map(chr, range(0x3000)) if not report._SHOWN.match(c))  # noqa: SLF001  the table itself
+    shown = "".join(c for c in map(chr, range(0x3000)) if not texts._UNSHOWN.match(c))  # noqa: SLF001  the table itself
     source = b'#set text(font: "Libertinus Serif", fallback: false, size: 6pt)\n#let d = sys.inputs.d\n#d #strong(d) #emph(d)'
     spaced = " ".join(shown)
     found = typst.compile(
@@ -243,9 +243,9 @@ def test_every_character_that_is_let_through_can_be_shown() -> None:
 @pytest.mark.parametrize("value", [HOSTILE, "x" * 100_000, "\u0301" * 500, "\ud7ff", {"a": [1, "\u202e"]}, 5, None])
 def test_any_value_becomes_one_harmless_line(value: object) -> None:
     """Whatever stands in a sealed value, the report gets one short line of characters that it can show."""
-    found = report.plain(value)
-    assert len(found) <= 10 * report.MAX_CHARACTERS
-    assert not report._SHOWN.search(found.replace("\u200b", ""))  # noqa: SLF001  the table itself
+    found = texts.plain(value)
+    assert len(found) <= 10 * texts.MAX_CHARACTERS
+    assert not texts._UNSHOWN.search(found.replace("\u200b", ""))  # noqa: SLF001  the table itself
 
 
 # --- the file
