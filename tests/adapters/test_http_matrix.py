@@ -1,0 +1,140 @@
+"""Every route against every kind of caller: generated from the table of routes, so none is forgotten."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from adapters.accounts import SCOPES
+from adapters.http.openapi import problem_statuses
+from adapters.http.routes import ANY_KEY, NO_KEY, Route
+from adapters.http.table import ROUTES
+from ops.system import System
+from tests.adapters.conftest import Api, accepted, serving
+from tests.adapters.test_http_hooks import REPORT, URL, kpn
+
+KEYED = [r for r in ROUTES if r.scopes is not NO_KEY]
+OWNED = [r for r in KEYED if {"message", "artifact", "item", "account"} & set(r.parameters)]
+BODIES: dict[str, Any] = {
+    "/v1/accounts/{account}/keys": {"key_id": "wk_1", "secret": "x"},
+    "/v1/accounts/{account}/disable": {"note": "n"},
+    "/v1/messages/{message}/evidence": {"language": "en"},
+    "/v1/lanes/{item}/retry": {"note": "n"},
+    "/v1/lanes/{item}/dismiss": {"note": "n"},
+}
+ANY = {
+    "message": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
+    "artifact": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
+    "item": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
+    "recipient": "0",
+    "account": "sms",
+    "provider": "pec",
+    "key_id": "wk_1",
+    "epoch": "2",
+    "tile": "0/000",
+    "bundle": "000",
+}
+
+
+def where(route: Route, **names: str) -> str:
+    return f"{route.method} {route.path.format(**ANY | names)}"
+
+
+def route_id(value: object) -> str:
+    return f"{value.method} {value.path}" if isinstance(value, Route) else str(value)
+
+
+async def test_without_a_good_key_every_route_is_401(sqlite_api: Api) -> None:
+    """No key, one that was made up, the right id with another secret, another scheme: all the same."""
+    api_key_id = sqlite_api.key("read").partition(".")[0]
+    carried = [
+        {},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer key_1.secret"},
+        {"Authorization": f"Bearer {api_key_id}.{'A' * 43}"},
+        {"X-Api-Key": f"{api_key_id}."},
+        {"Authorization": f"Basic {sqlite_api.key('read')}"},
+        {"X-Api-Key": "caf\xe9.\xff"},
+    ]
+    for route in KEYED:
+        for headers in carried:
+            reply = await sqlite_api.call(where(route), scopes=(), headers=headers)
+            assert (401, "unauthenticated") == (reply.status, reply.type), route_id(route)
+            assert "WWW-Authenticate" in reply.headers
+
+
+async def test_key_of_another_scope_is_403_and_says_which_is_needed(sqlite_api: Api) -> None:
+    """A key may do what its scopes say and nothing else."""
+    for route in (r for r in KEYED if r.scopes != ANY_KEY):
+        for scope in set(SCOPES) - set(route.scopes or ()):
+            reply = await sqlite_api.call(where(route), scopes=(scope,))
+            assert (403, "forbidden") == (reply.status, reply.type), (route_id(route), scope)
+            assert (route.scopes or ("",))[0] in reply.json["detail"]
+
+
+async def test_what_is_another_tenants_does_not_exist(api: Api) -> None:
+    """404 for every message, original, waiting item and account of somebody else, for reading and for writing."""
+    api.account()
+    message = await api.send(references=[{"kind": "document_id", "value": "doc-1"}])
+    await api.observe(**accepted("doc-1"))
+    artifact = api.events("submission.accepted")[0].fields["artifacts"][0]
+    api.account("mail", "pec")
+    await api.observe(account="mail", operation="receipt", body="no receipt")
+    item = (await api.call("GET /v1/lanes")).json["items"][0]["item"]
+    names = {"message": message, "artifact": artifact, "item": item}
+    other, size = api.of("other"), api.size()
+    for route in OWNED:
+        body = BODIES.get(route.path) or ({"message": message, "note": "n"} if route.path.endswith("/claim") else None)
+        reply = await other.call(where(route, **names), json=body)
+        assert (404, "not-found") == (reply.status, reply.type), route_id(route)
+    assert size == api.size()
+    for path in ("accounts", "lanes", "events"):
+        assert not next(iter((await other.call(f"GET /v1/{path}")).json.values())), path
+    assert [] == (await other.call("POST /v1/search", json={})).json["deliveries"]
+    assert [] == (await other.call("POST /v1/search", json={"reference": "doc-1"})).json["deliveries"]
+
+
+async def test_key_is_taken_from_either_header(sqlite_api: Api) -> None:
+    """`Authorization: Bearer` or `X-Api-Key`."""
+    for name, text in (("Authorization", "bearer "), ("X-Api-Key", "")):
+        reply = await sqlite_api.call("GET /v1/accounts", scopes=(), headers={name: text + sqlite_api.key("operator")})
+        assert 200 == reply.status
+
+
+async def test_revoked_or_expired_key_is_401(sqlite_system: System) -> None:
+    """Without a cache at once; with it after a few seconds."""
+    async with serving(sqlite_system, key_cache_s=0.0) as api:
+        expired = datetime.now(UTC) - timedelta(seconds=1)
+        _, old = sqlite_system.accounts.create_api_key(api.tenant, ["operator"], expires_at=expired)
+        key = api.key("operator")
+        assert 200 == (await api.call("GET /v1/accounts", scopes=("operator",))).status
+        sqlite_system.accounts.revoke_api_key(api.tenant, key.partition(".")[0])
+        for text in (old, key):
+            assert 401 == (await api.call("GET /v1/accounts", scopes=(), headers={"X-Api-Key": text})).status
+
+
+async def test_webhook_is_nobodys_but_the_accounts(sqlite_api: Api) -> None:
+    """The same webhook under another tenant's name is not expected there."""
+    sqlite_api.account("sms", "kpn_sms", wk_1=b"first secret")
+    reply = await sqlite_api.call(URL.replace("acme", "other"), scopes=(), data=REPORT, headers=kpn(REPORT))
+    assert 404 == reply.status
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=route_id)
+def test_every_route_says_what_it_is(route: Route) -> None:
+    """A description, answers, and the problems that follow from what it takes."""
+    assert (route.handler.__doc__ or "").strip()
+    assert route.answers
+    assert {429, 500, 503} <= problem_statuses(route)
+    assert (401 in problem_statuses(route)) or route.scopes is NO_KEY
+
+
+def test_everything_under_v1_but_webhooks_needs_a_key() -> None:
+    """Only what operators and machines need is open, and it belongs to no tenant."""
+    open_paths = {
+        r.path.split("/")[1] if not r.path.startswith("/v1/") else r.path for r in ROUTES if r.scopes is NO_KEY
+    }
+    hooks = {"/v1/hooks/{tenant}/{account}", "/v1/hooks/{tenant}/{account}/{operation}"}
+    assert {"healthz", "readyz", "metrics", "openapi.json", "docs", "problems", "log"} | hooks == open_paths
