@@ -1048,7 +1048,7 @@ class Check:
             raise BrokenError(SEAL, f"is missing, though there is {MANIFEST}")
         if not self.openssl:
             self._open(
-                f"{loose}. All agree with {MANIFEST}; its signature was not checked: `openssl` is not installed here.",
+                f"{loose}. All agree with {MANIFEST}; its signature was not checked: `openssl` 3 or later is not installed here.",
                 "whoever made the pack",
             )
             return
@@ -1095,7 +1095,8 @@ class Check:
             return
         if not self.openssl:
             self._open(
-                f"{len(tokens)} time-stamps were not checked: `openssl` is not installed here.", "whoever made the pack"
+                f"{len(tokens)} time-stamps were not checked: `openssl` 3 or later is not installed here.",
+                "whoever made the pack",
             )
             return
         root = self.trust.tsa_root
@@ -1497,6 +1498,20 @@ VERDICTS = {
 }
 
 
+def _find_openssl() -> str:
+    """The program, if it is one that knows CAdES and times to verify at; others, LibreSSL among them, would refuse good seals."""
+    program = shutil.which("openssl")
+    try:
+        told = (
+            subprocess.run([program, "version"], capture_output=True, timeout=OPENSSL_TIMEOUT_S, check=False)
+            if program
+            else None
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return program if program and told and re.match(rb"OpenSSL ([3-9]|[1-9][0-9])\.", told.stdout) else ""
+
+
 def verify(path: str, trust: Trust, openssl: str | None = None) -> Outcome:
     """Check one pack or export.
 
@@ -1508,7 +1523,7 @@ def verify(path: str, trust: Trust, openssl: str | None = None) -> Outcome:
     """
     check: Check | ExportCheck | None = None
     try:
-        program = shutil.which("openssl") or "" if openssl is None else openssl
+        program = _find_openssl() if openssl is None else openssl
         is_export = Path(path, "manifest").is_file()
         check = ExportCheck(Path(path), trust) if is_export else Check(read_members(path), trust, program)
         check.run()

@@ -80,6 +80,20 @@ def test_without_openssl_the_seal_is_said_not_to_be_checked(story: Story, tmp_pa
     assert any(f.result == "open" and "was not checked" in f.text for f in found.findings)
 
 
+@pytest.mark.parametrize("version", ["LibreSSL 3.3.6", "OpenSSL 1.0.2u  20 Dec 2019", ""])
+def test_an_openssl_that_cannot_judge_is_not_asked(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """A program without CAdES would call a good seal broken; the seal is said to be unchecked instead."""
+    program = tmp_path / "openssl"
+    program.write_text(f"#!/bin/sh\necho '{version}'\n[ $1 = version ]\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = outcome(tmp_path, dict(story.members), story.trust())
+    assert EXIT_VOUCHED == found.exit_code
+    assert any(f.result == "open" and "`openssl` 3 or later is not installed" in f.text for f in found.findings)
+
+
 # --- a checkpoint that the reader kept
 
 
