@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
+from adapters.evidence import verify as verifier
+from adapters.evidence.pack import Ask
 from adapters.importing import Importer, Report
 from ledger import fsck
 from ops import show
 from ops.demoday import ACCOUNTS, KEYS, Day
+from ops.evidence import desk
 from ops.settings import Settings
 from ops.system import System, opened
 from projections.queries import Filters
 from projections.views import DeliveryView
 
 TENANT = "default"
-PARTS = ("inputs", "keys", "ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger-keys", "artifacts", "heads")
+PARTS = (
+    "inputs",
+    "keys",
+    "evidence",
+    "ledger.db",
+    "ledger.db-wal",
+    "ledger.db-shm",
+    "ledger-keys",
+    "artifacts",
+    "heads",
+)
 """What a demo makes below its folder, and the next one replaces; nothing else there is touched."""
 
 
@@ -51,8 +66,27 @@ def run(seed: int, folder: Path, out: Console | None) -> int:
         else:
             show.demo(out, deliveries, report, waiting, system.quarantine.list(TENANT))
             show.verdict(out, verdict, system.runner.unapplied())
+        is_proven = prove(system, folder, deliveries, out)
+        if out is not None:
             out.print(next_steps(folder, deliveries), markup=False)
-    return 0 if verdict.is_clean and not report.problems else 1
+    return 0 if verdict.is_clean and is_proven and not report.problems else 1
+
+
+def prove(system: System, folder: Path, deliveries: list[DeliveryView], out: Console | None) -> bool:
+    """Write the evidence pack of one message, say how to check it, and check it as its reader would."""
+    chosen = next(d for d in deliveries if d.provider == "pec" and d.status == "delivered")
+    pack = desk(system).issue(Ask(tenant=TENANT, message=chosen.message))
+    path = folder / "evidence" / pack.name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(pack.data)
+    key = system.identity.keys[-1].vkey()
+    if out is None:
+        with redirect_stdout(io.StringIO()):
+            return verifier.main([f"--log-key={key}", str(path)]) == 0
+    out.print(f"\nEvidence of one message: {path}", markup=False)
+    out.print(f"Log key, which its reader must have from elsewhere: {key}", markup=False)
+    out.print(f"  ./ops/run verify {path} --log-key '{key}'\n", markup=False)
+    return verifier.main([f"--log-key={key}", str(path)]) == 0
 
 
 def settings(folder: Path) -> Settings:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
+
+from adapters import timestamps
 from adapters.evidence import presenting, seal
 from adapters.evidence.desk import Desk
 from adapters.stamping import Timestamps
+from ledger.errors import ConfigurationError
+from ops.settings import Settings
 from ops.system import System
 
 
@@ -14,6 +20,27 @@ def desk(system: System) -> Desk:
     Raises:
         ConfigurationError: the seal cannot be used.
     """
-    sealer = seal.load_or_create(system.settings.key_folder)
-    finish = presenting.finish(sealer, Timestamps(system.ledger, None).token)
+    settings = system.settings
+    sealer = seal.load_or_create(settings.key_folder, settings.seal_file)
+    token = Timestamps(system.ledger, None).token
+    if settings.tsa_url:
+        roots = tsa_roots(settings)
+        pem = b"".join(root.public_bytes(Encoding.PEM) for root in roots)
+        finish = presenting.finish(sealer, token, timestamps.blocking(settings.tsa_url, roots), pem)
+    else:
+        finish = presenting.finish(sealer, token)
     return Desk(system.accounts, system.heads, system.signed_head, system.log_keys, finish)
+
+
+def tsa_roots(settings: Settings) -> list[Certificate]:
+    """The roots that the authority's tokens must lead to.
+
+    Raises:
+        ConfigurationError: there are none.
+    """
+    if settings.tsa_roots is None:
+        msg = (
+            "tsa_url is set, tsa_roots is not: name a PEM file of the authority's root certificates (LEDGER_TSA_ROOTS)"
+        )
+        raise ConfigurationError(msg)
+    return timestamps.roots_in(settings.tsa_roots)

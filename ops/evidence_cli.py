@@ -6,13 +6,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal
 
-import cyclopts
 from cyclopts import Parameter
 
 from adapters.evidence import verify as verifier
 from ops.console import Json, Tenant, out, print_json, system
-
-app = cyclopts.App(name="evidence", result_action="return_value")
 
 Many = Parameter(consume_multiple=True, negative="")
 
@@ -112,7 +109,3 @@ def verify(
     }
     arguments = [f"--log-key={key}" for key in log_key] + [f"{name}={path}" for name, path in options.items() if path]
     return verifier.main([*arguments, *(["--json"] if json else []), "--", *map(str, paths)])
-
-
-app.command(evidence)
-app.command(verify)

@@ -1,4 +1,7 @@
-"""What `serve` does by the clock: hands heads to other places, and checks the whole log. Only the process that leads does either."""
+"""What `serve` does by the clock: hands heads to other places, has them and originals time-stamped, and checks the whole log.
+
+Only the process that leads does any of it.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from datetime import UTC
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from adapters import pushing
+from adapters import pushing, stamping
 from ledger import fsck
 from ledger.errors import ForkError, LedgerError
+from ops.evidence import tsa_roots
 from ops.system import System
 
 LOG = logging.getLogger(__name__)
@@ -22,7 +26,10 @@ def running(system: System) -> Iterator[None]:
     """Do what is due until the end of the block; a job that still runs is waited for."""
     settings = system.settings
     scheduler = BackgroundScheduler(timezone=UTC)
-    jobs = ((push_heads, settings.push_every_s), (check_log, settings.fsck_every_h * 3600))
+    jobs = [(push_heads, settings.push_every_s), (check_log, settings.fsck_every_h * 3600)]
+    if settings.tsa_url:
+        tsa_roots(settings)  # what is missing is said before anything is served
+        jobs += [(stamp_originals, settings.tsa_every_s), (stamp_head, settings.tsa_checkpoint_every_h * 3600)]
     for job, every_s in jobs:
         scheduler.add_job(_guarded(job, system), "interval", seconds=every_s, coalesce=True, max_instances=1)
     scheduler.start()
@@ -69,3 +76,13 @@ def check_log(system: System) -> None:
         fsck.record(system.ledger, verdict)
     except LedgerError as error:
         LOG.error("the verdict of fsck could not be recorded: %s", error)  # noqa: TRY400  as above
+
+
+def stamp_originals(system: System) -> None:
+    """Ask for the tokens of new signed originals, and for those that are late."""
+    stamping.turn(system.ledger, system.settings.tsa_url, tsa_roots(system.settings))
+
+
+def stamp_head(system: System) -> None:
+    """Have the newest head time-stamped, if anything came since the last one."""
+    stamping.turn(system.ledger, system.settings.tsa_url, tsa_roots(system.settings), system.signed_head())

@@ -45,6 +45,16 @@ class Settings(BaseSettings):
     fsck_every_h: float = Field(
         24.0, gt=0, description="how often `serve` checks the whole log and records the verdict"
     )
+    seal_file: Path | None = Field(
+        None,
+        description="PEM file with the private key, certificate and issuers of a bought seal. Default: a self-made one in the key folder",
+    )
+    tsa_url: str = Field(
+        "", description="RFC 3161 authority that time-stamps checkpoints, signed originals and seals; none without it"
+    )
+    tsa_roots: Path | None = Field(None, description="PEM file of the root certificates that its tokens must lead to")
+    tsa_every_s: float = Field(60.0, gt=0, description="how often `serve` asks for the tokens of new originals")
+    tsa_checkpoint_every_h: float = Field(1.0, gt=0, description="how often `serve` has a checkpoint time-stamped")
     tenant: str = Field("default", description="the organisation the command line works for")
     host: str = Field("127.0.0.1", description="address the API listens on")
     port: int = Field(8440, ge=0, le=65535, description="port the API listens on; 0 picks a free one")
