@@ -14,6 +14,9 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+import aiohttp
+from cryptography import x509
+
 from adapters.timestamps import Authority, AuthorityError, check
 from ledger.appender import Item
 from ledger.application import OWN_STREAM, OWN_TENANT, Ledger
@@ -184,12 +187,16 @@ class Timestamps:
         digest = await asyncio.to_thread(self._digest, row)
         token = await self.authority.request(digest)
         stamped = time_text(check(token, digest, self.authority.roots))
-        await asyncio.to_thread(self._keep, row, token, stamped)
-        return stamped
+        return await asyncio.to_thread(self._keep, row, token, stamped)
 
-    def _keep(self, row: _Waiting, token: bytes, stamped: str) -> None:
+    def _keep(self, row: _Waiting, token: bytes, stamped: str) -> str:
+        """Keep the first token that comes; returns the time that the kept one states."""
         kept = seal(self._key(row.key_id), token, row.subject.encode()) if row.key_id else token
-        self._change(row, "token = ?, gen_time = ?, tries = tries + 1", kept, stamped)
+        this = "WHERE kind = ? AND subject = ?"
+        with self.ledger.database.writing() as cursor:
+            sql = f"UPDATE timestamps SET token = ?, gen_time = ?, tries = tries + 1 {this} AND gen_time = ''"
+            cursor.execute(sql, (kept, stamped, row.kind, row.subject))
+            return str(cursor.read(f"SELECT gen_time FROM timestamps {this}", (row.kind, row.subject))[0][0])
 
     def _finish(self, row: _Waiting, stamped: str) -> None:
         """Write the event, once, and say where it stands."""
@@ -234,3 +241,25 @@ def _is_own_token(event: Event) -> bool:
 
 def _has_signed_original(event: Event) -> bool:
     return event.fields.get("provider") in SIGNED_ORIGINALS and bool(event.fields.get("artifacts"))
+
+
+def turn(ledger: Ledger, url: str, roots: Sequence[x509.Certificate], head: SignedHead | None = None) -> int:
+    """One turn of the queue: what is new is queued, what is due is asked for. Blocks; to be called outside an event loop.
+
+    Args:
+        head: a signed head that is due by the schedule.
+
+    Returns:
+        How many tokens came.
+    """
+
+    async def run() -> int:
+        async with aiohttp.ClientSession() as session:
+            stamps = Timestamps(ledger, Authority(url, session, roots))
+            if head is not None:
+                stamps.want_checkpoint(head)
+            while stamps.collect() == PAGE:
+                pass
+            return await stamps.run_due()
+
+    return asyncio.run(run())

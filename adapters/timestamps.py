@@ -11,13 +11,14 @@ import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
 from asn1crypto import algos, cms, core, tsp
 from cryptography import x509
 from rfc3161_client import TimeStampResponse, VerificationError, VerifierBuilder, decode_timestamp_response
 
-from ledger.errors import LedgerError
+from ledger.errors import ConfigurationError, LedgerError
 
 TIMEOUT_S = 30
 MAX_REPLY_BYTES = 64 * 1024
@@ -194,6 +195,19 @@ def _token(reply: bytes, nonce: int) -> bytes:
         msg = f"the token answers nonce {answered}, not ours, {nonce}"
         raise TokenError(msg)
     return bytes(token.dump())
+
+
+def roots_in(path: Path) -> list[x509.Certificate]:
+    """The certificates of a PEM file.
+
+    Raises:
+        ConfigurationError: it cannot be read, or holds none.
+    """
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        msg = f"{path} holds no PEM certificates of a time-stamp authority's root (LEDGER_TSA_ROOTS): {error}"
+        raise ConfigurationError(msg) from error
 
 
 def blocking(url: str, roots: Sequence[x509.Certificate]) -> Callable[[bytes], bytes]:

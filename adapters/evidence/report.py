@@ -18,7 +18,7 @@ from pyhanko.sign.fields import SigFieldSpec, SigSeedSubFilter
 from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner
 
 from adapters.evidence.claims import proven, unproven
-from adapters.evidence.seal import Sealer, Timestamper, TokenSource
+from adapters.evidence.seal import Sealer, Timestamper, TokenSource, stamped
 from adapters.evidence.story import Original, Story
 from adapters.evidence.texts import FOLDER, MAX_CHARACTERS, Texts, event_type, plain, rule, texts
 from ledger.events import parse_time
@@ -68,14 +68,13 @@ def sign(pdf: bytes, sealer: Sealer, timestamper: Timestamper | None = None) -> 
     metadata = PdfSignatureMetadata(
         field_name="Seal", md_algorithm="sha256", subfilter=SigSeedSubFilter.PADES, certify=True
     )
-    signer = PdfSigner(
-        metadata,
-        sealer.signer(),
-        timestamper=TokenSource(timestamper) if timestamper else None,
-        new_field_spec=SigFieldSpec("Seal"),
-    )
-    signed: BytesIO = signer.sign_pdf(IncrementalPdfFileWriter(BytesIO(pdf)))
-    return signed.getvalue()
+
+    def signed(source: TokenSource | None) -> bytes:
+        signer = PdfSigner(metadata, sealer.signer(), timestamper=source, new_field_spec=SigFieldSpec("Seal"))
+        done: BytesIO = signer.sign_pdf(IncrementalPdfFileWriter(BytesIO(pdf)))
+        return done.getvalue()
+
+    return stamped(signed, timestamper)
 
 
 def _when(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -30,7 +31,10 @@ from pyhanko.sign.signers.pdf_cms import PdfCMSSignedAttributes
 from pyhanko.sign.timestamps import TimeStamper
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
+from adapters.timestamps import AuthorityError
 from ledger.errors import ConfigurationError
+
+LOG = logging.getLogger(__name__)
 
 SIGNATURE = "META-INF/signature001.p7s"
 FILE = "seal.pem"
@@ -269,9 +273,22 @@ def sign(data: bytes, sealer: Sealer, timestamper: Timestamper | None = None) ->
     Returns:
         DER of a CMS ContentInfo.
     """
-    source = TokenSource(timestamper) if timestamper else None
     attributes = PdfCMSSignedAttributes(signing_time=datetime.now(UTC).replace(microsecond=0))
-    signing = sealer.signer().async_sign_general_data(
-        data, "sha256", use_cades=True, timestamper=source, signed_attr_settings=attributes
-    )
-    return bytes(asyncio.run(signing).dump())
+
+    def signed(source: TokenSource | None) -> bytes:
+        signing = sealer.signer().async_sign_general_data(
+            data, "sha256", use_cades=True, timestamper=source, signed_attr_settings=attributes
+        )
+        return bytes(asyncio.run(signing).dump())
+
+    return stamped(signed, timestamper)
+
+
+def stamped(signed: Callable[[TokenSource | None], bytes], timestamper: Timestamper | None) -> bytes:
+    """A signature with a token of the authority; without one when that gives none, since evidence does not wait for it."""
+    if timestamper is not None:
+        try:
+            return signed(TokenSource(timestamper))
+        except AuthorityError as error:
+            LOG.warning("signed without a time-stamp: %s", error)
+    return signed(None)

@@ -147,3 +147,16 @@ async def test_seal_with_an_authority_carries_its_token(
     digest = hashlib.sha256(signer["signature"].native).digest()
     assert timestamps.check(tokens[0], digest, [answering.root])
     assert accepted(tmp_path, data, signature, sealer.root_pem())
+
+
+def test_seal_does_not_wait_for_an_authority_that_is_down(
+    sealer: seal.Sealer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Evidence is handed out all the same, without a token, and a line in the log says so."""
+
+    def down(_: bytes) -> bytes:
+        raise timestamps.AuthorityError(is_down=True)
+
+    signer = cms.ContentInfo.load(seal.sign(b"x", sealer, down))["content"]["signer_infos"][0]
+    assert not signer["unsigned_attrs"]
+    assert "signed without a time-stamp" in caplog.text
