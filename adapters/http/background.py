@@ -38,20 +38,21 @@ class Background:
     def stop(self) -> None:
         """End the thread, then write what was gathered."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._attempt("access", lambda: self._access.flush(everything=True))
 
     def _run(self) -> None:
-        steps: dict[str, Callable[[], object]] = {
-            "read models": self.follow,
-            "refused webhooks": self._services.quarantine.flush_counts,
-            "access": self._access.flush,
-        }
         while not self._stopping.wait(TROUBLED_POLL_S if self.troubles else POLL_S):
-            for name, step in steps.items():
-                self._attempt(name, step)
+            self.step()
 
-    def follow(self) -> None:
+    def step(self) -> None:
+        """Do what is due; each for itself."""
+        self._attempt("read models", self._follow)
+        self._attempt("refused webhooks", self._services.quarantine.flush_counts)
+        self._attempt("access", self._access.flush)
+
+    def _follow(self) -> None:
         """Apply what is new, if the log has grown."""
         size = self._services.ledger.head().size
         if size != self._size:

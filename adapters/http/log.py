@@ -176,14 +176,24 @@ def _tile(call: Call[Any, Any], path: str) -> tiles.Tile:
 
 
 class Which(Given):
-    """An event of the tenant, or of the ledger itself, by one of the two."""
+    """An event of the tenant, or of the ledger itself, by one of the two.
+
+    Attributes:
+        position: in the log, from 1.
+        event_id: its id, as trails and the feed show it.
+    """
 
     position: Position = 0
     event_id: Annotated[str, Meta(pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$(?!\n)")] = ""
 
 
 class Between(Given):
-    """Two sizes of the tree; `new` defaults to the newest signed head's."""
+    """Two sizes of the tree.
+
+    Attributes:
+        old: the smaller tree's size.
+        new: the larger one's; the newest signed head's, if absent.
+    """
 
     old: Annotated[int, Meta(ge=1, le=2**53 - 1)]
     new: Position = 0

@@ -148,11 +148,17 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
             "name": name,
             "in": "query",
             "required": name in schema["required"],
-            "description": meanings.get(name, ""),
+            "description": meanings.get(name, "") or _meaning(described),
             "schema": {k: v for k, v in described.items() if k != "description"},
         }
         for name, described in schema["properties"].items()
     ]
+
+
+def _meaning(schema: dict[str, Any]) -> str:
+    """What a type says of itself; an optional one says it in its first alternative."""
+    found: str = schema.get("description") or schema.get("anyOf", [{}])[0].get("description", "")
+    return found
 
 
 def _header_parameters(route: Route) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ Sha256 = Annotated[str, Meta(pattern=f"^[0-9a-f]{{64}}{END}")]
 Sha1 = Annotated[str, Meta(pattern=f"^[0-9a-f]{{40}}{END}")]
 KeyId = Annotated[str, Meta(pattern=f"^[A-Za-z0-9_.:-]{{1,63}}{END}")]
 Position = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Limit = Annotated[int, Meta(ge=1, le=500)]
+Limit = Annotated[int, Meta(ge=1, le=500, description="at most this many")]
 AddressKind = Literal["email", "phone", "fax", "postal", "person_number", "organisation", "other"]
 
 
@@ -174,6 +174,7 @@ class Paging(Given):
 
     Attributes:
         cursor: `next` of the page before.
+        min_position: wait until the answer reflects at least this position.
     """
 
     cursor: Annotated[str, Meta(max_length=100)] = ""
@@ -343,7 +344,12 @@ class Claim(Given):
 
 
 class LaneQuery(Given):
-    """Query of the lanes."""
+    """Query of the lanes.
+
+    Attributes:
+        state: what was done about the items; `all` shows every one.
+        min_position: wait until the answer reflects at least this position.
+    """
 
     state: Literal["open", "retried", "claimed", "dismissed", "all"] = "open"
     limit: Limit = 100

@@ -51,6 +51,16 @@ def opened_system(database: Database, folder: Path, **settings: Any) -> Any:
     )
 
 
+class Failing:
+    """A function that only raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __call__(self, *_: object) -> Any:
+        raise self.error
+
+
 class Reply(NamedTuple):
     """An answer, read to its end."""
 
@@ -77,15 +87,18 @@ class Reply(NamedTuple):
 class Api:
     """A client of one server; it speaks for one tenant with a key of the given scopes."""
 
-    def __init__(self, client: ClientSession, port: int, system: System, tenant: str = TENANT) -> None:
+    def __init__(
+        self, client: ClientSession, port: int, system: System, app: web.Application, tenant: str = TENANT
+    ) -> None:
         self.client = client
         self.port = port
+        self.app = app
         self.system = system
         self.tenant = tenant
         self._keys: dict[tuple[str, ...], str] = {}
 
     def of(self, tenant: str) -> Api:
-        return Api(self.client, self.port, self.system, tenant)
+        return Api(self.client, self.port, self.system, self.app, tenant)
 
     def key(self, *scopes: str) -> str:
         if scopes not in self._keys:
@@ -154,13 +167,14 @@ def accepted(document_id: str = "doc-1", number: str = "0612340001") -> dict[str
 async def serving(system: System, **limits: Any) -> AsyncIterator[Api]:
     """The API on a port of its own, as `delivery-ledger serve` runs it."""
     services = services_of(system)
-    server = runner(make(dataclasses.replace(services, limits=dataclasses.replace(services.limits, **limits))))
+    app = make(dataclasses.replace(services, limits=dataclasses.replace(services.limits, **limits)))
+    server = runner(app)
     await server.setup()
     try:
         await web.TCPSite(server, "127.0.0.1", 0).start()
         port = server.addresses[0][1]
         async with ClientSession(f"http://127.0.0.1:{port}") as client:
-            yield Api(client, port, system)
+            yield Api(client, port, system, app)
     finally:
         await server.cleanup()
 

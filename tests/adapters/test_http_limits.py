@@ -15,7 +15,7 @@ from eventsourcing.persistence import OperationalError
 
 from ledger.errors import BusyError, ClockError, ClosedError, ConflictError, ForkError, UnclearCommitError
 from ops.system import System
-from tests.adapters.conftest import Api, serving
+from tests.adapters.conftest import Api, Failing, serving
 
 JSON = {"Content-Type": "application/json"}
 GOOD = json.dumps({"account": "sms", "recipients": [{"kind": "phone", "address": "0612340001"}]}).encode()
@@ -206,11 +206,7 @@ async def test_failure_of_ours_is_5xx_without_internals(
     """The problem says whether to try again; neither it nor the log repeats what the error says."""
     sqlite_api.account()
     error, status, kind, again = failure
-
-    def fails(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(sqlite_api.system.intake, "register", fails)
+    monkeypatch.setattr(sqlite_api.system.intake, "register", Failing(error))
     reply = await sqlite_api.call("POST /v1/messages", data=GOOD, headers=JSON)
     assert (status, kind, again) == (reply.status, reply.type, "Retry-After" in reply.headers)
     assert b"0612340001" not in reply.body
