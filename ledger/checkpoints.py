@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -39,10 +38,10 @@ def parse(text: str) -> Checkpoint:
     """
     lines = text.split("\n")
     try:
-        origin, size, root = lines[0], lines[1], b64decode(lines[2], validate=True)
+        origin, size, root = lines[0], lines[1], notes.decode64(lines[2])
         if not origin or not size.isascii() or not size.isdigit() or str(int(size)) != size or len(root) != 32:
             raise ValueError  # noqa: TRY301  one message for all of it
-    except (IndexError, ValueError, Base64Error) as error:
+    except (IndexError, ValueError) as error:
         msg = "not a checkpoint: origin, size and base64 root, a line each"
         raise NoteError(msg) from error
     return Checkpoint(origin, int(size), root)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -68,6 +67,19 @@ class Note(NamedTuple):
     raw: bytes
 
 
+def decode64(text: str) -> bytes:
+    """Base64 in its one canonical form: two spellings of one signature would be two files for one truth.
+
+    Raises:
+        ValueError: it is not.
+    """
+    data = b64decode(text, validate=True)
+    if b64encode(data).decode() != text:
+        msg = "base64 with spare bits set"
+        raise ValueError(msg)
+    return data
+
+
 def parse_vkey(text: str) -> NoteKey:
     """Read a verifier key.
 
@@ -77,8 +89,8 @@ def parse_vkey(text: str) -> NoteKey:
     name, _, rest = text.strip().partition("+")
     key_id, _, data = rest.partition("+")
     try:
-        decoded = b64decode(data, validate=True)
-    except (Base64Error, ValueError) as error:
+        decoded = decode64(data)
+    except ValueError as error:
         msg = f"not a verifier key: {text[:80]!r}"
         raise NoteError(msg) from error
     if not _NAME.fullmatch(name) or len(decoded) != 33 or decoded[:1] != ED25519:
@@ -136,8 +148,8 @@ def _signature(line: str) -> Signature:
     dash, _, rest = line.partition(" ")
     name, _, encoded = rest.partition(" ")
     try:
-        decoded = b64decode(encoded, validate=True)
-    except (Base64Error, ValueError) as error:
+        decoded = decode64(encoded)
+    except ValueError as error:
         msg = "a signature is base64"
         raise NoteError(msg) from error
     if dash != "\u2014" or not _NAME.fullmatch(name) or len(decoded) < 5:

@@ -5,8 +5,7 @@ Source: c2sp.org/tlog-proof@v1. The leaf hash is not in the file: whoever checks
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
@@ -51,11 +50,11 @@ def decode(data: bytes) -> Proof:
         lines = head.decode("ascii").split("\n")
         has_extra = lines[1].startswith("extra ")
         index = lines[1 + has_extra].removeprefix("index ")
-        hashes = [b64decode(line, validate=True) for line in lines[2 + has_extra :]]
+        hashes = [notes.decode64(line) for line in lines[2 + has_extra :]]
         fits = lines[0] == HEADER and blank and f"index {int(index)}" == lines[1 + has_extra] and int(index) >= 0
         if not fits or len(hashes) > MAX_HASHES or any(len(each) != 32 for each in hashes):
             raise ValueError  # noqa: TRY301  one message for all of it
-    except (IndexError, ValueError, Base64Error) as error:
+    except (IndexError, ValueError) as error:
         msg = "not a C2SP tlog-proof"
         raise NoteError(msg) from error
     return Proof(int(index), hashes, note)
