@@ -42,7 +42,8 @@ def commit(field_salt: bytes, event_id: str, path: str, value: object) -> str:
 
 def opens(commitment: str, field_salt: bytes, event_id: str, path: str, value: object) -> bool:
     """Whether the value and salt are the ones committed to."""
-    return hmac.compare_digest(commitment, commit(field_salt, event_id, path, value))
+    expected = commit(field_salt, event_id, path, value).encode()
+    return hmac.compare_digest(commitment.encode("utf-8", "surrogatepass"), expected)
 
 
 def to_text(data: bytes) -> str:

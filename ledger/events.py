@@ -62,7 +62,7 @@ _vkey = _text(r"[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}")
 _code = _text(r"[\x20-\x7e\u00a0-\u024f]{1,80}")
 
 CLEAR: dict[str, Check] = {
-    "v": lambda v: v == FORMAT_VERSION,
+    "v": lambda v: type(v) is int and v == FORMAT_VERSION,
     "id": _uuid,
     "nonce": _text(r"[A-Za-z0-9_-]{22}"),
     "type": lambda v: type(v) is str and v.removesuffix("/1") in TYPES and v.endswith("/1"),

@@ -58,9 +58,10 @@ class Keyring:
 
         Raises:
             ConfigurationError: the KEK is not in this keyring.
+            CorruptError: the bytes were altered.
         """
-        end = 1 + wrapped[0]
-        kek_id = wrapped[1:end].decode()
+        end = 1 + int.from_bytes(wrapped[:1], "big")
+        kek_id = wrapped[1:end].decode("utf-8", "replace")
         if kek_id not in self.keks:
             msg = f"key-encryption key {kek_id!r} is not in the keyring; restore its file to read these values"
             raise ConfigurationError(msg)
@@ -102,7 +103,7 @@ def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
     """
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
-    except InvalidTag as error:
+    except (InvalidTag, ValueError) as error:  # ValueError: not even a nonce
         msg = "sealed bytes do not open: altered, or sealed under another key"
         raise CorruptError(msg) from error
 
