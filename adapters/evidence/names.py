@@ -28,7 +28,7 @@ MAX_DEPTH = 6
 PHONE_DIGITS = 8
 SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _SENDERS = ("From", "Sender", "Reply-To", "Return-Path")
-EMAIL = re.compile(r"[\w.+~-](?:[\w.+'~-]*[\w.+~-])?@[\w-]+(?:\.[\w-]+)+")
+EMAIL = re.compile(r"(?<![\w.+~-])[\w.+~-][\w.+'~-]{0,63}@[\w-]{1,63}(?:\.[\w-]{1,63})+")  # linear in hostile text
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 _HEADER = re.compile(rb"\A(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*){2,}\r?\n")
 _SEPARATORS = re.compile(r"[\s().\-/]+")

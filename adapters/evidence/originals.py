@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from adapters.evidence.names import People, UnsearchableError, senders_of, texts
@@ -145,8 +146,10 @@ def _why(ledger: Ledger, original: Original, opened: Disclosed, people: People, 
     if shared or not people.is_strict:
         return shared
     try:
-        return "other_persons" if people.names_hidden(texts(body), senders_of(body)) else ""
-    except UnsearchableError:
+        # The digest is disclosed together with the name of the file it came in.
+        said = chain([str(opened[original.event.position][original.path].value)], texts(body))
+        return "other_persons" if people.names_hidden(said, senders_of(body)) else ""
+    except (UnsearchableError, RecursionError):
         return "unsearchable"
 
 
