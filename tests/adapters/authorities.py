@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +33,16 @@ default_policy = 1.3.6.1.4.1.55555.1
 digests = {digests}
 ess_cert_id_alg = sha256
 """
+NO_OPENSSL = "openssl is not installed"
 LONG_AGO = datetime(2015, 1, 1, tzinfo=UTC)
+
+
+def has_openssl() -> bool:
+    """Whether the real one is there: LibreSSL, which some systems install under its name, knows neither CAdES nor `ts` in full."""
+    path = shutil.which("openssl")
+    return (
+        path is not None and subprocess.run([path, "version"], capture_output=True, check=True).stdout[:7] == b"OpenSSL"
+    )
 
 
 def _key() -> ec.EllipticCurvePrivateKey:

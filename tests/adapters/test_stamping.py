@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,12 +19,11 @@ from adapters.timestamps import Authority, check
 from ledger.appender import Item
 from ledger.events import Event
 from ops.system import System
-from tests.adapters.authorities import Answering, agrees
-from tests.adapters.test_timestamps import NO_OPENSSL
+from tests.adapters.authorities import NO_OPENSSL, Answering, agrees, has_openssl
 from tests.evidence.packs import ACCEPTED, TO_ANNA, a_ledger, hand_in, message_of
 from tests.postgres import Database
 
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason=NO_OPENSSL)
+pytestmark = pytest.mark.skipif(not has_openssl(), reason=NO_OPENSSL)
 
 
 class Clock:

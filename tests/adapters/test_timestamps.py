@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,10 +16,9 @@ from pytest_aiohttp import AiohttpServer
 
 from adapters import timestamps
 from adapters.timestamps import Authority, AuthorityError, TokenError, check
-from tests.adapters.authorities import Answering, agrees, changed, token_of, unsorted
+from tests.adapters.authorities import NO_OPENSSL, Answering, agrees, changed, has_openssl, token_of, unsorted
 
-NO_OPENSSL = "openssl is not installed"
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason=NO_OPENSSL)
+pytestmark = pytest.mark.skipif(not has_openssl(), reason=NO_OPENSSL)
 
 DATA = b"what is stamped"
 DIGEST = hashlib.sha256(DATA).digest()

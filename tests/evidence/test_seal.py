@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from base64 import b64decode
@@ -21,10 +20,9 @@ from pytest_aiohttp import AiohttpServer
 from adapters import timestamps
 from adapters.evidence import seal
 from ledger.errors import ConfigurationError
-from tests.adapters.authorities import Answering, certificate
-from tests.adapters.test_timestamps import NO_OPENSSL
+from tests.adapters.authorities import NO_OPENSSL, Answering, certificate, has_openssl
 
-needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason=NO_OPENSSL)
+needs_openssl = pytest.mark.skipif(not has_openssl(), reason=NO_OPENSSL)
 
 MEMBERS = {"events/0001.json": b"{}", "mimetype": b"application/vnd.etsi.asic-e+zip", "receipts/0001 é&<.eml": b"x"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,7 @@ from ops import schedule
 from ops.evidence import desk, tsa_roots
 from ops.settings import Settings, load
 from ops.system import opened
-from tests.adapters.authorities import Answering
-from tests.adapters.test_timestamps import NO_OPENSSL
+from tests.adapters.authorities import NO_OPENSSL, Answering, has_openssl
 from tests.evidence.packs import ACCEPTED, TENANT, TO_ANNA, hand_in, members_of, message_of
 
 
@@ -45,7 +43,7 @@ def a_stamped_pack(folder: Path, url: str, answering: Answering) -> tuple[bytes,
         return pack.data, system.identity.keys[0].vkey()
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason=NO_OPENSSL)
+@pytest.mark.skipif(not has_openssl(), reason=NO_OPENSSL)
 async def test_pack_carries_every_token_and_verifies(aiohttp_server: AiohttpServer, tmp_path: Path) -> None:
     """Checkpoint, originals, seal and report are stamped by the scheduled jobs and at export, and the verifier accepts all."""
     answering = Answering(tmp_path / "authority")
