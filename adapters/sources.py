@@ -6,8 +6,9 @@ it gave before is kept.
 
 from __future__ import annotations
 
-import mailbox
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,17 @@ from ledger.application import MAX_ARTIFACT_BYTES
 READ_SUFFIXES = frozenset({".eml", ".json", ".xml", ".ndjson", ".jsonl", ".csv", ".mbox", ".zip"})
 LINE_SUFFIXES = frozenset({".ndjson", ".jsonl", ".csv"})
 MAX_ARCHIVE_ITEMS = 1_000_000
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    RuntimeError,  # encrypted
+    NotImplementedError,  # a compression that nobody here knows
+    ValueError,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What reading a damaged or strange container raises."""
 
 
 class Source(NamedTuple):
@@ -73,7 +85,7 @@ def items(path: Path) -> Iterator[Source]:
         else:
             path.stat()
             yield Source(name, suffix, None, skipped=True)
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+    except _UNREADABLE as error:
         yield Source(name, suffix, None, problem=f"cannot be read: {error}")
 
 
@@ -101,7 +113,7 @@ def _zip_items(path: Path) -> Iterator[Source]:
             try:
                 with archive.open(entry) as member:
                     body = member.read(MAX_ARTIFACT_BYTES + 1)  # the announced size is the archive's word only
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+            except _UNREADABLE as error:
                 yield Source(name, suffix, None, problem=f"cannot be read: {error}")
                 continue
             too_large = _too_large(len(body)) if len(body) > MAX_ARTIFACT_BYTES else ""
@@ -109,11 +121,25 @@ def _zip_items(path: Path) -> Iterator[Source]:
 
 
 def _mbox_items(path: Path) -> Iterator[Source]:
-    box = mailbox.mbox(path, create=False)
-    try:
-        for key in box.iterkeys():
-            body = box.get_bytes(key)
-            too_large = _too_large(len(body)) if len(body) > MAX_ARTIFACT_BYTES else ""
-            yield Source(f"{path}!{int(key) + 1}", ".eml", None if too_large else body, problem=too_large)
-    finally:
-        box.close()
+    number, mail, size = 0, list[bytes](), 0
+    with path.open("rb") as file:
+        while line := file.readline(MAX_ARTIFACT_BYTES):
+            if line.startswith(b"From "):
+                yield from _mail(path, number, mail, size)
+                number, mail, size = number + 1, [], 0
+                continue
+            size += len(line)
+            if size <= MAX_ARTIFACT_BYTES:
+                mail.append(line)
+    yield from _mail(path, number, mail, size)
+
+
+def _mail(path: Path, number: int, lines: list[bytes], size: int) -> Iterator[Source]:
+    """One mail of an mbox; the blank line before the next `From ` line is not part of it."""
+    if number and size > MAX_ARTIFACT_BYTES:
+        yield Source(f"{path}!{number}", ".eml", None, problem=_too_large(size))
+    elif number:
+        yield Source(f"{path}!{number}", ".eml", b"".join(lines[:-1] if lines[-1:] == [b"\n"] else lines))
+    elif any(line.strip() for line in lines):
+        problem = f"{size} bytes before the first mail; in an mbox file each mail begins with a line `From …`"
+        yield Source(str(path), ".mbox", None, problem=problem)
