@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,6 +48,7 @@ CSV_COLUMNS = (
     "sha256",
 )
 """Columns of a CSV of past sends. `recipient`, `reference` (kind:value) and `label` may hold several, separated by `;`."""
+ADDRESS_KINDS = ("email", "phone", "fax", "postal", "person_number", "organisation", "other")
 CSV_REQUIRED = frozenset({"account", "recipient", "sent_at"})
 
 
@@ -190,8 +191,9 @@ class Importer:
         keys = self.accounts.secrets(self.tenant, arrival.account)
         arrival, checked = verified(arrival, keys, arrival.observed_at)
         if checked.verdict is Verdict.REFUSED:
-            self.quarantine.keep(self.tenant, arrival, checked.why)
-            self.report.quarantined += 1
+            is_kept = self.quarantine.keep(self.tenant, arrival, checked.why)
+            self.report.quarantined += is_kept
+            self.report.seen += not is_kept
             return
         self._waiting.append((name, read(self.tenant, arrival, message=message, actor=self.actor)))
         self._waiting_bytes += len(arrival.body)
@@ -221,20 +223,23 @@ class Importer:
     # --- past sends
 
     def _take_csv(self, source: Source) -> None:
+        """Register each row; a damaged one, of which other bytes than UTF-8 are kept as marks, hurts only itself."""
         with _open(source) as file:
-            rows = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""), strict=True)
-            try:
-                columns = set(rows.fieldnames or ())
-                wrong = [f"unknown column {c!r}" for c in sorted(columns - set(CSV_COLUMNS))]
-                wrong += [f"column {c!r} is missing" for c in sorted(CSV_REQUIRED - columns)]
-                if wrong:
-                    msg = f"{source.name}:1: {'; '.join(wrong)}; columns are {', '.join(CSV_COLUMNS)}"
-                    self.report.problems.append(msg)
+            text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+            rows = csv.DictReader(text, strict=True)
+            wrong = _header_problem(rows)
+            if wrong:
+                self.report.problems.append(f"{source.name}:1: {wrong}")
+                return
+            while True:
+                try:
+                    row = next(rows, None)
+                except csv.Error as error:
+                    self.report.problems.append(f"{source.name}:{rows.reader.line_num}: not CSV: {error}")
+                    continue
+                if row is None:
                     return
-                for row in rows:
-                    self._take_row(f"{source.name}:{rows.line_num}", row)
-            except (csv.Error, UnicodeDecodeError) as error:
-                self.report.problems.append(f"{source.name}:{rows.line_num + 1}: not CSV in UTF-8: {error}")
+                self._take_row(f"{source.name}:{rows.line_num}", row)
 
     def _take_row(self, name: str, row: dict[str, str]) -> None:
         try:
@@ -258,6 +263,17 @@ class Importer:
         self.report.messages.add(registered.message)
 
 
+def _header_problem(rows: csv.DictReader[str]) -> str:
+    """What is wrong with the columns of a CSV, or ""."""
+    try:
+        columns = set(rows.fieldnames or ())
+    except csv.Error as error:
+        return f"not CSV: {error}"
+    wrong = [f"unknown column {c!r}" for c in sorted(columns - set(CSV_COLUMNS))]
+    wrong += [f"column {c!r} is missing" for c in sorted(CSV_REQUIRED - columns)]
+    return f"{'; '.join(wrong)}; columns are {', '.join(CSV_COLUMNS)}" if wrong else ""
+
+
 def recognise(name: str, body: bytes) -> tuple[str, str]:
     """The provider and operation that these bytes are of; (`unknown`, `file`) when nobody knows them."""
     for provider in registry().values():
@@ -276,8 +292,11 @@ def past_send(row: dict[str, str], accounts: dict[str, str]) -> tuple[Registrati
     if None in row or None in row.values():
         msg = "the row has another number of fields than the header"
         raise ValueError(msg)
+    if not all(_is_text(cell) for cell in row.values()):
+        msg = "not in UTF-8; save the file in that encoding"
+        raise ValueError(msg)
     cells = {column: (row.get(column) or "").strip() for column in CSV_COLUMNS}
-    missing = sorted(c for c in CSV_REQUIRED if not cells[c])
+    missing = sorted(c for c in CSV_REQUIRED if not cells[c].strip("; "))
     if missing:
         msg = f"{', '.join(missing)} is empty"
         raise ValueError(msg)
@@ -287,13 +306,17 @@ def past_send(row: dict[str, str], accounts: dict[str, str]) -> tuple[Registrati
         raise ValueError(msg)
     try:
         sent_at = datetime.fromisoformat(cells["sent_at"])
-    except ValueError:
+        sent_at.astimezone(UTC)
+    except (ValueError, OverflowError):
         msg = "sent_at: not a time; write 2026-03-01T09:00:00+01:00"
         raise ValueError(msg) from None
     if sent_at.tzinfo is None:
         msg = "sent_at: no time zone; write 2026-03-01T09:00:00+01:00 or …Z"
         raise ValueError(msg)
     kind = cells["recipient_kind"] or _KINDS[registry()[provider].channel]
+    if kind not in ADDRESS_KINDS:
+        msg = f"recipient_kind: {kind!r} is unknown; there are {', '.join(ADDRESS_KINDS)}"
+        raise ValueError(msg)
     registration = Registration(
         account=cells["account"],
         provider=provider,
@@ -308,6 +331,11 @@ def past_send(row: dict[str, str], accounts: dict[str, str]) -> tuple[Registrati
 
 
 _KINDS = {"registered_email": "email", "certified_email": "email", "sms": "phone", "fax": "fax", "post": "postal"}
+
+
+def _is_text(cell: str) -> bool:
+    """Whether a cell was UTF-8: bytes that are not stand in it as lone surrogates."""
+    return not any("\ud800" <= c <= "\udfff" for c in cell)
 
 
 def _several(cell: str) -> list[str]:
