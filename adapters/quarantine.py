@@ -6,13 +6,13 @@ one event per account (`webhook.received`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-
-from uuid_utils import uuid7
+from uuid import UUID
 
 from adapters.accounts import Accounts
 from adapters.receiving import read, verified
@@ -27,12 +27,12 @@ from ledger.sealing import KEY_BYTES, seal_artifact, unseal_artifact
 MAX_BYTES = 32 * 1024 * 1024
 MAX_DAYS = 14
 MAX_BODY_BYTES = 1024 * 1024
-"""Per account: all bodies together, how long one stays, and the largest that is kept at all."""
+"""Per account: all bodies together, how long one stays since it was kept, and the largest that is kept at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A webhook that failed verification."""
+    """A webhook that failed verification; `received_at` is when it was kept, for a recording not when it first came."""
 
     quarantine_id: str
     account: str
@@ -50,30 +50,48 @@ class Quarantine:
         self.intake = intake
         self._counts: dict[tuple[str, str, str], int] = {}
 
-    def keep(self, tenant: str, arrival: Arrival, why: str) -> None:
-        """Keep a refused webhook, dropping the oldest beyond the bounds, and count it."""
-        hour = time_text(self.ledger.clock())[:13]
-        counted = (tenant, arrival.account, hour)
+    def keep(self, tenant: str, arrival: Arrival, why: str) -> bool:
+        """Keep a refused webhook, dropping the oldest beyond the bounds, and count it.
+
+        Returns:
+            False when the same one, come at the same time, is kept already: a recording that is imported again.
+        """
+        plain = json.dumps(_plain(arrival)).encode()
+        quarantine_id = self._id(tenant, arrival, plain)
+        if self.ledger.database.read("SELECT 1 FROM quarantine WHERE quarantine_id = ?", (quarantine_id,)):
+            return False
+        now = self.ledger.clock()
+        counted = (tenant, arrival.account, time_text(now)[:13])
         self._counts[counted] = self._counts.get(counted, 0) + 1
         if len(arrival.body) > MAX_BODY_BYTES:
-            return
+            return True
         key_id, key = self.ledger.random(16), self.ledger.random(KEY_BYTES)
-        plain = json.dumps(_plain(arrival)).encode()
-        row = (str(uuid7()), tenant, arrival.account, time_text(arrival.observed_at), len(arrival.body), why[:200])
+        row = (quarantine_id, tenant, arrival.account, time_text(now), len(arrival.body), why[:200])
         sealed = (key_id, self.ledger.keyring.wrap(key_id, key), seal_artifact(key, plain, key_id))
         with self.ledger.database.writing() as cursor:
-            cursor.execute("INSERT INTO quarantine VALUES (?,?,?,?,?,?,?,?,?)", (*row, *sealed))
-            oldest = time_text(self.ledger.clock() - timedelta(days=MAX_DAYS))
+            cursor.execute("INSERT INTO quarantine VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING", (*row, *sealed))
             cursor.execute(
                 "DELETE FROM quarantine WHERE tenant = ? AND account = ? AND received_at < ?",
-                (tenant, arrival.account, oldest),
+                (tenant, arrival.account, self._oldest(now)),
             )
             sql = "SELECT quarantine_id, body_bytes FROM quarantine WHERE tenant = ? AND account = ? ORDER BY quarantine_id DESC"
             total = 0
-            for quarantine_id, body_bytes in cursor.read(sql, (tenant, arrival.account)):
+            for other_id, body_bytes in cursor.read(sql, (tenant, arrival.account)):
                 total += body_bytes
                 if total > MAX_BYTES:
-                    cursor.execute("DELETE FROM quarantine WHERE quarantine_id = ?", (quarantine_id,))
+                    cursor.execute("DELETE FROM quarantine WHERE quarantine_id = ?", (other_id,))
+        return True
+
+    def _id(self, tenant: str, arrival: Arrival, plain: bytes) -> str:
+        """An id that sorts by the time it came and is the same for the same arrival; it tells nothing of what it says."""
+        came_ms = max(0, int(arrival.observed_at.timestamp() * 1000))
+        digest = hashlib.sha256(plain).hexdigest()
+        key = self.ledger.keyring.duplicate(None, tenant, arrival.account, "quarantine", digest)
+        return str(UUID(f"{came_ms:012x}{key[-10:].hex()}"))
+
+    @staticmethod
+    def _oldest(now: datetime) -> str:
+        return time_text(now - timedelta(days=MAX_DAYS))
 
     def list(self, tenant: str, account: str = "") -> list[Quarantined]:
         """What is kept, newest first."""
@@ -84,7 +102,7 @@ class Quarantine:
         return [Quarantined(*row) for row in self.ledger.database.read(sql, (tenant, account, account))]
 
     def flush_counts(self, *, everything: bool = False) -> int:
-        """Append one event per account and finished hour with the number of refused webhooks.
+        """Append one event per account and finished hour with the number of refused webhooks; drop what is too old.
 
         Args:
             everything: also the hour that is not over yet (when stopping).
@@ -102,6 +120,8 @@ class Quarantine:
                 "zone": "stated",
             }
             self.accounts.record("webhook.received", tenant, account, "", clear)
+        with self.ledger.database.writing() as cursor:
+            cursor.execute("DELETE FROM quarantine WHERE received_at < ?", (self._oldest(self.ledger.clock()),))
         return len(due)
 
     def verify_again(self, tenant: str, account: str, now: datetime) -> Sequence[Outcome]:
