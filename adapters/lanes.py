@@ -97,6 +97,8 @@ class Lanes:
         _, event = self.item(tenant, item)
         stored = tuple(event.fields["artifacts"])
         reading = read(tenant, self.arrival(event), message=message, actor=actor, stored=stored)
+        if event.fields["rule"] == "lane.unmatched":
+            reading = reading._replace(item=event.position)
         if reading.unreadable:
             msg = f"still unreadable: {reading.unreadable}"
             raise StillWaitingError(msg)
