@@ -76,8 +76,8 @@ class Installation:
 
         def replace(source: str, target: str) -> None:
             with psycopg.connect(server, autocommit=True) as connection:
-                connection.execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)')  # type: ignore[arg-type]  # our own names
-                connection.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}" OWNER "{owner}" STRATEGY file_copy')  # type: ignore[arg-type]
+                connection.execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)')
+                connection.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}" OWNER "{owner}" STRATEGY file_copy')
 
         replace(name, copy)
         return lambda: replace(copy, name)
@@ -96,10 +96,10 @@ class Installation:
             return
         with psycopg.connect(self.database.superuser_url) as postgresql:
             for table in ("stored_events", "heads", "tile_hashes", "duplicates", "joins", "meta"):
-                postgresql.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")  # type: ignore[arg-type]  # our own names
+                postgresql.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
 
             def execute(sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-                cursor = postgresql.execute(sql.replace("rowid", "notification_id").replace("?", "%s"), parameters)  # type: ignore[arg-type]
+                cursor = postgresql.execute(sql.replace("rowid", "notification_id").replace("?", "%s"), parameters)
                 return cursor.fetchall() if cursor.description else []
 
             yield execute
@@ -113,7 +113,7 @@ class Installation:
             connection.close()
         else:
             with psycopg.connect(self.database.superuser_url) as postgresql:
-                postgresql.execute(statement)  # type: ignore[arg-type]  # our own words
+                postgresql.execute(statement)
 
     def mend_guards(self) -> None:
         """Put the triggers back, so that only what was changed below them is left to find."""
@@ -122,8 +122,8 @@ class Installation:
                 return
         with psycopg.connect(self.database.superuser_url) as postgresql:
             for table in ("stored_events", "heads", "tile_hashes", "duplicates", "joins", "meta"):
-                postgresql.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL")  # type: ignore[arg-type]  # our own names
-                postgresql.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER no_change")  # type: ignore[arg-type]
+                postgresql.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL")
+                postgresql.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER no_change")
 
     def rewrite(self, position: int, change: Callable[[bytes], bytes]) -> None:
         """Change one event and recompute leaf hashes, tile hashes and every head after it: the best that the database's owner can do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -100,7 +101,7 @@ def test_event_dropped_by_whoever_also_signs_the_manifest_is_missed_by_the_root(
         events = (folder / "events.jsonl").read_bytes().splitlines(keepends=True)
         kept = b"".join(events[:4] + events[5:])
         (folder / "events.jsonl").write_bytes(kept)
-        lying = made._replace(events=10, digests=(exports.hashlib.sha256(kept).hexdigest(), made.digests[1]))
+        lying = made._replace(events=10, digests=(hashlib.sha256(kept).hexdigest(), made.digests[1]))
         (folder / "manifest").write_bytes(identity.sign_text(system.identity, system.log_keys, lying.text()))
         key = system.identity.keys[0].vkey()
     assert BROKEN == exit_code(folder, "--log-key", key)

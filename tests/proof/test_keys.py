@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger import fsck, identity, notes
+from ledger.appender import Item
 from ledger.errors import ConfigurationError
 from ledger.identity import NotLeaderError
 from ledger.notes import NoteError
@@ -95,7 +96,7 @@ def test_revocation_that_the_recovery_key_did_not_sign_counts_for_nothing(on_sql
     with on_sqlite.opened() as system:
         (key,) = system.identity.keys
         fields = {"log_key": key.vkey(), "signature": "A" * 86}
-        system.ledger.append(identity.Item([system.ledger.draft("key.revoked", "ledger", "ledger", fields)]))
+        system.ledger.append(Item([system.ledger.draft("key.revoked", "ledger", "ledger", fields)]))
         assert (key,) == system.leader.identity().keys
 
 
@@ -118,7 +119,7 @@ def test_one_process_signs_and_the_other_hands_out_what_it_signed(
         assert first.leader.is_leading()
         assert not second.leader.is_leading()
         assert head == second.signed_head()
-        second.ledger.append(identity.Item([second.ledger.draft("clock.jumped", "ledger", "ledger", {})]))
+        second.ledger.append(Item([second.ledger.draft("clock.jumped", "ledger", "ledger", {})]))
         with pytest.raises(NotLeaderError, match="another process signs"):
             second.signed_head()
         first.leader.close()

@@ -23,7 +23,7 @@ def is_frozen(system: System) -> bool:
     return True
 
 
-def recovered(system: System) -> identity.SignedHead:
+def recovered(system: System) -> checkpoints.SignedHead:
     with system.leader.leading():
         return identity.succeed(system.ledger, system.heads, system.identity, system.log_keys)
 
