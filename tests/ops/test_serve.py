@@ -1,0 +1,183 @@
+"""`delivery-ledger serve` as a process of its own: it starts, serves, stops, and refuses what could change the past."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from queue import Queue
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier
+
+from ledger.database import PostgresDatabase
+from ledger.errors import UnsafeDatabaseError
+from ops import serve as serving
+from ops.settings import Settings, load
+from ops.system import opened
+from tests.postgres import Database
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings_of(url: str, folder: Path) -> Settings:
+    return load(
+        database_url=url,
+        key_folder=folder / "keys",
+        artifact_folder=folder / "artifacts",
+        head_folder=folder / "heads",
+        port=0,
+    )
+
+
+class Serving:
+    """A running server and what it logs."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+        self._listening: Queue[str] = Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.url = self._listening.get(timeout=60)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for text in self.process.stderr:
+            self.lines.append(json.loads(text))
+            if self.lines[-1]["event"] == "listening":
+                self._listening.put(self.lines[-1]["url"])
+
+    def call(self, path: str, key: str = "", body: Any = None) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "X-Api-Key": key}
+        request = urllib.request.Request(self.url + path, data=data, headers=headers)  # noqa: S310  our own server
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  likewise
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def stop(self) -> int:
+        """Ask it to stop; its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(60)
+        self._reader.join(60)
+        return status
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[Serving]:
+    """A server in a process of its own, killed at the end if it still runs."""
+    names = ("database_url", "key_folder", "artifact_folder", "head_folder", "port")
+    given = {f"LEDGER_{name.upper()}": str(getattr(settings, name)) for name in names}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LEDGER_")} | given
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from ops.cli import main; main(['serve'])"],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield Serving(process)
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
+
+
+@pytest.fixture
+def service_url(postgresql_database: Database) -> Iterator[str]:
+    """The database of the test as a login that is a member of the service role and owns nothing."""
+    parts = conninfo_to_dict(postgresql_database.url)
+    name = f"login_{parts['dbname']}"
+    with psycopg.connect(postgresql_database.superuser_url, autocommit=True) as superuser:
+        superuser.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(name)))
+        with closing(PostgresDatabase(postgresql_database.url)) as owner:
+            owner.migrate(grant_to=[name])
+        yield f"postgresql://{name}@/{parts['dbname']}?host={quote(str(parts['host']), safe='')}"
+        superuser.execute(SQL("DROP OWNED BY {}").format(Identifier(name)))
+        superuser.execute(SQL("DROP ROLE {}").format(Identifier(name)))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A database that may be served, of each kind."""
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sqlite_database").url)
+    return str(request.getfixturevalue("service_url"))
+
+
+def test_server_starts_serves_and_stops_when_it_is_told(url: str, tmp_path: Path) -> None:
+    """What was answered 2xx is there after the stop, signed for, and every line of the log is JSON."""
+    settings = settings_of(url, tmp_path)
+    with opened(settings) as system:
+        _, key = system.accounts.create_api_key(settings.tenant, ["ingest", "read"])
+        system.accounts.add(settings.tenant, "sms", "kpn_sms")
+    send = {"account": "sms", "recipients": [{"kind": "phone", "address": "0612340001"}]}
+    with served(settings) as server:
+        status, body = server.call("/readyz")
+        assert (200, True, []) == (status, body["ready"], body["unsafe_rights"])
+        status, body = server.call("/v1/messages", key, send)
+        assert 201 == status
+        assert 0 == server.stop()
+        assert ["listening", "stopping", "stopped"] == [
+            line["event"] for line in server.lines if line["logger"] == "delivery_ledger.serve"
+        ]
+        assert {"/readyz", "/v1/messages"} == {line["route"] for line in server.lines if line["event"] == "request"}
+    with opened(settings) as system:
+        system.runner.run()
+        assert 1 == system.queries.message(settings.tenant, body["message"]).recipients
+
+
+def test_stop_waits_for_what_was_begun(sqlite_database: Database, tmp_path: Path) -> None:
+    """A request that is being answered when the signal comes is answered, and durable."""
+    settings = settings_of(sqlite_database.url, tmp_path)
+    with opened(settings) as system:
+        _, key = system.accounts.create_api_key(settings.tenant, ["ingest", "read"])
+        system.accounts.add(settings.tenant, "mail", "kpn_registered_email")
+    send = {"account": "mail", "recipients": [{"kind": "email", "address": f"r{n}@example.org"} for n in range(20_000)]}
+    with served(settings) as server:
+        answers: list[tuple[int, Any]] = []
+        asking = threading.Thread(target=lambda: answers.append(server.call("/v1/messages", key, send)))
+        asking.start()
+        _wait_until_working(server)
+        assert 0 == server.stop()
+        asking.join(60)
+        assert [201] == [status for status, _ in answers]
+    with opened(settings) as system:
+        declared = [e for e in system.ledger.stream(answers[0][1]["message"]) if e.type == "recipients.declared"]
+        assert 20_000 == sum(e.fields["count"] for e in declared)
+
+
+def _wait_until_working(server: Serving) -> None:
+    """Until the server says that a request besides this one is under way."""
+    for _ in range(10_000):
+        with urllib.request.urlopen(f"{server.url}/metrics", timeout=60) as answer:  # noqa: S310  our own server
+            under_way = [line for line in answer.read().decode().splitlines() if "_under_way " in line]
+        if float(under_way[-1].split()[-1]) > 1:
+            return
+    pytest.fail("the request was never seen")
+
+
+def test_role_that_could_change_the_past_is_refused_with_the_repair(
+    postgresql_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner of the tables may not serve; the text says what to do."""
+    monkeypatch.setattr(serving, "log_to_stderr", lambda: None)  # the logs of this process are pytest's
+    with pytest.raises(UnsafeDatabaseError, match=r"owns table .*delivery-ledger db migrate --grant-to ROLE"):
+        serving.serve(settings_of(postgresql_database.url, tmp_path))
