@@ -19,7 +19,10 @@ from tests.ledger.kit import TENANT
 from tests.proof.kit import Installation, flipped, grow
 
 SIZE = 301
-WITNESS = "\u2014 witness.example/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==\n"
+WITNESS = (
+    "\u2014 witness.example/w1 "
+    "jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==\n"
+)
 """A cosignature line, the example of C2SP tlog-cosignature."""
 TEXT = {"Content-Type": "text/plain"}
 
