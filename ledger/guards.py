@@ -52,7 +52,11 @@ def _missing_postgresql(database: PostgresDatabase) -> list[str]:
     ]
     for part in postgresql.SCHEMA.split("--;\n"):
         made = _FUNCTION.search(part)
-        if made and made[1] in GUARDS & bodies.keys() and bodies[made[1]] != made[2].replace("{schema}", f'"{LOG_SCHEMA}"'):
+        if (
+            made
+            and made[1] in GUARDS & bodies.keys()
+            and bodies[made[1]] != made[2].replace("{schema}", f'"{LOG_SCHEMA}"')
+        ):
             wrong.append(f"function {made[1]} is another one")
     return wrong + _granted(database)
 

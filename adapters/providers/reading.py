@@ -53,9 +53,7 @@ def json_value(body: bytes) -> Any:
         msg = f"{len(body)} bytes; at most {MAX_BODY_BYTES} are read"
         raise UnreadableError(msg)
     try:
-        value = json.loads(
-            body.decode("utf-8-sig"), object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant
-        )
+        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         msg = f"not JSON: {type(error).__name__}"
         raise UnreadableError(msg) from error
@@ -92,7 +90,9 @@ def repaired(value: Any) -> Any:
 def xml_root(body: bytes) -> Element:
     """Parse XML without entities, external references or DTD processing instructions that could expand."""
     try:
-        root: Element = defusedxml.ElementTree.fromstring(body, forbid_dtd=False, forbid_entities=True, forbid_external=True)
+        root: Element = defusedxml.ElementTree.fromstring(
+            body, forbid_dtd=False, forbid_entities=True, forbid_external=True
+        )
     except (ParseError, DefusedXmlException, ValueError, LookupError, RecursionError) as error:
         msg = f"not XML: {type(error).__name__}"
         raise UnreadableError(msg) from error
