@@ -123,7 +123,9 @@ def test_word_list_reads_each_word_as_written_down(case: Path) -> None:
     template = (case / "body.raw").read_bytes()
     for line in (case / "words.tsv").read_text().splitlines():
         word, kind, reason = line.split("\t")
-        seen = [o for o in read(case, template.replace(b"{{word}}", word.encode())) if o.code == word or o.reason == reason]
+        seen = [
+            o for o in read(case, template.replace(b"{{word}}", word.encode())) if o.code == word or o.reason == reason
+        ]
         assert [(kind, reason)] == sorted({(o.type, o.reason) for o in seen}), word
 
 
