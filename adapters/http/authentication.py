@@ -58,7 +58,7 @@ def _digest(text: str) -> bytes:
 
 
 class Crowd:
-    """Counts the requests under way per caller, so that one cannot take all the threads from the others."""
+    """Counts the requests under way per caller, so that one cannot fill the queue before the threads for all others."""
 
     def __init__(self, most: int) -> None:
         self._most = most

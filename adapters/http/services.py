@@ -26,7 +26,7 @@ class Limits:
         request_timeout_s: longest wait for a body (of a stream: for its next part), and longest for an answer.
         position_wait_s: longest wait for `min_position`.
         threads: how many requests work at the same time; more wait.
-        requests_per_caller: how many of one API key, or for one webhook account, may be under way.
+        requests_per_caller: how many of one API key, or for one webhook account, may wait or be worked on; more are told to come again.
         key_cache_s: how long an API key is believed without asking the database; a revoked one works as long.
     """
 
@@ -34,7 +34,7 @@ class Limits:
     request_timeout_s: float = 60.0
     position_wait_s: float = 5.0
     threads: int = 16
-    requests_per_caller: int = 64
+    requests_per_caller: int = 256
     key_cache_s: float = 2.0
 
 

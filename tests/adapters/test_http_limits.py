@@ -170,7 +170,7 @@ async def test_answer_that_is_not_ready_in_time_is_503(sqlite_system: System, mo
         assert (503, "slow-answer", "2") == (reply.status, reply.type, reply.headers["Retry-After"])
 
 
-async def test_one_caller_cannot_take_all_the_threads(sqlite_system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_caller_cannot_crowd_out_the_others(sqlite_system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond its share a key is answered 429; another tenant is served meanwhile."""
     blocked = Blocked(monkeypatch, sqlite_system.accounts, "list")
     async with serving(sqlite_system, requests_per_caller=1) as api:
