@@ -59,6 +59,7 @@ class Installation:
     def _backup_file(self) -> Callable[[], None]:
         path = Path(self.database.url.removeprefix("sqlite:///"))
         copy = path.with_suffix(".backup")
+        path.touch()
         shutil.copy(path, copy)
 
         def restore() -> None:
