@@ -190,6 +190,15 @@ def test_another_writer_moves_the_head_and_nothing_is_lost(ledger: Ledger, datab
     assert 6 == len(check_log(ledger.database))
 
 
+def test_two_appenders_race_and_nothing_is_lost(ledger: Ledger, database: Given, tmp_path: Path) -> None:
+    """Two appenders that commit at the same time refuse nobody and leave no gap, in positions or versions."""
+    streams = [new_stream() for _ in range(5)]
+    with opened(database, tmp_path) as other:
+        futures = [each.submit(item(each, streams[n % 5])) for n in range(200) for each in (ledger, other)]
+        assert list(range(1, 401)) == sorted(future.result(60).positions[0] for future in futures)
+    assert 400 == len(check_log(ledger.database))
+
+
 def test_full_queue_is_busy(gated: tuple[Ledger, Gate], monkeypatch: pytest.MonkeyPatch) -> None:
     """When too much waits, more is refused at once; what was accepted is committed."""
     ledger, gate = gated

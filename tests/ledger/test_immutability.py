@@ -202,6 +202,30 @@ def test_service_cannot_append_a_lie(roles: Roles, lie: str, statements: list[tu
     assert (260,) == roles.service.execute("SELECT max(notification_id) FROM stored_events").fetchone()
 
 
+def test_service_can_append_what_continues_the_log(roles: Roles) -> None:
+    """The same statements without the lie are stored, so it is the lie that is refused."""
+    run(roles.service, [(HEAD, 261, LATER), (EVENT, 261, 261)])
+    assert (261,) == roles.service.execute("SELECT max(notification_id) FROM stored_events").fetchone()
+
+
+def test_operators_of_the_services_own_cannot_stand_in_for_the_guards(roles: Roles) -> None:
+    """Guards compare with PostgreSQL's operators, whatever a session puts before them."""
+    mine = [
+        ("CREATE FUNCTION delivery_read.no(bigint, bigint) RETURNS boolean LANGUAGE sql AS 'SELECT false'",),
+        *(
+            (
+                f"CREATE OPERATOR delivery_read.{name} (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = delivery_read.no)",
+            )
+            for name in ("<>", "<")
+        ),
+        ("SET LOCAL search_path = delivery_read, pg_catalog, public",),
+    ]
+    head, event = HEAD.replace("INTO ", "INTO public."), EVENT.replace("INTO ", "INTO public.")
+    for lie in ([(head, 262, LATER), (event, 262, 262)], [(head, 261, 1), (event, 261, 261)]):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            run(roles.service, [*mine, *lie])
+
+
 def test_tables_of_the_services_own_cannot_stand_in_for_ours(roles: Roles) -> None:
     """Guards look nowhere but in their own schema, whatever the session's search path and temporary tables say."""
     before = [
@@ -535,7 +559,7 @@ def test_sqlite_guards_hold_under_a_second_name(sqlite: Database) -> None:
             sqlite.read(sql)
 
 
-SQLITE_EVENT = "INSERT INTO stored_events VALUES (?, 's' || ?, 1, 't', '{}', zeroblob(32))"
+SQLITE_EVENT = "INSERT INTO stored_events VALUES (?, 's' || ?, 1, 't', x'7b7d', zeroblob(32))"
 SQLITE_HEAD = "INSERT INTO heads VALUES (?, zeroblob(32), ?)"
 
 
@@ -565,6 +589,12 @@ def test_sqlite_refuses_a_lie(sqlite: Database, statements: list[tuple[Any, ...]
     recorder = recorder_of(sqlite)
     assert 260 == recorder.head().size
     recorder.append(batch_after(*recorder.frontier(), [b"{}"]))
+
+
+def test_sqlite_takes_what_continues_the_log(sqlite: Database) -> None:
+    """The same statements without the lie are stored, so it is the lie that is refused."""
+    _run_sqlite(sqlite, [(SQLITE_HEAD, 262, LATER), (SQLITE_EVENT, 261, 261), (SQLITE_EVENT, 262, 262)])
+    assert 262 == recorder_of(sqlite).head().size
 
 
 def test_sqlite_may_be_copied_and_read_models_dropped(sqlite: Database, tmp_path: Path) -> None:
