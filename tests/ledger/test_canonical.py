@@ -89,7 +89,7 @@ REFUSED: list[Any] = [
     Word.ONE,
     Number(1),
     {1, 2},
-    object(),
+    Ellipsis,
     UUID(int=1),
     datetime(2026, 1, 1, tzinfo=UTC),
 ]
