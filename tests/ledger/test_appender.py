@@ -221,6 +221,12 @@ def test_heavy_queue_is_busy(gated: tuple[Ledger, Gate], monkeypatch: pytest.Mon
         with pytest.raises(BusyError):
             ledger.appender.submit(heavy[1])
     assert 2 == accepted.result().positions[0]
+    with gate.holding(ledger):  # what was stored weighs nothing any more
+        light = [
+            ledger.appender.submit(Item([Draft(plain(str(n)).drafts[0].fields, [(b"l", b"x" * 400)])]))
+            for n in range(2)
+        ]
+    assert [4, 5] == [each.result().positions[0] for each in light]
 
 
 def test_large_group_is_split_over_transactions(gated: tuple[Ledger, Gate], monkeypatch: pytest.MonkeyPatch) -> None:
