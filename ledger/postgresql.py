@@ -161,11 +161,11 @@ class PostgresDatabase(_Reads, PostgresDatastore):
         if not self.read("SELECT to_regclass('stored_events')")[0][0]:
             self.migrate()
 
-    def migrate(self, service: str = SERVICE_ROLE, privacy: str = PRIVACY_ROLE, grant_to: Sequence[str] = ()) -> None:
+    def migrate(self, service: str = SERVICE_ROLE, privacy: str = PRIVACY_ROLE, grant_to: str = "") -> None:
         """Create roles, tables, guards and grants; the connected role becomes the owner. Repeatable.
 
         Args:
-            grant_to: login roles that shall be members of the service role.
+            grant_to: a login role that shall be a member of the service role.
 
         Raises:
             ConfigurationError: the connected role may not do this, or the server or a login is not fit.
@@ -177,8 +177,8 @@ class PostgresDatabase(_Reads, PostgresDatastore):
             with connection.transaction():
                 for statement in _statements(service, privacy):
                     connection.execute(statement)
-            for login in grant_to:
-                _grant(connection, service, login)
+            if grant_to:
+                _grant(connection, service, grant_to)
 
     @contextmanager
     def _migrating(self) -> Iterator[psycopg.Connection[Any]]:

@@ -395,7 +395,7 @@ def test_first_migration_makes_its_roles(postgresql_database: Given) -> None:
         owner.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(user)))
     with contextlib.closing(PostgresDatabase(postgresql_database.url)) as database:
         for _ in range(2):
-            database.migrate(service=service, privacy=privacy, grant_to=[user])
+            database.migrate(service=service, privacy=privacy, grant_to=user)
     with contextlib.closing(PostgresDatabase(url_of(postgresql_database, user))) as serving:
         recorder = recorder_of(serving)
         recorder.append(batch_after(*recorder.frontier(), [b"{}"]))
@@ -444,7 +444,7 @@ def test_grant_to_a_login_that_does_not_exist_says_so(postgresql_database: Given
         contextlib.closing(PostgresDatabase(postgresql_database.url)) as database,
         pytest.raises(ConfigurationError, match='CREATE ROLE "nobody there" LOGIN'),
     ):
-        database.migrate(grant_to=["nobody there"])
+        database.migrate(grant_to="nobody there")
 
 
 def test_server_that_cannot_be_reached_is_a_setting(postgresql_database: Given) -> None:
