@@ -100,7 +100,7 @@ def test_demo_imported_by_hand_gives_the_same_statuses_reasons_and_trails(shell:
 def test_demo_prints_a_table_and_what_to_try_next(shell: Shell) -> None:
     """A person sees the statuses with their reasons, what waits, and commands to paste; nothing of their own ledger is touched."""
     printed = shell.run("demo", "--seed", "7")
-    for expected in ("disputed", "in_transit", "avvenuta-consegna", "Waiting for a person", "Clean:", "Try next:"):
+    for expected in ("disputed", "in_transit", "no-dest", "Waiting for a person", "Clean:", "Try next:"):
         assert expected in printed
     assert 0 == shell.json("search")["position"] or [] == shell.json("search")["deliveries"]
 
