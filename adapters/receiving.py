@@ -51,9 +51,8 @@ def read(tenant: str, arrival: Arrival, *, message: str = "", actor: str = "", s
             tenant, arrival, unreadable=str(error) or "unreadable", message=message, actor=actor, stored=stored
         )
     except Exception as error:  # noqa: BLE001  a defect in a wire module must not lose bytes
-        # Only the kind of failure is logged: its text may quote what a person wrote.
-        why = type(error).__name__
-        LOG.error("wire module of %s failed on %s: %s", arrival.provider, arrival.operation, why)  # noqa: TRY400  see above
+        # Only the kind of failure is told: its text may quote what a person wrote.
         why = f"the reader failed: {type(error).__name__}"
+        LOG.error("%s, operation %s: %s", arrival.provider, arrival.operation, why)  # noqa: TRY400  see above
         return Reading(tenant, arrival, unreadable=why, message=message, actor=actor, stored=stored)
     return Reading(tenant, arrival, observations, message=message, actor=actor, stored=stored)
