@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
+HASH_BYTES = 32
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 
@@ -153,7 +154,7 @@ def consistency_proof(old_size: int, tree_size: int, node_at: NodeAt) -> list[by
 
 def verify_inclusion(leaf: bytes, leaf_index: int, tree_size: int, proof: Sequence[bytes], root: bytes) -> bool:
     """RFC 9162 section 2.1.3.2 (the same tree as RFC 6962)."""
-    if not 0 <= leaf_index < tree_size:
+    if not 0 <= leaf_index < tree_size or any(len(hashed) != HASH_BYTES for hashed in (leaf, root, *proof)):
         return False
     fn, sn, node = leaf_index, tree_size - 1, leaf
     for sibling in proof:
