@@ -96,7 +96,10 @@ class Decision:
         """
         if not self.reading.stored and any(map(self._is_known, self.names.body_keys)):
             self.outcome.seen = max(1, len(self.reading.observations))
-            return None
+            for index, seen in enumerate(self.reading.observations):
+                if self._may_be_earlier(index, seen):
+                    self._sight(index, is_held=True)
+            return self._finish(is_held=True) if self.plan.events else None
         if self.reading.unreadable:
             said = {"text": self.reading.unreadable}
             self.outcome.unreadable += self._wait("unreadable", said, self.names.unreadable_key)
@@ -104,7 +107,7 @@ class Decision:
         if not self.plan.events and not self.reading.stored:
             self._keep_copy([key for key in repeated if key is not None])
         self.outcome.messages += self.placing.messages
-        return self._finish() if self.plan.events else None
+        return self._finish(is_held=bool(self.reading.stored)) if self.plan.events else None
 
     # --- what is new
 
@@ -117,30 +120,54 @@ class Decision:
         key, lane_key = self.names.fact_keys[index], self.names.lane_keys[index]
         if self.reading.item and self.context.known.get(lane_key) != self.reading.item:
             return None
-        is_chained = self.names.is_chained(seen)
-        new = self.sightings.next_keys(seen) if is_chained else [] if self._is_known(key) else [key]
-        if new:
-            self._add(index, seen, new)
+        is_chained, is_known = self.names.is_chained(seen), self._is_known(key)
+        if is_known:
+            self.placing.learn(seen, self.context.homes[key])
+        links = self.sightings.next_keys(seen) if is_chained else []
+        if links or not (is_chained or is_known):
+            self._add(index, seen, links)
             return None
         self.outcome.seen += 1
-        if is_chained:
-            return None
-        if seen.occurred is None and self.sightings.is_earlier(key):
-            first = self._event(key)
-            marks = [note for note in first.fields.get("notes", ()) if note == CONTRADICTS]
-            self.placing.place(seen, Like(marks, first.fields.get("events", ()) if marks else ()))
-        return key
+        if self._may_be_earlier(index, seen):
+            self._sight(index)
+        return None if is_chained else key
 
-    def _add(self, index: int, seen: Observation, keys: list[bytes]) -> None:
-        """Plan the event of a new fact; what nobody can place waits, once, in the lane of the unmatched."""
-        identity = self.names.identity_keys[index]
-        rival = identity if identity and self._is_known(identity) else None
-        event = self.placing.place(seen, self._rival(rival) if rival else ALONE)
+    def _may_be_earlier(self, index: int, seen: Observation) -> bool:
+        """Whether we saw a known fact without a time before we saw the one that is stored."""
+        if self.names.is_chained(seen):
+            return False
+        key, sighted = self.names.fact_keys[index], self.names.sighting_key(index)
+        is_known = key in self.context.known and sighted not in self.context.known
+        return seen.occurred is None and is_known and self.sightings.is_earlier(key)
+
+    def _sight(self, index: int, *, is_held: bool = False) -> None:
+        """Write an earlier sighting of a known fact; `is_held`: these bytes are stored already, beside it."""
+        first = self._event(self.names.fact_keys[index])
+        marks = [note for note in first.fields.get("notes", ()) if note == CONTRADICTS]
+        like = Like(marks, first.fields.get("events", ()) if marks else ())
+        event = self.placing.place(self.reading.observations[index], like)
+        if event is not None:
+            self._claim(event, [self.names.sighting_key(index)])
+            held = list(first.fields.get("artifacts", ()))
+            self.plan.events[event].clear |= {"artifacts": held} if is_held and held else {}
+
+    def _add(self, index: int, seen: Observation, links: list[bytes]) -> None:
+        """Plan the event of a new fact; what nobody can place waits, once, in the lane of the unmatched.
+
+        Args:
+            links: further keys under which it is known from now on.
+        """
+        key, identity = self.names.fact_keys[index], self.names.identity_keys[index]
+        is_rival = identity is not None and self._is_known(identity) and not self._is_known(key)
+        if identity and is_rival:
+            self.placing.learn(seen, self.context.homes[identity])
+        event = self.placing.place(seen, self._rival(identity) if identity and is_rival else ALONE)
         if event is None:
             self.outcome.unmatched += self._wait("unmatched", seen.texts, self.names.lane_keys[index])
             return
         self._facts.append(event)
-        self._claim(event, keys if rival or not identity else [*keys, identity])
+        own = [k for k in (key, identity) if k and k not in self.context.known]
+        self._claim(event, [*own, *links])
         self.writer.absorb()
 
     def _rival(self, key: bytes) -> Like:
@@ -164,6 +191,7 @@ class Decision:
     def _claim(self, event: int, keys: Sequence[bytes]) -> None:
         """From now on, these keys stand for an event of this plan."""
         self._mine |= dict.fromkeys(keys, event)
+        self.context.homes |= dict.fromkeys(keys, message_of(self.plan.events[event].stream))
         self.context.known |= dict.fromkeys(keys, 0)
         self.sightings.note(keys)
 
@@ -187,20 +215,19 @@ class Decision:
 
     # --- its bytes
 
-    def _finish(self) -> Item:
-        artifacts = self._seal_originals() if not self.reading.stored else []
-        for planned in self.plan.events if self.reading.stored else ():
-            if planned.kind not in WITHOUT_ORIGINAL:
-                planned.clear["artifacts"] = list(self.reading.stored)
-        item = self.writer.item()
+    def _finish(self, *, is_held: bool) -> Item:
+        artifacts = [] if is_held else self._seal_originals()
         naming = [i for i, planned in enumerate(self.plan.events) if planned.kind not in WITHOUT_ORIGINAL]
+        for index in naming if self.reading.stored else ():
+            self.plan.events[index].clear["artifacts"] = list(self.reading.stored)
+        item = self.writer.item()
         item.artifacts = [(naming[0], row) for row in artifacts]
         item.duplicates = [(event, key) for key, event in self._mine.items()]
-        if not self.reading.stored:
+        if not is_held:
             item.duplicates.append((0, self.names.body_keys[0]))
             self.context.known[self.names.body_keys[0]] = 0
         self.outcome.facts = [item.drafts[index].id for index in self._facts]
-        self.outcome.is_new = True
+        self.outcome.is_new = not is_held or bool(self.reading.stored)
         return item
 
     def _seal_originals(self) -> list[ArtifactRow]:

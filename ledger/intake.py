@@ -19,11 +19,13 @@ from ledger.decision import Decision, Outcome, PendingError
 from ledger.errors import ConflictError, IdempotencyError, InvalidEventError, ReferenceTakenError, TooLargeError
 from ledger.events import message_of, read
 from ledger.names import Names, Reading
+from ledger.observations import Address
 from ledger.streams import Message, Registration, evolve, plan_registration
 from ledger.writer import Context, Writer, probe_digests, probe_joins, probe_recipients
 
 TRIES = 10
 MAX_CACHED_MESSAGES = 50_000
+_NO_MESSAGE = ("batch/", "account/")
 
 
 class Registered(NamedTuple):
@@ -183,8 +185,12 @@ class Intake:
         writer = Writer(self.ledger, context, tenant, registration.account)
         source = {"provider": registration.provider, "account": registration.account, **clear}
         orphans = self._orphans(writer, registration, source)
-        recipients = {(a.kind, normal(a)): a for a in reversed(registration.recipients)}  # one spelling each, the first
-        registration = replace(registration, recipients=tuple(recipients.values())[::-1])
+        recipients: dict[
+            tuple[str, str], Address
+        ] = {}  # one spelling each, the first, in the order that gives the index
+        for address in registration.recipients:
+            recipients.setdefault((address.kind, normal(address)), address)
+        registration = replace(registration, recipients=tuple(recipients.values()))
         message = writer.open_message(registered=True)
         batch = writer.batch_stream(registration.batch, source, message.stream) if registration.batch else ""
         requested = len(writer.plan.events)
@@ -229,20 +235,31 @@ class Intake:
         probe_digests(
             self.ledger, context, [d for each in names for d in (*each.references.values(), *each.batches.values())]
         )
-        hints = {r.message for r in readings if r.message}
-        probe_joins(self.ledger, context, hints)
-        streams = {
-            context.canonical(s) for held in context.lookups.values() for s in held if not s.startswith("batch/")
-        }
-        self._load_messages(context, sorted(streams | {context.canonical(h) for h in hints}))
+        context.homes = self._homes(context)
+        named = {r.message for r in readings if r.message} | set(context.homes.values())
+        probe_joins(self.ledger, context, named)
+        named |= {s for held in context.lookups.values() for s in held}
+        self._load_messages(context, sorted({context.canonical(s) for s in named if not s.startswith(_NO_MESSAGE)}))
         pairs = set()
         for reading in readings:
             mine = context.names[id(reading)]
-            held = {context.canonical(s) for d in mine.references.values() for s in context.lookups.get(d, ())}
-            held |= {context.canonical(reading.message)} if reading.message else set()
-            pairs |= {(digest, stream) for digest in mine.addresses.values() for stream in held}
+            held = {s for d in mine.references.values() for s in context.lookups.get(d, ())}
+            held |= {context.homes[k] for k in (*mine.fact_keys, *mine.identity_keys) if k and k in context.homes}
+            held |= {reading.message} if reading.message else set()
+            pairs |= {(digest, context.canonical(s)) for digest in mine.addresses.values() for s in held}
         probe_recipients(self.ledger, context, pairs)
         return context
+
+    def _homes(self, context: Context) -> dict[bytes, str]:
+        """In which message each known fact, or its rival, stands."""
+        asked = {key for names in context.names.values() for key in (*names.fact_keys, *names.identity_keys) if key}
+        keys = {key: context.known[key] for key in asked if key in context.known}
+        column = self.ledger.position_column
+        found = self.ledger.database.probe(
+            "stored_events", f"{column}, originator_id", column, sorted(set(keys.values()))
+        )
+        streams = {position: message_of(str(stream)) for position, stream in found}
+        return {key: streams[position] for key, position in keys.items()}
 
     def _load_messages(self, context: Context, streams: Sequence[str]) -> None:
         cached = {s: m for s in streams if (m := self._messages.get(s)) is not None}

@@ -95,6 +95,11 @@ class Names:
         identity = seen.identity if with_state else seen.identity[:-1]
         return self._duplicate("chain", str(number), str(with_state), *identity)
 
+    def sighting_key(self, index: int) -> bytes:
+        """An earlier sighting of a fact without a time."""
+        observed_at = time_text(self._reading.arrival.observed_at)
+        return self._duplicate("sighted", self.fact_keys[index].hex(), observed_at)
+
     def is_chained(self, seen: Observation) -> bool:
         """Whether "new" means "differs from the last one seen": a polled state without a time."""
         return self._reading.arrival.kind is ArrivalKind.POLL and seen.occurred is None and len(seen.identity) > 1
@@ -102,7 +107,8 @@ class Names:
     def keys(self) -> set[bytes]:
         """All duplicate keys that a decision compares (chains apart)."""
         identities = (key for key in self.identity_keys if key)
-        return {*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, self.unreadable_key}
+        sightings = map(self.sighting_key, range(len(self.fact_keys)))
+        return {*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, *sightings, self.unreadable_key}
 
 
 def _said(arrival: Arrival) -> tuple[str, ...]:

@@ -121,19 +121,47 @@ class Placing:
         self.writer.expect(message)
         return self.writer.declare(message, list(fresh.values())[::-1], self.source())
 
+    def learn(self, seen: Observation, home: str) -> None:
+        """What the repetition of a known fact tells of its message: other names, recipients, a batch.
+
+        Args:
+            home: the message in which the fact stands.
+        """
+        if seen.about in {"account", "batch"}:
+            return
+        exclusive = [r for r in seen.references if r.exclusive]
+        unnamed = [r for r in exclusive if not self._streams([r])]
+        own = self.context.messages[self.context.canonical(home)]
+        found = list({m.stream: m for m in (*self._named(exclusive), own)}.values())
+        before = len(self.plan.events)
+        message = self._declare(self._one_of(found, is_new=False), seen)
+        batch = self._new_batch(message, seen)
+        if len(self.plan.events) > before or unnamed or batch:
+            clear = {**self.source(), "rule": "evidence.names"} | ({"streams": [batch]} if batch else {})
+            event = self.plan.add(Planned("evidence.ingested", message.stream, clear))
+            plan_names(self.plan, event, message.stream, self.arrival.account, references=unnamed)
+            self.context.messages[message.stream] = evolve(message, {**clear, "type": "evidence.ingested"})
+            self.messages += [] if message.stream in self.messages else [message.stream]
+            self.writer.absorb()
+
     # --- which message
 
     def _message(self, seen: Observation) -> Message | None:
         """The message this is about: known, joined of several, or opened now; None without a usable reference."""
         exclusive = [r for r in seen.references if r.exclusive]
-        named = [self.context.canonical(self.reading.message)] if self.reading.message else []
-        found = [self.context.messages[s] for s in dict.fromkeys([*named, *self._streams(exclusive)])]
-        if named and not found[0].version:
+        found = self._named(exclusive)
+        if found:
+            return self._one_of(found, is_new=True)
+        return self.writer.open_message() if exclusive else None
+
+    def _named(self, exclusive: Sequence[Reference]) -> list[Message]:
+        """The messages that the caller or exclusive references name, the caller's first."""
+        hinted = [self.context.canonical(self.reading.message)] if self.reading.message else []
+        found = [self.context.messages[s] for s in dict.fromkeys([*hinted, *self._streams(exclusive)])]
+        if hinted and not found[0].version:
             msg = f"there is no message {self.reading.message}"
             raise NotFoundError(msg)
-        if found:
-            return self._one_of(found)
-        return self.writer.open_message() if exclusive else None
+        return found
 
     def _streams(self, references: Sequence[Reference]) -> list[str]:
         """The messages that exclusive references lead to."""
@@ -141,11 +169,15 @@ class Placing:
         streams = (self.context.canonical(s) for d in digests for s in sorted(self.context.lookups.get(d, ())))
         return list(dict.fromkeys(streams))
 
-    def _one_of(self, found: list[Message]) -> Message:
-        """Of several messages that one arrival names: registered ones are never merged, others join."""
+    def _one_of(self, found: list[Message], *, is_new: bool) -> Message:
+        """Of several messages that one arrival names: registered ones are never merged, others join.
+
+        Args:
+            is_new: the arrival tells a new fact, so a second registered message is a conflict that was not told yet.
+        """
         registered = [m for m in found if m.registered]
         into = registered[0] if registered else min(found, key=lambda m: m.stream)
-        if len(registered) > 1:
+        if len(registered) > 1 and is_new:
             others = [m.stream for m in registered[1:]]
             self.plan.add(Planned("reference.conflict", into.stream, {**self.source(), "streams": others}))
             self.context.messages[into.stream] = into = evolve(into, {"type": "reference.conflict"})

@@ -40,11 +40,12 @@ class Context:
         addresses: (message, index) -> recipient, as far as declared in this call.
         known: duplicate key -> position of its fact; 0 while that is still being written.
         sighted: duplicate key that is still being written -> when we saw it.
+        homes: key of a known fact -> the message in which it stands.
         joined: stream -> the one it was joined into.
         messages: what decisions need of each message.
         keys: person keys made in this call.
         opened: message and batch streams opened in this call.
-        probed: digests already read.
+        probed, asked: digests, and pairs of address digest and message, already read.
         names: by id() of the reading.
     """
 
@@ -53,11 +54,13 @@ class Context:
     addresses: dict[tuple[str, int], Address] = field(default_factory=dict)
     known: dict[bytes, int] = field(default_factory=dict)
     sighted: dict[bytes, str] = field(default_factory=dict)
+    homes: dict[bytes, str] = field(default_factory=dict)
     joined: dict[str, str] = field(default_factory=dict)
     messages: dict[str, Message] = field(default_factory=dict)
     keys: dict[tuple[str, int], PersonKey] = field(default_factory=dict)
     opened: set[str] = field(default_factory=set)
     probed: set[bytes] = field(default_factory=set)
+    asked: set[tuple[bytes, str]] = field(default_factory=set)
     names: dict[int, Names] = field(default_factory=dict)
 
     def canonical(self, stream: str) -> str:
@@ -90,7 +93,9 @@ def probe_joins(ledger: Ledger, context: Context, streams: Iterable[str]) -> Non
 
 def probe_recipients(ledger: Ledger, context: Context, pairs: Iterable[tuple[bytes, str]]) -> None:
     """Read the index of addresses in messages."""
-    rows = ledger.database.probe_pairs("lookups", "digest, stream, recipient", ("digest", "stream"), sorted(set(pairs)))
+    wanted = sorted(set(pairs) - context.asked)
+    context.asked |= set(wanted)
+    rows = ledger.database.probe_pairs("lookups", "digest, stream, recipient", ("digest", "stream"), wanted)
     context.recipients |= {(stream, bytes(digest)): recipient for digest, stream, recipient in rows}
 
 
@@ -169,7 +174,10 @@ class Writer:
             self.plan.expect.setdefault(message.stream, message.version - mine)
 
     def recipient(self, message: str, address: Address) -> int | None:
-        return self.context.recipients.get((message, self.address_digest(address)))
+        digest = self.address_digest(address)
+        if (digest, message) not in self.context.asked and message not in self.context.opened:
+            probe_recipients(self.ledger, self.context, [(digest, message)])
+        return self.context.recipients.get((message, digest))
 
     def absorb(self) -> None:
         """Take the plan's new look-ups into account, so that what is decided next knows them."""

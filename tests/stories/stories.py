@@ -1,0 +1,197 @@
+"""Reads the stories and tells them to a ledger.
+
+A story is a file `<provider>/<name>.json`:
+
+    about         what it shows, in a sentence
+    keys          webhook secrets by key id, for arrivals that are signed
+    registration  the sender's own declaration, or absent: recipients [kind, address], references [kind, value], batch [kind, value]
+    arrivals      arrival records (adapters/records.py) in the order in which they would come; besides:
+                    `body` may be a list of lines (joined by CR LF) or a JSON object (written compactly),
+                    `signed_by` names the key of `keys` that signs the body,
+                    `times` says how often it comes (once, if absent)
+    expected      deliveries: recipient [kind, address], status, sub_status, since, is_final, reasons ("type code rule effect", `-` for
+                  no code); lanes: how many items wait in each; quarantined: how many webhooks lie there
+
+What is expected was written by hand, from the provider's documentation and the rules in projections/rules.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from adapters.providers import registry
+from adapters.receiving import read, verified
+from adapters.records import decode
+from ledger.addresses import normal
+from ledger.names import Reading
+from ledger.observations import Address, Arrival, ArrivalKind, Reference, Verdict
+from ledger.streams import Registration
+from projections.views import DeliveryView
+from tests.world import TENANT, World
+
+FOLDER = Path(__file__).parent
+ACCOUNT = "story"
+SENT_AT = "2026-03-02T07:00:00.000000Z"
+SHARED = frozenset({"own_id", "own_guid", "own_reference"})
+
+Told = tuple[str, ...]
+"""What of a delivery must not depend on order: recipient, status, sub-status, since, finality, reasons."""
+
+
+def _kpn(secret: bytes, key_id: str, arrival: Arrival) -> dict[str, str]:
+    return {
+        "x-kpn-webhook-signature": hmac.new(secret, arrival.body, hashlib.sha256).hexdigest(),
+        "x-kpn-webhook-timestamp": str(int(arrival.observed_at.timestamp())),
+        "x-kpn-webhook-key-id": key_id,
+    }
+
+
+def _ekopost(secret: bytes, _: str, arrival: Arrival) -> dict[str, str]:
+    return {"x-ekopost-signature": hmac.new(secret, arrival.body, hashlib.sha1).hexdigest()}
+
+
+SIGNERS: dict[str, Callable[[bytes, str, Arrival], dict[str, str]]] = {"kpn_sms": _kpn, "ekopost": _ekopost}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One story; `arrivals` has each arrival once, `repeated` as often as it comes."""
+
+    name: str
+    provider: str
+    keys: dict[str, bytes]
+    registration: Registration | None
+    arrivals: tuple[Arrival, ...]
+    repeated: tuple[Arrival, ...]
+    deliveries: Counter[Told]
+    lanes: dict[str, int]
+    quarantined: int
+
+
+def load(path: Path) -> Story:
+    said = json.loads(path.read_bytes())
+    provider = path.parent.name
+    keys = {key_id: secret.encode() for key_id, secret in said.get("keys", {}).items()}
+    arrivals = [(_arrival(provider, keys, each), each.get("times", 1)) for each in said["arrivals"]]
+    expected = said["expected"]
+    return Story(
+        name=f"{provider}/{path.stem}",
+        provider=provider,
+        keys=keys,
+        registration=_registration(provider, said["registration"]) if "registration" in said else None,
+        arrivals=tuple(arrival for arrival, _ in arrivals),
+        repeated=tuple(arrival for arrival, times in arrivals for _ in range(times)),
+        deliveries=Counter(map(_expected, expected["deliveries"])),
+        lanes=expected.get("lanes", {}),
+        quarantined=expected.get("quarantined", 0),
+    )
+
+
+def stories() -> list[Story]:
+    return [load(path) for path in sorted(FOLDER.glob("*/*.json"))]
+
+
+def _arrival(provider: str, keys: dict[str, bytes], said: dict[str, Any]) -> Arrival:
+    body = said["body"]
+    if isinstance(body, list) and all(isinstance(line, str) for line in body):
+        body = "".join(f"{line}\r\n" for line in body)
+    elif not isinstance(body, str):
+        body = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    record = {name: value for name, value in said.items() if name not in {"signed_by", "times"}}
+    record |= {"provider": provider, "account": ACCOUNT, "body": body}
+    if not isinstance(record.get("request", ""), str):
+        record["request"] = json.dumps(record["request"], separators=(",", ":"), ensure_ascii=False)
+    arrival = decode(json.dumps(record).encode(), datetime.now(UTC), lambda _: "").arrival
+    if "signed_by" in said:
+        signature = SIGNERS[provider](keys[said["signed_by"]], said["signed_by"], arrival)
+        record["headers"] = {**record.get("headers", {}), **signature}
+        arrival = decode(json.dumps(record).encode(), datetime.now(UTC), lambda _: "").arrival
+    return arrival
+
+
+def _registration(provider: str, said: dict[str, Any]) -> Registration:
+    return Registration(
+        account=ACCOUNT,
+        provider=provider,
+        recipients=tuple(Address(*each) for each in said["recipients"]),
+        references=tuple(Reference(kind, value, kind not in SHARED) for kind, value in said.get("references", ())),
+        batch=Reference(*said["batch"], exclusive=False) if "batch" in said else None,
+        labels=tuple(said.get("labels", ())),
+        texts=said.get("texts", {}),
+    )
+
+
+def _expected(said: dict[str, Any]) -> Told:
+    address = Address(*said["recipient"])
+    told = (said["status"], said["sub_status"], said["since"], str(said["is_final"]))
+    return (address.kind, normal(address), *told, *sorted(said["reasons"]))
+
+
+def told(view: DeliveryView) -> Told:
+    """A delivery as the ledger tells it."""
+    address = Address(view.address.kind, view.address.address)
+    reasons = (f"{r.type} {r.code or '-'} {r.rule} {r.effect}" for r in view.reasons)
+    since = view.since.replace(".000000Z", "Z")
+    return (address.kind, normal(address), view.status, view.sub_status, since, str(view.is_final), *sorted(reasons))
+
+
+# --- telling
+
+
+def begin(world: World, story: Story) -> None:
+    """Open the account and add its webhook keys."""
+    world.accounts.add(TENANT, ACCOUNT, story.provider)
+    for key_id, secret in story.keys.items():
+        world.accounts.add_secret(TENANT, ACCOUNT, key_id, secret)
+
+
+def readings(world: World, arrivals: Iterable[Arrival]) -> list[Reading]:
+    """Verify and read arrivals; what fails verification goes to the quarantine, as it does in production."""
+    keys = world.accounts.secrets(TENANT, ACCOUNT)
+    found = []
+    for each in arrivals:
+        arrival, checked = verified(each, keys, each.observed_at)
+        if checked.verdict is Verdict.REFUSED:
+            world.quarantine.keep(TENANT, arrival, checked.why)
+        else:
+            found.append(read(TENANT, arrival))
+    return found
+
+
+def admit(world: World, arrivals: Sequence[Arrival]) -> None:
+    """Admit arrivals in one call; each must have been stored, or been there."""
+    for outcome in world.intake.admit(readings(world, arrivals)):
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def register(world: World, story: Story) -> None:
+    """Declare the send, as an import of past sends does; again is nothing new."""
+    if story.registration is not None:
+        clear = {"arrival": str(ArrivalKind.IMPORT), "occurred_at": SENT_AT, "zone": "stated"}
+        world.intake.register(TENANT, story.registration, clear, (story.name, story.name))
+
+
+def outcome(world: World) -> tuple[Counter[Told], dict[str, int], int]:
+    """Deliveries, open items by lane, and how much lies in quarantine."""
+    deliveries = Counter(map(told, world.deliveries()))
+    lanes = Counter(item.lane for item in world.queries.lanes(TENANT))
+    return deliveries, dict(lanes), len(world.quarantine.list(TENANT))
+
+
+def expected(story: Story) -> tuple[Counter[Told], dict[str, int], int]:
+    return story.deliveries, story.lanes, story.quarantined
+
+
+def providers_without(least: int, told_stories: Iterable[Story]) -> dict[str, int]:
+    """Providers that have fewer stories than that."""
+    count = Counter(story.provider for story in told_stories)
+    return {name: count[name] for name in registry() if count[name] < least}
