@@ -158,7 +158,7 @@ class Placing:
         """The messages that the caller or exclusive references name, the caller's first."""
         hinted = [self.context.canonical(self.reading.message)] if self.reading.message else []
         found = [self.context.messages[s] for s in dict.fromkeys([*hinted, *self._streams(exclusive)])]
-        if hinted and not found[0].version:
+        if hinted and (not found[0].version or found[0].tenant not in {"", self.reading.tenant}):
             msg = f"there is no message {self.reading.message}"
             raise NotFoundError(msg)
         return found

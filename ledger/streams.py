@@ -30,6 +30,7 @@ class Message:
         registered: a person or system declared the send, so its list of recipients is complete.
         recipients: how many are declared; the next index.
         batches: the streams of the batches that it belongs to.
+        tenant: whose it is; "" while it is not written yet.
     """
 
     stream: str
@@ -37,6 +38,7 @@ class Message:
     registered: bool = False
     recipients: int = 0
     batches: frozenset[str] = frozenset()
+    tenant: str = ""
 
 
 def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:
@@ -44,6 +46,7 @@ def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:
     fields = event.fields if isinstance(event, Event) else event
     kind = str(fields["type"]).partition("/")[0]
     changes: dict[str, Any] = {"version": fields.get("version", message.version + 1)}
+    changes["tenant"] = fields.get("tenant", message.tenant)
     if kind == "submission.requested":
         changes["registered"] = True
     if kind == "recipients.declared":
