@@ -49,7 +49,7 @@ class Fact(msgspec.Struct, frozen=True, array_like=True):
 
     def said(self) -> tuple[object, ...]:
         """What it says; two facts without a time that say the same are one, seen twice."""
-        return (self.type, self.scope, self.about, self.code, self.reason, self.part, self.events)
+        return (self.type, self.scope, self.about, self.code, self.reason, self.part)
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -176,16 +176,19 @@ class _Decided(msgspec.Struct):
 def _once(ordered: Sequence[Fact]) -> list[Fact]:
     """Of facts that say the same without a time, the earliest; one that was set aside may be said again."""
     aside = _set_aside(ordered)
-    first: dict[tuple[object, ...], str] = {}
-    stands_for: dict[str, str] = {}
-    kept: list[Fact] = []
-    for given in sorted(ordered, key=lambda f: bool(f.events)):  # those that name others, last
-        fact = msgspec.structs.replace(given, events=tuple(stands_for.get(e, e) for e in given.events))
-        is_single = fact.occurred_at or fact.event_id in aside
-        stands_for[fact.event_id] = fact.event_id if is_single else first.setdefault(fact.said(), fact.event_id)
-        if stands_for[fact.event_id] == fact.event_id:
-            kept.append(fact)
-    return sorted(kept, key=Fact.order)
+    alike: dict[object, list[Fact]] = {}
+    for fact in ordered:
+        is_single = fact.occurred_at or fact.type in SETS_ASIDE or fact.event_id in aside
+        alike.setdefault(fact.event_id if is_single else fact.said(), []).append(fact)
+    stands_for = {fact.event_id: same[0].event_id for same in alike.values() for fact in same}
+    return [
+        msgspec.structs.replace(
+            same[0],
+            notes=tuple(sorted({note for fact in same for note in fact.notes})),
+            events=tuple(sorted({stands_for.get(e, e) for fact in same for e in fact.events})),
+        )
+        for same in alike.values()
+    ]
 
 
 def _set_aside(facts: Iterable[Fact]) -> set[str]:
@@ -271,8 +274,13 @@ def _weigh_parts(groups: dict[Force, list[Fact]], verdicts: dict[str, tuple[str,
 def _same_identity(facts: Sequence[Fact]) -> list[Fact]:
     """Facts that share a provider's identifiers and say different things, where at least one of them is final."""
     by_id = {fact.event_id: fact for fact in facts}
-    pairs = [(f, by_id[e]) for f in facts if CONTRADICTS in f.notes for e in f.events if e in by_id]
-    return [f for pair in pairs if any(_effect(each).force in _FINAL for each in pair) for f in pair]
+    rivals: dict[str, set[str]] = {}
+    for fact in facts:
+        for named in fact.events if CONTRADICTS in fact.notes else ():
+            if named in by_id:
+                rivals.setdefault(named, {named}).add(fact.event_id)
+    groups = ([by_id[event_id] for event_id in group] for group in rivals.values())
+    return [fact for group in groups if any(_effect(f).force in _FINAL for f in group) for fact in group]
 
 
 def _strongest(

@@ -108,7 +108,7 @@ def service_url(postgresql_database: Database) -> Iterator[str]:
     with psycopg.connect(postgresql_database.superuser_url, autocommit=True) as superuser:
         superuser.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(name)))
         with closing(PostgresDatabase(postgresql_database.url)) as owner:
-            owner.migrate(grant_to=[name])
+            owner.migrate(grant_to=name)
         yield f"postgresql://{name}@/{parts['dbname']}?host={quote(str(parts['host']), safe='')}"
         superuser.execute(SQL("DROP OWNED BY {}").format(Identifier(name)))
         superuser.execute(SQL("DROP ROLE {}").format(Identifier(name)))

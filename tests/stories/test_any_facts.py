@@ -178,7 +178,7 @@ def told_in(folder: Path, calls: list[list[Telling | Declared]], looked_at: list
         return told
 
 
-@settings(max_examples=4000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(worlds(), registrations, st.data())
 def test_any_facts_in_any_order_tell_the_same(
     empty: Path, tellings: list[Telling], declared: Declared | None, data: st.DataObject

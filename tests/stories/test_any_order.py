@@ -15,7 +15,7 @@ from tests.stories.stories import Story
 from tests.world import world
 
 STORIES = telling.stories()
-EXAMPLES = 40
+EXAMPLES = 30
 MAX_REPEATED = 3
 REGISTRATION = -1
 
