@@ -12,7 +12,7 @@ import msgspec
 from ledger.addresses import guess, normal
 from ledger.application import Ledger
 from ledger.errors import NotFoundError
-from ledger.events import Event, read
+from ledger.events import MAX_DECLARED, Event, read
 from ledger.observations import Address
 from ledger.streams import clean
 from ledger.tree import leaf_hash
@@ -206,7 +206,8 @@ class Queries:
             "AND topic = 'recipients.declared/1'",
         )
         events = [read(p, bytes(s)) for p, s in rows]
-        holds = {e.position: e for e in events if any((e.stream, i) in wanted for i in _declared(e))}
+        declared = {e.position: _declared(e) for e in events}
+        holds = {e.position: e for e in events if any(m == e.stream and i in declared[e.position] for m, i in wanted)}
         found: dict[tuple[str, int], AddressView] = {}
         for position, values in self.ledger.values(list(holds.values())).items():
             for path, value in values.items():
@@ -326,7 +327,11 @@ class Queries:
 
 
 def _declared(event: Event) -> range:
-    return range(event.fields["first"], event.fields["first"] + event.fields["count"])
+    """The recipients that an event declares; none, when it has not the shape of one."""
+    first, count = event.fields.get("first"), event.fields.get("count")
+    if not isinstance(first, int) or not isinstance(count, int) or count > MAX_DECLARED:
+        return range(0)
+    return range(first, first + count)
 
 
 def told(events: Sequence[Event], values: dict[int, dict[str, Any]]) -> dict[str, Any]:

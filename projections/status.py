@@ -225,12 +225,12 @@ class _Work:
 
 def _root(message: str, parents: Mapping[str, str]) -> str:
     """The message that tells the story; of a circle, which nobody should write, the first by name."""
-    passed = {message}
+    passed = [message]
     while message in parents:
         message = parents[message]
         if message in passed:
-            return min(passed)
-        passed.add(message)
+            return min(passed[passed.index(message) :])
+        passed.append(message)
     return message
 
 

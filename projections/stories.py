@@ -86,7 +86,7 @@ def note(row: MessageRow, event: Event) -> None:
     batches = [stream for stream in said.streams if stream.startswith("batch/")]
     row.batches = tuple(dict.fromkeys([*row.batches, *batches]))
     if event.type == "streams.joined" and said.rule != TOLD_ELSEWHERE:
-        row.joined += tuple(Joined(stream, said.recipients) for stream in said.streams)
+        row.joined += tuple(Joined(stream, said.recipients) for stream in said.streams if stream != row.message)
     elif event.type == "streams.parted":
         row.joined = tuple(joined for joined in row.joined if joined.stream not in said.streams)
 
