@@ -30,7 +30,7 @@ FIRST_RETRY_S = 30
 LONGEST_RETRY_S = 3600
 BATCH = 100
 PAGE = 1_000
-SIGNED_ORIGINALS = frozenset({"pec"})
+SIGNED_ORIGINALS = frozenset({"pec_mailbox"})
 """Providers whose originals carry a signature that outsiders can check. Nothing else is stamped by itself: the digest of a short body
 would tell the authority what stands in it, and a checkpoint's token covers every event anyhow."""
 

@@ -74,7 +74,7 @@ def run(seed: int, folder: Path, out: Console | None) -> int:
 
 def prove(system: System, folder: Path, deliveries: list[DeliveryView], out: Console | None) -> bool:
     """Write the evidence pack of one message, say how to check it, and check it as its reader would."""
-    chosen = next(d for d in deliveries if d.provider == "pec" and d.status == "delivered")
+    chosen = next(d for d in deliveries if d.provider == "pec_mailbox" and d.status == "delivered")
     pack = desk(system).issue(Ask(tenant=TENANT, message=chosen.message))
     path = folder / "evidence" / pack.name
     path.parent.mkdir(exist_ok=True)

@@ -30,7 +30,7 @@ ACCOUNTS = {
     "fax": "kpn_cloud_fax",
     "post": "ekopost",
     "pec-massiva": "pec_massiva",
-    "pec": "pec",
+    "pec": "pec_mailbox",
 }
 KEYS = {"sms": (SMS_KEY, SMS_SECRET), "post": (POST_KEY, POST_SECRET)}
 FIRST = ("Anna", "Bram", "Chiara", "Daan", "Elin", "Fatima", "Giulia", "Hugo", "Ines", "Jonas", "Karin", "Luca")
@@ -390,7 +390,7 @@ class Day:
         rows.writerow(
             (
                 "pec",
-                "pec",
+                "pec_mailbox",
                 f"{late};{prompt};{moved}",
                 at.isoformat(),
                 f"msgid:{message}",
@@ -401,7 +401,7 @@ class Day:
         rows.writerow(
             (
                 "pec",
-                "pec",
+                "pec_mailbox",
                 known_later,
                 (at + timedelta(minutes=4)).isoformat(),
                 f"msgid:{orphan}",

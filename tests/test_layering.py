@@ -20,7 +20,7 @@ SYNCHRONOUS = ("ledger", "projections")
 EVENT_LOOP = frozenset({"aiohttp", "asyncio"})
 
 PROVIDERS = "adapters/providers"
-SHARED_PROVIDERS = {("pec_massiva", "pec")}
+SHARED_PROVIDERS = {("pec_massiva", "pec_mailbox")}
 """(folder, folder it may import): PEC Massiva's receipts are PEC receipts."""
 
 PURE = frozenset({"wire.py", "statuses.py"})
@@ -103,7 +103,7 @@ def test_no_file_imports_what_it_may_not() -> None:
     assert not found, "\n".join(["", *found])
 
 
-WIRE = "adapters/providers/pec/wire.py"
+WIRE = "adapters/providers/pec_mailbox/wire.py"
 READING = "adapters/providers/reading.py"
 PURITY = "but wire.py does no I/O and has no clock"
 
@@ -120,17 +120,17 @@ PURITY = "but wire.py does no I/O and has no clock"
         (WIRE, "from adapters.providers.kpn_sms import wire", [f"{WIRE}:1 imports another provider, kpn_sms"]),
         (WIRE, "from ..kpn_sms.statuses import STATUS", [f"{WIRE}:1 imports another provider, kpn_sms"]),
         (WIRE, "from . import statuses\nfrom adapters.providers import reading", []),
-        ("adapters/providers/pec_massiva/wire.py", "from adapters.providers.pec import wire", []),
-        (READING, "from adapters.providers import pec", [f"{READING}:1 imports another provider, pec"]),
+        ("adapters/providers/pec_massiva/wire.py", "from adapters.providers.pec_mailbox import wire", []),
+        (READING, "from adapters.providers import pec_mailbox", [f"{READING}:1 imports another provider, pec_mailbox"]),
         (WIRE, "from urllib.parse import quote", []),
         (WIRE, "from urllib import request", [f"{WIRE}:1 imports urllib.request, {PURITY}"]),
         (WIRE, "import os.path", [f"{WIRE}:1 imports os.path, {PURITY}"]),
         (WIRE, "from datetime import datetime\ndatetime.now()", [f"{WIRE}:2 calls now(), {PURITY}"]),
         (WIRE, "archive.open('x')", []),
         (WIRE, "open('x')", [f"{WIRE}:1 calls open(), {PURITY}"]),
-        ("adapters/providers/pec/client.py", "import aiohttp, time\nopen('x')", []),
+        ("adapters/providers/pec_mailbox/client.py", "import aiohttp, time\nopen('x')", []),
     ],
 )
 def test_offence_is_named_with_file_line_and_target(path: str, text: str, expected: list[str]) -> None:
     """Each rule has an import that breaks it and one that does not."""
-    assert expected == offences(path, text, frozenset({"pec", "kpn_sms", "pec_massiva"}))
+    assert expected == offences(path, text, frozenset({"pec_mailbox", "kpn_sms", "pec_massiva"}))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from adapters.providers.calling import Client
 from ledger.observations import Arrival, Observation, Verdict
 
 Source = Literal["R", "C", "3P", "CMP", "A"]
@@ -80,6 +81,36 @@ class Checked:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a signature on an original is judged by.
+
+    Attributes:
+        roots: certificates in DER that a signer's chain may lead to.
+        moment: our clock when the original reached us: its signature was made before.
+    """
+
+    roots: tuple[bytes, ...]
+    moment: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attested:
+    """What checking the signature of an original found.
+
+    Attributes:
+        holds: True when it is good; False when it is there and proves wrong; None when it is absent or cut off.
+        verdicts: one token for each aspect that was looked at (integrity, signer, algorithm …), words of Provider.notes; in the clear.
+        texts: signer, issuer, why …; committed.
+        why: for people, when it does not hold.
+    """
+
+    holds: bool | None
+    verdicts: tuple[str, ...]
+    texts: Mapping[str, str] = field(default_factory=dict)
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """Everything the rest of the system may know about one provider.
@@ -101,6 +132,9 @@ class Provider:
         verify: for providers that sign webhooks: (arrival, secrets by key id, now) -> Checked; else None.
         signed_operations: operations for which `verify` must pass.
         secret_bodies: operations whose body carries a secret by contract; never exported.
+        attest: for providers whose originals carry a third party's signature: what checking it found; None for an
+            original that is none. Pure; never raises for what is in the bytes.
+        client: how to call its service; None where nothing is called.
     """
 
     name: str
@@ -118,6 +152,8 @@ class Provider:
     verify: Callable[[Arrival, Mapping[str, bytes], datetime], Checked] | None = None
     signed_operations: frozenset[str] = frozenset()
     secret_bodies: frozenset[str] = frozenset()
+    attest: Callable[[Arrival, Trust], Attested | None] | None = None
+    client: Client | None = None
 
     def words(self) -> frozenset[str]:
         """Every word and reason that may stand in the clear in an event of this provider."""

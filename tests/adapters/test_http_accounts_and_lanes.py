@@ -18,7 +18,7 @@ async def test_account_is_opened_once(api: Api) -> None:
     """201, then 200 and no second event; another provider under that name is a conflict."""
     first = await api.call("POST /v1/accounts", json={"account": "sms", "provider": "kpn_sms"})
     again = await api.call("POST /v1/accounts", json={"account": "sms", "provider": "kpn_sms"})
-    other = await api.call("POST /v1/accounts", json={"account": "sms", "provider": "pec"})
+    other = await api.call("POST /v1/accounts", json={"account": "sms", "provider": "pec_mailbox"})
     assert [201, 200, 409] == [each.status for each in (first, again, other)]
     assert "/v1/accounts/sms" == first.headers["Location"]
     assert 1 == len(api.events("account.added"))
@@ -95,7 +95,7 @@ async def test_disabled_account_refuses_webhooks_and_says_why_it_was_closed(api:
 
 
 async def _waiting(api: Api, **record: Any) -> str:
-    api.account("mail", "pec")
+    api.account("mail", "pec_mailbox")
     reply = await api.observe(**{"account": "mail", "operation": "receipt", "body": "no receipt", **record})
     assert 201 == reply.status, reply
     return str((await api.call("GET /v1/lanes")).json["items"][0]["item"])

@@ -112,7 +112,7 @@ async def test_key_that_is_added_later_admits_what_waited(api: Api) -> None:
 )
 async def test_webhook_that_nobody_expects_is_404_and_nothing_is_kept(sqlite_api: Api, path: str) -> None:
     """Unknown, closed or unsigned: not one byte is stored."""
-    for name, provider in (("sms", "kpn_sms"), ("mail", "pec"), ("closed", "kpn_sms")):
+    for name, provider in (("sms", "kpn_sms"), ("mail", "pec_mailbox"), ("closed", "kpn_sms")):
         sqlite_api.account(name, provider)
     sqlite_api.system.accounts.disable(TENANT, "closed", "contract ended")
     size = sqlite_api.size()

@@ -86,7 +86,7 @@ async def test_body_over_the_limit_is_413_announced_or_not(sqlite_system: System
 
 async def test_thirty_megabytes_are_taken_and_the_limit_holds(sqlite_api: Api) -> None:
     """A body of 30 MB is an original like any other; one over 32 MiB is refused."""
-    sqlite_api.account("mail", "pec")
+    sqlite_api.account("mail", "pec_mailbox")
     media = {"Content-Type": "message/rfc822"}
     limit = sqlite_api.system.settings.max_body_bytes
     taken = await sqlite_api.call("POST /v1/receipts?account=mail", data=io.BytesIO(b"x" * 30_000_001), headers=media)
@@ -177,7 +177,7 @@ async def test_one_caller_cannot_crowd_out_the_others(sqlite_system: System, mon
         first = asyncio.create_task(api.call("GET /v1/accounts"))
         await asyncio.to_thread(blocked.entered.wait, 30)
         second = await api.call("GET /v1/accounts")
-        other = await api.of("other").call("GET /v1/providers/pec")
+        other = await api.of("other").call("GET /v1/providers/pec_mailbox")
         blocked.let_go.set()
         assert (429, "too-many-requests", "1") == (second.status, second.type, second.headers["Retry-After"])
         assert [200, 200] == [other.status, (await first).status]

@@ -30,7 +30,7 @@ ANY = {
     "item": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "recipient": "0",
     "account": "sms",
-    "provider": "pec",
+    "provider": "pec_mailbox",
     "key_id": "wk_1",
     "epoch": "2",
     "tile": "0/000",
@@ -80,7 +80,7 @@ async def test_what_is_another_tenants_does_not_exist(api: Api) -> None:
     message = await api.send(references=[{"kind": "document_id", "value": "doc-1"}])
     await api.observe(**accepted("doc-1"))
     artifact = api.events("submission.accepted")[0].fields["artifacts"][0]
-    api.account("mail", "pec")
+    api.account("mail", "pec_mailbox")
     await api.observe(account="mail", operation="receipt", body="no receipt")
     item = (await api.call("GET /v1/lanes")).json["items"][0]["item"]
     names = {"message": message, "artifact": artifact, "item": item}

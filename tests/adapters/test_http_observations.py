@@ -47,7 +47,7 @@ async def test_same_record_again_changes_nothing(api: Api) -> None:
 
 async def test_bytes_that_cannot_be_read_are_kept_and_wait_for_a_person(api: Api) -> None:
     """201, because they are durable; the answer says that they wait."""
-    api.account("mail", "pec")
+    api.account("mail", "pec_mailbox")
     reply = await api.observe(account="mail", operation="receipt", body="no receipt")
     assert (201, 1, []) == (reply.status, reply.json["unreadable"], reply.json["facts"])
     assert 1 == len(api.events("lane.opened"))
@@ -165,8 +165,8 @@ async def test_signed_operation_that_does_not_verify_is_refused(sqlite_api: Api,
     [
         ({"kind": "webhook"}, 422, "kind"),
         ({"kind": "mailbox"}, 422, "kind"),
-        ({"provider": "pec"}, 422, "operation"),
-        ({"provider": "pec", "operation": "receipt"}, 422, "provider"),
+        ({"provider": "pec_mailbox"}, 422, "operation"),
+        ({"provider": "pec_mailbox", "operation": "receipt"}, 422, "provider"),
         ({"observed_at": "2999-01-01T00:00:00Z"}, 422, "observed_at"),
     ],
 )
@@ -216,12 +216,12 @@ async def test_database_that_fails_is_told_line_by_line(sqlite_api: Api, monkeyp
 # --- receipts
 
 
-RECEIPT = SAMPLES / "pec" / "samples" / "accettazione_mixed_recipients"
+RECEIPT = SAMPLES / "pec_mailbox" / "samples" / "accettazione_mixed_recipients"
 
 
 async def test_uploaded_receipt_is_admitted_with_its_exact_bytes(api: Api) -> None:
     """A message of certified mail, as it lies in the mailbox, is evidence and facts."""
-    api.account("mail", "pec")
+    api.account("mail", "pec_mailbox")
     body = (RECEIPT / "body.raw").read_bytes()
     reply = await api.call("POST /v1/receipts?account=mail", data=body, headers={"Content-Type": "message/rfc822"})
     assert 201 == reply.status, reply

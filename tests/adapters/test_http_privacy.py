@@ -107,7 +107,7 @@ async def _everything(api: Api) -> list[Any]:
 async def test_nothing_personal_leaves_by_logs_metrics_or_problems(logs: io.StringIO, sqlite_api: Api) -> None:
     """As `serve` logs: every line on stderr, every metric, every problem, every header of an answer."""
     sqlite_api.account("sms", "kpn_sms", wk_1=b"first secret")
-    sqlite_api.account("mail", "pec")
+    sqlite_api.account("mail", "pec_mailbox")
     replies = await _everything(sqlite_api)
     problems = [r for r in replies if r.status >= 400]
     assert len(problems) > 15
@@ -125,7 +125,7 @@ async def test_nothing_personal_leaves_by_logs_metrics_or_problems(logs: io.Stri
 
 async def test_access_log_names_route_key_and_status(logs: io.StringIO, sqlite_api: Api) -> None:
     """What an operator needs to find a request, and the id that the answer carries."""
-    reply = await sqlite_api.call("GET /v1/providers/pec", scopes=("read",))
+    reply = await sqlite_api.call("GET /v1/providers/pec_mailbox", scopes=("read",))
     lines = [json.loads(line) for line in logs.getvalue().splitlines() if "/v1/providers/{provider}" in line]
     expected = ("GET", 200, sqlite_api.key("read").partition(".")[0], reply.headers["X-Request-Id"])
     assert [expected] == [(line["method"], line["status"], line["key"], line["request"]) for line in lines]

@@ -32,7 +32,7 @@ def entry(number: int, kind: str, **said: Any) -> TrailEntry:
         "recipient": None,
         "observed_at": f"2026-03-02T09:1{number % 10}:04.120000Z",
         "recorded_at": f"2026-03-02T09:1{number % 10}:05.001000Z",
-        "provider": "pec",
+        "provider": "pec_mailbox",
         "account": "main",
         "arrival": "mailbox",
         "verdict": "verified",
@@ -93,7 +93,9 @@ def delivery(index: int, address: str, status: str, **said: Any) -> DeliveryView
         "milestones": {},
         "reasons": (),
     }
-    return DeliveryView(MESSAGE, index, AddressView("email", address), "main", "pec", status=status, **(given | said))
+    return DeliveryView(
+        MESSAGE, index, AddressView("email", address), "main", "pec_mailbox", status=status, **(given | said)
+    )
 
 
 DELIVERIES = (
@@ -113,7 +115,7 @@ def message(**said: Any) -> MessageView:
         "message": MESSAGE,
         "tenant": "acme",
         "account": "main",
-        "provider": "pec",
+        "provider": "pec_mailbox",
         "opened_at": "2026-03-02T09:11:05.001000Z",
         "registered": True,
         "inbound": False,

@@ -94,8 +94,8 @@ def test_a_pack_at_an_older_size_equals_the_one_made_then(tmp_path: Path, databa
         size = then.draft.head.checkpoint.size
         hand_in(system, tmp_path, TO_BRUNO, TO_CARLA)
         registration = Registration(
-            account="pec",
-            provider="pec",
+            account="pec_mailbox",
+            provider="pec_mailbox",
             recipients=(Address("email", ANNA), Address("email", BRUNO)),
             references=(Reference("msgid", MSGID),),
         )
@@ -309,7 +309,7 @@ def test_an_export_is_recorded_in_the_accounts_stream_and_not_in_the_messages(to
     pack = issued(told)
     event = told.ledger.event(told.ledger.head().size)
     assert before == told.ledger.versions([message])
-    assert event.stream.startswith(f"account/{TENANT}/pec/")
+    assert event.stream.startswith(f"account/{TENANT}/pec_mailbox/")
     assert ([message], pack.draft.head.checkpoint.size) == (event.fields["streams"], event.fields["tree_size"])
     assert {o.artifact for o in pack.draft.originals} == set(event.fields["artifacts"])
 

@@ -241,7 +241,7 @@ def test_a_bare_file_of_an_account_at_another_provider_is_reported(sqlite_system
     sqlite_system.accounts.add(TENANT, "mine", "kpn_sms")
     report = imported(sqlite_system, put("1.eml", receipt(1)), account="mine")
     assert 1 == len(report.problems)
-    assert "account 'mine' is at kpn_sms, this is of pec" in report.problems[0]
+    assert "account 'mine' is at kpn_sms, this is of pec_mailbox" in report.problems[0]
     assert [] == events(sqlite_system, "content.consigned")
 
 

@@ -17,7 +17,7 @@ from ops.cli import main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-RECEIPT = ROOT / "adapters/providers/pec/samples"
+RECEIPT = ROOT / "adapters/providers/pec_mailbox/samples"
 
 
 class Shell:
@@ -170,7 +170,14 @@ def test_account_key_and_lane_commands_work_as_the_help_says(shell: Shell) -> No
 def test_providers_prints_the_tables_the_code_runs_on(shell: Shell) -> None:
     """Every provider, every table, with source marks."""
     listed = {p["name"]: p for p in shell.json("providers")}
-    assert {"ekopost", "kpn_cloud_fax", "kpn_registered_email", "kpn_sms", "pec", "pec_massiva"} <= listed.keys()
+    assert {
+        "ekopost",
+        "kpn_cloud_fax",
+        "kpn_registered_email",
+        "kpn_sms",
+        "pec_mailbox",
+        "pec_massiva",
+    } <= listed.keys()
     for name, provider in listed.items():
         assert provider == shell.json("providers", name)
         words = [w for rows in provider["tables"].values() for w in rows]

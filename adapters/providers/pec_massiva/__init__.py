@@ -26,7 +26,7 @@ PROVIDER = Provider(
     mapping="pec_massiva/1",
     documentation="OpenAPI document PEC Massiva 1.0 of openapi.com; RFC 6109 for the subjects; checked 2026-07",
     relied_on="TLS and the bearer token of our own call: the API signs nothing; the signed receipts themselves stay "
-    "in the mailbox, from where the provider `pec` reads them",
+    "in the mailbox, from where the provider `pec_mailbox` reads them",
     operations=(
         Operation("send", "POST /send", "used", "acceptance of the call: message_id, count of sent", "R"),
         Operation("send_status", "GET /send/{code}", "used", "the receipts of one message, by subject", "R"),

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from adapters.providers.contract import Word
-from adapters.providers.pec.mime import decoded
-from adapters.providers.pec.statuses import subject_kind
+from adapters.providers.pec_mailbox.mime import decoded
+from adapters.providers.pec_mailbox.statuses import subject_kind
 from adapters.providers.pec_massiva import statuses
 from adapters.providers.pec_massiva.answers import address, answer_of, error_row, http_row, is_success, value
 from adapters.providers.reading import repaired, time_rfc2822

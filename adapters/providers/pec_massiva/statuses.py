@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from adapters.providers.contract import Word
-from adapters.providers.pec.statuses import SUBJECTS
+from adapters.providers.pec_mailbox.statuses import SUBJECTS
 
 STATUS = SUBJECTS
 

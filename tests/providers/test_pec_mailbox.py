@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.providers.pec import PROVIDER, daticert, mime, statuses
+from adapters.providers.pec_mailbox import PROVIDER, daticert, mime, statuses
 from ledger.observations import Address, Arrival, ArrivalKind, Observation, UnreadableError, ZoneBasis
 from tests.providers import samples
 
-MINE = [c for suffix in ("", ".words") for c in samples.cases(suffix) if samples.provider_of(c) == "pec"]
+MINE = [c for suffix in ("", ".words") for c in samples.cases(suffix) if samples.provider_of(c) == "pec_mailbox"]
 
 VALID = {
     "tipo": "avvenuta-consegna",
@@ -62,7 +62,7 @@ def signed(xml: bytes, beside: bytes = b"") -> bytes:
 def read(body: bytes, operation: str = "receipt") -> tuple[Observation, ...]:
     return PROVIDER.parse(
         Arrival(
-            provider="pec",
+            provider="pec_mailbox",
             account="a",
             operation=operation,
             kind=ArrivalKind.MAILBOX,

@@ -14,15 +14,15 @@ Quirks:
 from __future__ import annotations
 
 from adapters.providers.contract import Operation, Provider
-from adapters.providers.pec import statuses
-from adapters.providers.pec.crosscheck import NOTES
-from adapters.providers.pec.wire import parse, recognise
+from adapters.providers.pec_mailbox import statuses
+from adapters.providers.pec_mailbox.crosscheck import NOTES
+from adapters.providers.pec_mailbox.wire import parse, recognise
 
 PROVIDER = Provider(
-    name="pec",
+    name="pec_mailbox",
     title="PEC (certified e-mail, mailbox)",
     channel="certified_email",
-    mapping="pec/1",
+    mapping="pec_mailbox/1",
     documentation="RFC 6109, La Posta Elettronica Certificata; checked 2026-07",
     relied_on="the mailbox and its TLS connection: only the structure of a message is read here; whether the S/MIME "
     "signature of its provider is good is a verdict of its own, established over the raw bytes",

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from adapters.providers.pec import mime
-from adapters.providers.pec.statuses import ERRORS, KINDS, RECEIPTS, RECIPIENTS
+from adapters.providers.pec_mailbox import mime
+from adapters.providers.pec_mailbox.statuses import ERRORS, KINDS, RECEIPTS, RECIPIENTS
 from adapters.providers.reading import xml_root
 from ledger.observations import ProviderTime, UnreadableError, ZoneBasis
 

@@ -5,8 +5,8 @@ A difference never changes what the message means; it becomes a note.
 
 from __future__ import annotations
 
-from adapters.providers.pec import mime
-from adapters.providers.pec.daticert import Daticert, Found, bare_id, occurred
+from adapters.providers.pec_mailbox import mime
+from adapters.providers.pec_mailbox.daticert import Daticert, Found, bare_id, occurred
 
 NOTES = {
     "signature_missing": "no signature stands beside what was read in this copy",

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from adapters.providers.contract import Word
-from adapters.providers.pec import crosscheck, daticert, mime
-from adapters.providers.pec.daticert import Daticert, bare_id
-from adapters.providers.pec.statuses import ERRORS, FINAL_NOTICE, KINDS, RECIPIENTS, TIMEOUTS, TRANSPORTS
+from adapters.providers.pec_mailbox import crosscheck, daticert, mime
+from adapters.providers.pec_mailbox.daticert import Daticert, bare_id
+from adapters.providers.pec_mailbox.statuses import ERRORS, FINAL_NOTICE, KINDS, RECIPIENTS, TIMEOUTS, TRANSPORTS
 from adapters.providers.reading import repaired, time_rfc2822
 from ledger.observations import Address, Arrival, Observation, Reference, UnreadableError
 
