@@ -96,10 +96,12 @@ class Words:
     Attributes:
         mapping: name and version of its tables, for example `kpn_sms/1`.
         words: codes and reasons of those tables.
+        channel: `registered_email`, `certified_email`, `post`, `sms` or `fax`; "" when unknown.
     """
 
     mapping: str
     words: frozenset[str]
+    channel: str = ""
 
 
 class LeafMapper(Mapper[Any]):

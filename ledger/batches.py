@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ledger.errors import VersionTakenError
 from ledger.events import Draft, leaf, time_text
-from ledger.recorders import ArtifactRow, Batch, Head, KeyRow, LookupRow
+from ledger.recorders import ArtifactRow, Batch, Head, KeyRow, LookupRow, OutboxRow
 from ledger.tree import Frontier, leaf_hash
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,6 +27,7 @@ class Item:
         expect: streams whose last version must be this; a decision rested on it.
         artifacts: with the index of the draft that names each.
         lookups, duplicates, joins: likewise with the index of their draft.
+        outbox: sends that wait from now on.
     """
 
     drafts: list[Draft]
@@ -38,6 +39,7 @@ class Item:
     lookups: list[tuple[int, LookupRow]] = field(default_factory=list)
     duplicates: list[tuple[int, bytes]] = field(default_factory=list)
     joins: list[tuple[int, str, str]] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
 
     @property
     def streams(self) -> set[str]:
@@ -48,6 +50,7 @@ class Item:
     def sealed_bytes(self) -> int:
         """About what the item weighs while it waits."""
         artifacts = sum(len(row.sealed or b"") for _, row in self.artifacts)
+        artifacts += sum(len(row.sealed) for row in self.outbox)
         return artifacts + sum(len(blob) for draft in self.drafts for _, blob in draft.sealed)
 
 
@@ -169,4 +172,5 @@ def _add_beside(batch: Batch, item: Item, first: int) -> None:
         (row.digest, row.stream, row.recipient, first + index, row.exclusive) for index, row in item.lookups
     ]
     batch.duplicates += [(key, first + index) for index, key in item.duplicates]
+    batch.outbox += item.outbox
     batch.joins += [(stream, first + index, into) for index, stream, into in item.joins]

@@ -12,12 +12,12 @@ from typing import Any
 from ledger.appender import Item
 from ledger.application import Ledger, digest_value
 from ledger.chains import Sightings
-from ledger.events import Event, message_of, time_text
-from ledger.names import Reading
-from ledger.observations import Observation
+from ledger.events import Event, delivery_stream, message_of, time_text
+from ledger.names import Attestation, Reading, Settled
+from ledger.observations import ArrivalKind, Observation
 from ledger.placing import ALONE, CONTRADICTS, Like, Placing
 from ledger.recorders import ArtifactRow
-from ledger.streams import WHOLE_MESSAGE, Planned, clean, clean_texts
+from ledger.streams import WHOLE_MESSAGE, Planned, clean, clean_texts, evolve
 from ledger.writer import WITHOUT_ORIGINAL, Context, Writer
 
 MEDIA_TYPES = frozenset(
@@ -48,7 +48,7 @@ class Outcome:
         facts: event ids of new facts.
         seen: observations that were there already.
         copies: further originals of known facts.
-        unmatched, unreadable: lane items opened.
+        unmatched, unreadable, unverified: lane items opened.
         messages: streams of the messages concerned.
         is_new: its bytes were not held before and are now.
         position: last position written, 0 when nothing was.
@@ -59,6 +59,7 @@ class Outcome:
     copies: int = 0
     unmatched: int = 0
     unreadable: int = 0
+    unverified: int = 0
     messages: list[str] = field(default_factory=list)
     is_new: bool = False
     position: int = 0
@@ -94,6 +95,8 @@ class Decision:
             PendingError: see there.
             NotFoundError: the caller named a message that does not exist.
         """
+        if self.names.answer_key and self._is_known(self.names.answer_key):
+            return None
         if not self.reading.stored and any(map(self._is_known, self.names.body_keys)):
             self.outcome.seen = max(1, len(self.reading.observations))
             for index, seen in enumerate(self.reading.observations):
@@ -103,9 +106,16 @@ class Decision:
         if self.reading.unreadable:
             said = {"text": self.reading.unreadable}
             self.outcome.unreadable += self._wait("unreadable", said, self.names.unreadable_key)
+        if self.reading.settles:
+            self._settle(self.reading.settles)
+        if self._is_unverified():
+            return self._wait_unverified()
         repeated = [self._decide(index, seen) for index, seen in enumerate(self.reading.observations)]
+        known = [key for key in repeated if key is not None]
         if not self.plan.events and not self.reading.stored:
-            self._keep_copy([key for key in repeated if key is not None])
+            self._keep_copy(known)
+        if self.reading.attested and self.plan.events:
+            self._attest(self.reading.attested, known)
         self.outcome.messages += self.placing.messages
         return self._finish(is_held=bool(self.reading.stored)) if self.plan.events else None
 
@@ -173,7 +183,7 @@ class Decision:
     def _rival(self, key: bytes) -> Like:
         """The fact with the same identity that says something else."""
         if key in self._mine:
-            return Like((CONTRADICTS,), planned=self._mine[key])
+            return Like((CONTRADICTS,), planned=(self._mine[key],))
         return Like((CONTRADICTS,), (self._event(key).id,))
 
     def _wait(self, lane: str, texts: Mapping[str, str], key: bytes) -> int:
@@ -212,6 +222,54 @@ class Decision:
         self.plan.add(Planned("evidence.ingested", first.stream, clear))
         self.outcome.copies += 1
         self.outcome.messages.append(self.context.canonical(message_of(first.stream)))
+
+    # --- its signature, and the call it answers
+
+    def _is_unverified(self) -> bool:
+        """Whether its signature keeps it from telling anything: wrong, or absent where nobody vouches for the bytes."""
+        attested, is_claimed = self.reading.attested, bool(self.reading.stored and self.reading.message)
+        if attested is None or attested.holds:
+            return False
+        return attested.holds is False or (self.arrival.kind is ArrivalKind.MAILBOX and not is_claimed)
+
+    def _wait_unverified(self) -> Item | None:
+        attested = self.reading.attested
+        said = {**attested.texts, "text": attested.why} if attested else {}
+        key = self.names.unverified_key
+        if self._is_known(key):
+            self.outcome.seen += 1
+            return None
+        self._claim(self.placing.wait("unverified", said, attested.verdicts if attested else ()), [key])
+        self.outcome.unverified += 1
+        return self._finish(is_held=bool(self.reading.stored))
+
+    def _attest(self, attested: Attestation, known: Sequence[bytes]) -> None:
+        """Write the verdict on the original beside the facts that rest on it."""
+        repeated = [self._event(key) for key in known if self.context.known[key]]
+        streams = [self.plan.events[index].stream for index in self._facts] + [fact.stream for fact in repeated]
+        if not streams:
+            return
+        is_one = len(set(streams)) == 1
+        stream = streams[0] if is_one else message_of(streams[0])
+        rule = {True: "attest.good", False: "attest.wrong", None: "attest.absent"}[attested.holds]
+        clear = {**self.placing.source(), "rule": rule, "mapping": self.placing.words.mapping}
+        clear |= {
+            k: v for k, v in {"notes": sorted(attested.verdicts), "events": [f.id for f in repeated]}.items() if v
+        }
+        texts = clean_texts({**attested.texts, **({"text": attested.why} if attested.why else {})})[0]
+        clear |= _about(stream)
+        self.plan.add(Planned("evidence.verified", stream, clear, {_person(stream): dict(texts)}, tuple(self._facts)))
+
+    def _settle(self, settled: Settled) -> None:
+        """Write what an answer to a call of ours means."""
+        message = self.context.canonical(self.reading.message)
+        stream = message if settled.recipient is None else delivery_stream(message, settled.recipient)
+        clear = {**self.placing.source(), "rule": settled.rule, "events": [settled.attempt], **_about(stream)}
+        values = {_person(stream): dict(clean_texts(settled.texts)[0])}
+        index = self.plan.add(Planned(settled.kind, stream, clear, values))
+        self._claim(index, [self.names.answer_key] if self.names.answer_key else [])
+        if settled.recipient is None:
+            self.context.messages[message] = evolve(self.context.messages[message], {"type": settled.kind})
 
     # --- its bytes
 
@@ -252,3 +310,14 @@ class Decision:
                 planned.clear["artifacts"] = [row.artifact_id for row in rows]
                 planned.values.setdefault(WHOLE_MESSAGE, {}).update(values)
         return rows
+
+
+def _person(stream: str) -> int:
+    """Whose values a stream's events hold: the recipient's of a delivery, else the whole message's."""
+    _, slash, recipient = stream.partition("/")
+    return int(recipient) if slash and recipient.isdigit() else WHOLE_MESSAGE
+
+
+def _about(stream: str) -> dict[str, Any]:
+    person = _person(stream)
+    return {"about": "message"} if person == WHOLE_MESSAGE else {"about": "recipient", "recipient": person}

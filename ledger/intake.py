@@ -7,7 +7,7 @@ belongs to, and messages that turn out to be one are joined. A decision that was
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,10 +17,12 @@ from ledger.appender import Appended, Item
 from ledger.application import Ledger
 from ledger.decision import Decision, Outcome, PendingError
 from ledger.errors import ConflictError, IdempotencyError, InvalidEventError, ReferenceTakenError, TooLargeError
-from ledger.events import message_of, read
-from ledger.names import Names, Reading
-from ledger.observations import Address
-from ledger.streams import Message, Registration, evolve, plan_registration
+from ledger.events import message_of, read, time_text
+from ledger.names import Attestation, Names, Reading
+from ledger.observations import Address, Arrival
+from ledger.recorders import OutboxRow
+from ledger.sealing import seal_artifact
+from ledger.streams import WHOLE_MESSAGE, Message, Registration, evolve, plan_registration
 from ledger.writer import Context, Writer, probe_digests, probe_joins, probe_recipients
 
 TRIES = 10
@@ -52,10 +54,15 @@ class _Submitted(NamedTuple):
 
 
 class Intake:
-    """Decides and appends; any number of threads may use one."""
+    """Decides and appends; any number of threads may use one.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Args:
+        attest: checks the signature of an arrival's original; None for one that carries none.
+    """
+
+    def __init__(self, ledger: Ledger, attest: Callable[[Arrival], Attestation | None] = lambda _arrival: None) -> None:
         self.ledger = ledger
+        self.attest = attest
         self._messages: OrderedDict[str, Message] = OrderedDict()
 
     def admit(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
@@ -71,6 +78,7 @@ class Intake:
 
     def _admit_some(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
         """Admit arrivals up to the first that cannot be decided: nothing may lean on what it would have written."""
+        readings = [r if r.unreadable else r._replace(attested=self.attest(r.arrival)) for r in readings]
         context = self._load(readings)
         submitted: list[_Submitted | Exception] = []
         for reading in readings:
@@ -132,13 +140,19 @@ class Intake:
     # --- registrations
 
     def register(
-        self, tenant: str, registration: Registration, clear: Mapping[str, Any], idempotency: tuple[str, str] = ("", "")
+        self,
+        tenant: str,
+        registration: Registration,
+        clear: Mapping[str, Any],
+        idempotency: tuple[str, str] = ("", ""),
+        payload: bytes = b"",
     ) -> Registered:
         """Write a send that the organisation declares; orphans that carry its references join it.
 
         Args:
             clear: source fields (`arrival`, `actor`, `occurred_at`, `zone` …).
             idempotency: (key, digest of the request body); a repetition is answered as the first time.
+            payload: what the outbox is to send; durable with the request for it. Empty: somebody else sends.
 
         Raises:
             ReferenceTakenError: an exclusive reference belongs to another registered message; nothing moves.
@@ -150,7 +164,7 @@ class Intake:
             if known:
                 return known
             try:
-                return self._register(tenant, registration, clear, idempotency)
+                return self._register(tenant, registration, clear, idempotency, payload)
             except ConflictError as error:
                 if isinstance(error, ReferenceTakenError) and error.is_settled:
                     raise
@@ -179,7 +193,12 @@ class Intake:
         return Registered(message_of(event.stream), event.position, is_new=False)
 
     def _register(
-        self, tenant: str, registration: Registration, clear: Mapping[str, Any], idempotency: tuple[str, str]
+        self,
+        tenant: str,
+        registration: Registration,
+        clear: Mapping[str, Any],
+        idempotency: tuple[str, str],
+        payload: bytes,
     ) -> Registered:
         context = Context()
         writer = Writer(self.ledger, context, tenant, registration.account)
@@ -200,6 +219,11 @@ class Intake:
             message = writer.join(orphan, message, source, "reference_exact")
         item = writer.item()
         item.duplicates = [(requested, key) for key in self._idempotency_keys(tenant, idempotency)]
+        key = writer.key(message.stream, WHOLE_MESSAGE)
+        if payload and key:
+            now, sealed = time_text(self.ledger.clock()), seal_artifact(key.key, payload, message.stream.encode())
+            waits = (message.stream, tenant, registration.account, registration.provider, "queued", now)
+            item.outbox.append(OutboxRow(*waits, key.key_id, sealed))
         return Registered(message.stream, self.ledger.append(item).positions[-1], is_new=True)
 
     def _orphans(self, writer: Writer, registration: Registration, source: Mapping[str, Any]) -> list[Message]:

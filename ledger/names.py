@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -10,10 +11,45 @@ from ledger.addresses import normal
 from ledger.application import Ledger
 from ledger.events import time_text
 from ledger.observations import Arrival, ArrivalKind, Observation
+from ledger.sealing import Keyring
 from ledger.streams import clean
 
 SAME_BODY_DAYS = 3
 """A webhook without id or time is the same as an equal one of the last 72 hours or more (two windows are compared)."""
+
+
+class Attestation(NamedTuple):
+    """What checking the signature of an arrival's original found.
+
+    Attributes:
+        holds: True when it is good; False when it is there and proves wrong; None when it is absent or cut off.
+        verdicts: tokens, one for each aspect that was looked at; in the clear.
+        texts: signer, issuer …; committed.
+        why: for people, when it does not hold.
+    """
+
+    holds: bool | None
+    verdicts: tuple[str, ...] = ()
+    texts: Mapping[str, str] = {}
+    why: str = ""
+
+
+class Settled(NamedTuple):
+    """Of an arrival that answers a call of ours: which, and what the answer means.
+
+    Attributes:
+        attempt: id of the event that announced the call.
+        kind: `dispatch.answered` or `dispatch.unclear`.
+        rule: `dispatch.sent`, `dispatch.refused`, `dispatch.later` or `dispatch.unclear`.
+        recipient: index of the one recipient the call was for; None: all.
+        texts: why; committed.
+    """
+
+    attempt: str
+    kind: str
+    rule: str
+    recipient: int | None = None
+    texts: Mapping[str, str] = {}
 
 
 class Reading(NamedTuple):
@@ -25,6 +61,8 @@ class Reading(NamedTuple):
         actor: id of the API key or person who handed it in, or "".
         stored: ids of the originals, when these bytes are held already and are only read again.
         item: position of the waiting item that is read again; of its arrival, what waits under other items is left alone.
+        attested: what checking its signature found; None where originals are not signed.
+        settles: the call of ours that it answers.
     """
 
     tenant: str
@@ -35,6 +73,8 @@ class Reading(NamedTuple):
     actor: str = ""
     stored: tuple[str, ...] = ()
     item: int = 0
+    attested: Attestation | None = None
+    settles: Settled | None = None
 
 
 class Names:
@@ -44,7 +84,8 @@ class Names:
         body_keys: under which the exact bytes are known; the first is the one to write.
         fact_keys: per observation, identity and content: known means the same fact.
         lane_keys: per observation, under which it is known to wait in the lane of the unmatched.
-        unreadable_key: under which bytes that nobody can read are known to wait.
+        unreadable_key, unverified_key: under which bytes that nobody can read, or whose signature does not hold, are known to wait.
+        answer_key: under which an answer to the same call of ours is known.
         identity_keys: per observation identity alone, where a content is certified; else None.
         references, batches, addresses: look-up digests of what it names.
     """
@@ -58,6 +99,10 @@ class Names:
         self.fact_keys = [self._fact_key(each, index) for index, each in enumerate(seen)]
         self.lane_keys = [self._duplicate("lane", key.hex()) for key in self.fact_keys]
         self.unreadable_key = self._duplicate("unreadable", *self._said)
+        self.unverified_key = self._duplicate("unverified", *self._said)
+        self.answer_key = (
+            answer_key(self._keyring, reading.tenant, reading.settles.attempt) if reading.settles else None
+        )
         self.identity_keys = [self._duplicate("identity", *each.identity) if each.content else None for each in seen]
         names = {r for each in seen for r in each.references}
         self.references = {r: self._lookup("reference", r.kind, clean(r.value.strip())) for r in names}
@@ -108,7 +153,18 @@ class Names:
         """All duplicate keys that a decision compares (chains apart)."""
         identities = (key for key in self.identity_keys if key)
         sightings = map(self.sighting_key, range(len(self.fact_keys)))
-        return {*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, *sightings, self.unreadable_key}
+        waiting = (self.unreadable_key, self.unverified_key)
+        answers = [self.answer_key] if self.answer_key else []
+        return {*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, *sightings, *waiting, *answers}
+
+
+def answer_key(keyring: Keyring, tenant: str, attempt: str) -> bytes:
+    """Under which the event that settles a call of ours is known.
+
+    Args:
+        attempt: id of the event that announced the call.
+    """
+    return keyring.duplicate(None, tenant, "", "answer", attempt)
 
 
 def _said(arrival: Arrival) -> tuple[str, ...]:

@@ -28,12 +28,12 @@ class Like(NamedTuple):
 
     Attributes:
         notes, events: of its event.
-        planned: index of that event when this item writes it too.
+        planned: index of that event, when this item writes it too.
     """
 
     notes: Sequence[str] = ()
     events: Sequence[str] = ()
-    planned: int | None = None
+    planned: tuple[int, ...] = ()
 
 
 ALONE = Like()
@@ -221,8 +221,8 @@ class Placing:
         }
         return clear | {name: value for name, value in optional.items() if value}, dict(texts)
 
-    def wait(self, lane: str, texts: Mapping[str, str]) -> int:
+    def wait(self, lane: str, texts: Mapping[str, str], notes: Sequence[str] = ()) -> int:
         """Plan the event that opens an item of a lane."""
         values = {WHOLE_MESSAGE: dict(clean_texts(texts)[0])}
-        clear = {**self.source(), "rule": f"lane.{lane}"}
+        clear = {**self.source(), "rule": f"lane.{lane}"} | ({"notes": sorted(notes)} if notes else {})
         return self.plan.add(Planned("lane.opened", self.writer.account_stream(), clear, values))

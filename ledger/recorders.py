@@ -89,6 +89,19 @@ class KeyRow(NamedTuple):
     wrapped: bytes
 
 
+class OutboxRow(NamedTuple):
+    """A send that waits for the outbox; `sealed` is its payload under the message's key."""
+
+    message: str
+    tenant: str
+    account: str
+    provider: str
+    state: str
+    due_at: str
+    key_id: bytes
+    sealed: bytes
+
+
 class ArtifactRow(NamedTuple):
     """Sealed original bytes; `sealed` is None when they lie in the artifact directory."""
 
@@ -126,6 +139,7 @@ class Batch:
     lookups: list[tuple[bytes, str, int, int, int]] = field(default_factory=list)
     duplicates: list[tuple[bytes, int]] = field(default_factory=list)
     joins: list[tuple[str, int, str]] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -163,6 +177,12 @@ BESIDE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         ("text", "int8", "bytea", "text", "int8", "bytea"),
     ),
     ("lookups", "lookups", "digest, stream, recipient, position, exclusive", ("bytea", "text", "int4", "int8", "int2")),
+    (
+        "outbox",
+        "outbox",
+        "message, tenant, account, provider, state, due_at, key_id, sealed",
+        ("text", "text", "text", "text", "text", "text", "bytea", "bytea"),
+    ),
 )
 
 

@@ -64,14 +64,14 @@ class Planned:
         stream: where.
         clear: fields of the table of clear fields.
         values: person (index in the message, or -1) -> field path -> value.
-        names: index of an earlier event of the same plan that it names, or None.
+        names: indexes of earlier events of the same plan that it names, besides those in `clear`.
     """
 
     kind: str
     stream: str
     clear: dict[str, Any] = field(default_factory=dict)
     values: dict[int, dict[str, Any]] = field(default_factory=dict)
-    names: int | None = None
+    names: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-TABLE_VERSION = 1
+TABLE_VERSION = 2
 
 
 class EventType(NamedTuple):
@@ -26,7 +26,9 @@ _ROWS = (
     ("submission.rejected", "A.2", "the provider refused the message"),
     ("submission.cancelled", "", "the sender withdrew it before it left"),
     ("dispatch.attempted", "", "our call to the provider was made"),
+    ("dispatch.answered", "", "the provider answered our call, or it did not come about"),
     ("dispatch.unclear", "", "the call may or may not have been accepted"),
+    ("dispatch.resolved", "", "it became known what became of an unclear call"),
     ("recipients.declared", "", "recipients of a message, at most 400 an event"),
     ("batch.opened", "", "a batch of messages was heard of for the first time"),
     # --- relay between providers, carriers, networks

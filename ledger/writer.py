@@ -281,11 +281,12 @@ class Writer:
             self.key(stream, WHOLE_MESSAGE)
         drafts: list[Draft] = []
         for planned in self.plan.events:
-            if planned.names is not None:
-                planned.clear["events"] = [drafts[planned.names].id]
+            if planned.names:
+                named = [drafts[index].id for index in planned.names]
+                planned.clear["events"] = [*planned.clear.get("events", ()), *named]
             drafts.append(self._draft(planned))
-        named = {s for planned in self.plan.events for s in planned.clear.get("streams", ())}
-        touched = {message_of(draft.stream) for draft in drafts} | named
+        others = {s for planned in self.plan.events for s in planned.clear.get("streams", ())}
+        touched = {message_of(draft.stream) for draft in drafts} | others
         return Item(
             drafts,
             new_streams=set(self.plan.opened),

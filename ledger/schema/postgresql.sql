@@ -153,6 +153,22 @@ CREATE TABLE IF NOT EXISTS timestamps (
 --;
 CREATE INDEX IF NOT EXISTS timestamps_waiting ON timestamps (retry_at, kind, subject) WHERE position = 0
 --;
+-- What is to be sent: written with the request for it, sealed under the message's key; `due_at` is '' when nothing is to be done.
+CREATE TABLE IF NOT EXISTS outbox (
+    message text COLLATE "C" PRIMARY KEY,
+    tenant text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
+    provider text NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    due_at text COLLATE "C" NOT NULL,
+    key_id bytea NOT NULL,
+    sealed bytea
+)
+--;
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_at, message) WHERE due_at <> ''
+--;
+CREATE INDEX IF NOT EXISTS outbox_by_state ON outbox (tenant, state, message)
+--;
 CREATE SCHEMA IF NOT EXISTS {reader}
 --;
 -- How far each read model has read; written in the transaction of its rows.
@@ -214,7 +230,9 @@ CREATE OR REPLACE FUNCTION append_batch(
     value_positions bigint[], value_keys bytea[], value_blobs bytea[],
     artifact_ids text[], artifact_positions bigint[], artifact_keys bytea[], artifact_types text[], artifact_sizes bigint[],
     artifact_blobs bytea[],
-    lookup_digests bytea[], lookup_streams text[], lookup_recipients integer[], lookup_positions bigint[], lookup_exclusives smallint[]
+    lookup_digests bytea[], lookup_streams text[], lookup_recipients integer[], lookup_positions bigint[], lookup_exclusives smallint[],
+    outbox_messages text[], outbox_tenants text[], outbox_accounts text[], outbox_providers text[], outbox_states text[],
+    outbox_times text[], outbox_keys bytea[], outbox_blobs bytea[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     found bigint; ahead bigint;
@@ -255,6 +273,11 @@ BEGIN
         INSERT INTO {schema}.lookups SELECT * FROM unnest(
             lookup_digests, lookup_streams, lookup_recipients, lookup_positions, lookup_exclusives);
     END IF;
+    IF cardinality(outbox_messages) > 0 THEN
+        INSERT INTO {schema}.outbox SELECT * FROM unnest(
+            outbox_messages, outbox_tenants, outbox_accounts, outbox_providers, outbox_states, outbox_times, outbox_keys,
+            outbox_blobs);
+    END IF;
 END $$
 --;
 DO $$
@@ -277,7 +300,7 @@ CREATE CONSTRAINT TRIGGER head_ends AFTER INSERT ON heads
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_head()
 --;
 REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
-    accounts, account_secrets, api_keys, quarantine, timestamps FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
+    accounts, account_secrets, api_keys, quarantine, timestamps, outbox FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
 --;
 GRANT USAGE ON SCHEMA {schema} TO {service}, {privacy}
 --;
@@ -288,7 +311,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {reader}.tracking TO {service}
 GRANT SELECT, INSERT ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups
     TO {service}
 --;
-GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, api_keys, quarantine, timestamps TO {service}
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, api_keys, quarantine, timestamps, outbox TO {service}
 --;
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;

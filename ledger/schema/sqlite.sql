@@ -145,6 +145,22 @@ CREATE TABLE IF NOT EXISTS timestamps (
 --;
 CREATE INDEX IF NOT EXISTS timestamps_waiting ON timestamps (retry_at, kind, subject) WHERE position = 0
 --;
+-- What is to be sent: written with the request for it, sealed under the message's key; `due_at` is '' when nothing is to be done.
+CREATE TABLE IF NOT EXISTS outbox (
+    message TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    account TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    state TEXT NOT NULL,
+    due_at TEXT NOT NULL,
+    key_id BLOB NOT NULL,
+    sealed BLOB
+) WITHOUT ROWID, STRICT
+--;
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_at, message) WHERE due_at <> ''
+--;
+CREATE INDEX IF NOT EXISTS outbox_by_state ON outbox (tenant, state, message)
+--;
 CREATE TRIGGER IF NOT EXISTS stored_events_next BEFORE INSERT ON stored_events BEGIN
     SELECT RAISE(ABORT, 'position is not the next one')
     WHERE NEW.rowid <> (SELECT coalesce(max(rowid), 0) + 1 FROM stored_events);
