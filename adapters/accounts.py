@@ -1,7 +1,8 @@
 """Accounts of tenants at providers, their webhook secrets, and the API keys of people and systems.
 
-These may change, so they lie beside the log; each act is also an event in the account's stream. Secrets are sealed under a key that
-is wrapped by the key-encryption key and never leave this module except as bytes for a signature check.
+These may change, so they lie beside the log; each act is also an event in the account's stream. Webhook secrets and credentials are
+sealed under a key that is wrapped by the key-encryption key; they leave this module only for a signature check or a call. What an
+account's settings are is said by its provider's `Client`, and checked in `adapters.configuring`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+import msgspec
 from uuid_utils import uuid7
 
+from adapters import configuring
+from adapters.configuring import AccountSettings, Change
 from adapters.providers import registry
+from adapters.providers.calling import Access
+from adapters.strictjson import InvalidError
 from ledger.appender import Item
 from ledger.application import Ledger
 from ledger.commitments import from_text, to_text
@@ -109,9 +116,20 @@ class Accounts:
         return self.get(tenant, account)
 
     def record(  # noqa: PLR0917  the order is that of a sentence: what, whose, where, who
-        self, kind: str, tenant: str, account: str, actor: str, clear: Mapping[str, object], note: str = ""
+        self,
+        kind: str,
+        tenant: str,
+        account: str,
+        actor: str,
+        clear: Mapping[str, object],
+        note: str = "",
+        said: Mapping[str, object] | None = None,
     ) -> int:
         """Append an act on an account to its stream of today.
+
+        Args:
+            clear: what stands in the clear.
+            said: path -> value, committed; `note` is one more of them.
 
         Returns:
             The position of the event.
@@ -120,10 +138,11 @@ class Accounts:
         fields = {"account": account, **clear} | ({"actor": actor} if actor else {})
         item = Item([])
         values = []
-        if note:
+        committed = {**(said or {}), **({"note": note} if note else {})}
+        if committed:
             row, key = self.ledger.new_key(stream, -2)
             item.keys.append(row)
-            values.append((key, {"note": note}))
+            values.append((key, committed))
         item.drafts.append(self.ledger.draft(kind, tenant, stream, fields, values))
         return self.ledger.append(item).positions[0]
 
@@ -139,13 +158,7 @@ class Accounts:
         if not CLEAR["key_id"](name):
             msg = f"key id {name!r}: letters, digits and '_.:-' only, at most 63"
             raise ConfigurationError(msg)
-        key_id, key = self.ledger.random(16), self.ledger.random(KEY_BYTES)
-        row = (key_id, self.ledger.keyring.wrap(key_id, key), seal(key, secret, key_id), time_text(self.ledger.clock()))
-        with self.ledger.database.writing() as cursor:
-            cursor.execute(
-                "DELETE FROM account_secrets WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name)
-            )
-            cursor.execute("INSERT INTO account_secrets VALUES (?,?,?,?,?,?,?)", (tenant, account, name, *row))
+        self._put_sealed("account_secrets", tenant, account, name, secret)
         self.record("account.key_added", tenant, account, actor, {"key_id": name})
 
     def retire_secret(self, tenant: str, account: str, name: str, actor: str = "") -> None:
@@ -157,20 +170,119 @@ class Accounts:
         if name not in self.secrets(tenant, account):
             msg = f"account {account!r} has no webhook key {name!r}"
             raise NotFoundError(msg)
-        with self.ledger.database.writing() as cursor:
-            cursor.execute(
-                "DELETE FROM account_secrets WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name)
-            )
+        self._delete_sealed("account_secrets", tenant, account, name)
         self.record("account.key_retired", tenant, account, actor, {"key_id": name})
 
     def secrets(self, tenant: str, account: str) -> dict[str, bytes]:
         """Webhook secrets by key id."""
-        sql = "SELECT name, key_id, wrapped, sealed FROM account_secrets WHERE tenant = ? AND account = ? ORDER BY name"
+        return self._sealed("account_secrets", tenant, account)
+
+    def _put_sealed(self, table: str, tenant: str, account: str, name: str, secret: bytes) -> None:
+        key_id, key = self.ledger.random(16), self.ledger.random(KEY_BYTES)
+        row = (key_id, self.ledger.keyring.wrap(key_id, key), seal(key, secret, key_id), time_text(self.ledger.clock()))
+        with self.ledger.database.writing() as cursor:
+            cursor.execute(
+                f"DELETE FROM {table} WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name)
+            )
+            cursor.execute(f"INSERT INTO {table} VALUES (?,?,?,?,?,?,?)", (tenant, account, name, *row))
+
+    def _delete_sealed(self, table: str, tenant: str, account: str, name: str) -> None:
+        with self.ledger.database.writing() as cursor:
+            cursor.execute(
+                f"DELETE FROM {table} WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name)
+            )
+
+    def _sealed(self, table: str, tenant: str, account: str) -> dict[str, bytes]:
+        sql = f"SELECT name, key_id, wrapped, sealed FROM {table} WHERE tenant = ? AND account = ? ORDER BY name"
         found = {}
         for name, key_id, wrapped, sealed in self.ledger.database.read(sql, (tenant, account)):
             key = self.ledger.keyring.unwrap(bytes(key_id), bytes(wrapped))
             found[str(name)] = unseal(key, bytes(sealed), bytes(key_id))
         return found
+
+    # --- calling the provider: settings and credentials
+
+    def access(self, tenant: str, account: str, now: datetime) -> Access:
+        """What a call through this account may use, without a token.
+
+        Raises:
+            NotFoundError: there is no such account.
+            ConfigurationError: it is closed, or its settings do not fit; names the setting and the repair.
+        """
+        found = self.get(tenant, account)
+        if found.is_disabled:
+            msg = f"account {account!r} is closed: nothing is called for it"
+            raise ConfigurationError(msg)
+        try:
+            settings = configuring.convert(registry()[found.provider], self._settings(tenant, account))
+        except InvalidError as error:
+            msg = f"account {account!r}: {error}; set it with: delivery-ledger accounts configure {account} --set NAME=VALUE"
+            raise ConfigurationError(msg) from error
+        held = self._sealed("account_credentials", tenant, account)
+        return Access(settings=settings, secrets={name: value.decode() for name, value in held.items()}, now=now)
+
+    def settings(self, tenant: str, account: str) -> AccountSettings:
+        """The settings of an account, and which credentials it has; never a credential itself."""
+        found = self.get(tenant, account)
+        sql = "SELECT name, added_at FROM account_credentials WHERE tenant = ? AND account = ?"
+        held = {str(name): str(added_at) for name, added_at in self.ledger.database.read(sql, (tenant, account))}
+        return configuring.view(registry()[found.provider], account, self._settings(tenant, account), held)
+
+    def _settings(self, tenant: str, account: str) -> dict[str, Any]:
+        sql = "SELECT settings FROM account_settings WHERE tenant = ? AND account = ?"
+        rows = self.ledger.database.read(sql, (tenant, account))
+        return msgspec.json.decode(rows[0][0], type=dict[str, Any]) if rows else {}
+
+    def configure(self, tenant: str, account: str, values: Mapping[str, Any], actor: str = "") -> tuple[Change, ...]:
+        """Give an account these settings and no others; the same again changes nothing.
+
+        The event comes first: a setting that changed without one would be worse than an event whose change must be asked for again.
+
+        Args:
+            values: setting -> value as in JSON, or its text.
+
+        Returns:
+            What changed.
+
+        Raises:
+            InvalidError: names the setting that cannot be so.
+        """
+        found = self.get(tenant, account)
+        settled = configuring.settled(registry()[found.provider], values)
+        changes = configuring.changes(self._settings(tenant, account), settled)
+        if changes:
+            said = {f"setting.{change.name}": configuring.told(change) for change in changes}
+            self.record("account.setting_changed", tenant, account, actor, {"count": len(changes)}, said=said)
+            row = (tenant, account, msgspec.json.encode(settled).decode(), time_text(self.ledger.clock()))
+            with self.ledger.database.writing() as cursor:
+                cursor.execute("DELETE FROM account_settings WHERE tenant = ? AND account = ?", (tenant, account))
+                cursor.execute("INSERT INTO account_settings VALUES (?,?,?,?)", row)
+        return changes
+
+    def set_credentials(self, tenant: str, account: str, values: Mapping[str, str], actor: str = "") -> None:
+        """Keep credentials by name, in the place of those of the same name; they are never shown again.
+
+        Raises:
+            InvalidError: a name that the provider does not know, or no value; nothing is kept then.
+        """
+        provider = registry()[self.get(tenant, account).provider]
+        for name, value in values.items():
+            configuring.check_credential(provider, name, value)
+        for name, value in values.items():
+            self.record("account.key_added", tenant, account, actor, {"key_id": name})
+            self._put_sealed("account_credentials", tenant, account, name, value.encode())
+
+    def retire_credential(self, tenant: str, account: str, name: str, actor: str = "") -> None:
+        """Destroy a credential.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        if not any(each.name == name and each.added_at for each in self.settings(tenant, account).credentials):
+            msg = f"account {account!r} has no credential {name!r}"
+            raise NotFoundError(msg)
+        self._delete_sealed("account_credentials", tenant, account, name)
+        self.record("account.key_retired", tenant, account, actor, {"key_id": name})
 
     # --- API keys
 

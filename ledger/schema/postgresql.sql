@@ -109,6 +109,26 @@ CREATE TABLE IF NOT EXISTS account_secrets (
     PRIMARY KEY (tenant, account, name)
 )
 --;
+-- What the service needs to call the provider: settings are JSON and hold nothing secret; credentials are sealed like webhook secrets.
+CREATE TABLE IF NOT EXISTS account_settings (
+    tenant text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
+    settings text NOT NULL,
+    changed_at text NOT NULL,
+    PRIMARY KEY (tenant, account)
+)
+--;
+CREATE TABLE IF NOT EXISTS account_credentials (
+    tenant text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    key_id bytea NOT NULL,
+    wrapped bytea NOT NULL,
+    sealed bytea NOT NULL,
+    added_at text NOT NULL,
+    PRIMARY KEY (tenant, account, name)
+)
+--;
 CREATE TABLE IF NOT EXISTS api_keys (
     api_key_id text COLLATE "C" PRIMARY KEY,
     tenant text COLLATE "C" NOT NULL,
@@ -300,7 +320,8 @@ CREATE CONSTRAINT TRIGGER head_ends AFTER INSERT ON heads
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_head()
 --;
 REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
-    accounts, account_secrets, api_keys, quarantine, timestamps, outbox FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
+    accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine, timestamps, outbox
+    FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
 --;
 GRANT USAGE ON SCHEMA {schema} TO {service}, {privacy}
 --;
@@ -311,7 +332,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {reader}.tracking TO {service}
 GRANT SELECT, INSERT ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups
     TO {service}
 --;
-GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, api_keys, quarantine, timestamps, outbox TO {service}
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine,
+    timestamps, outbox TO {service}
 --;
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;

@@ -101,6 +101,26 @@ CREATE TABLE IF NOT EXISTS account_secrets (
     PRIMARY KEY (tenant, account, name)
 )
 --;
+-- What the service needs to call the provider: settings are JSON and hold nothing secret; credentials are sealed like webhook secrets.
+CREATE TABLE IF NOT EXISTS account_settings (
+    tenant TEXT NOT NULL,
+    account TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    changed_at TEXT NOT NULL,
+    PRIMARY KEY (tenant, account)
+)
+--;
+CREATE TABLE IF NOT EXISTS account_credentials (
+    tenant TEXT NOT NULL,
+    account TEXT NOT NULL,
+    name TEXT NOT NULL,
+    key_id BLOB NOT NULL,
+    wrapped BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    added_at TEXT NOT NULL,
+    PRIMARY KEY (tenant, account, name)
+)
+--;
 CREATE TABLE IF NOT EXISTS api_keys (
     api_key_id TEXT PRIMARY KEY,
     tenant TEXT NOT NULL,
