@@ -1,0 +1,197 @@
+"""Whether a certificate was its provider's to sign with at a moment: validity, purpose, chain and revocation.
+
+Everything is decided from what is given; nothing is fetched. Chains are searched within bounds, because what a signature
+carries is its maker's choice. Leaves out: the providers' directory, which is open to providers only, so that a chain says
+whom an authority has named, not that he is a provider; whoever wants that trusts the providers' own certificates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple
+
+from asn1crypto.x509 import Certificate
+from pyhanko.sign.validation.settings import KeyUsageConstraints
+from pyhanko_certvalidator import ValidationContext
+from pyhanko_certvalidator.authority import CertTrustAnchor
+from pyhanko_certvalidator.errors import (
+    CRLValidationError,
+    ExpiredError,
+    InvalidCertificateError,
+    NotYetValidError,
+    OCSPValidationError,
+    PathError,
+    RevokedError,
+    ValidationError,
+)
+from pyhanko_certvalidator.path import ValidationPath
+from pyhanko_certvalidator.policy_decl import AcceptAllAlgorithms
+from pyhanko_certvalidator.revinfo.validate_crl import verify_crl
+from pyhanko_certvalidator.revinfo.validate_ocsp import verify_ocsp_response
+from pyhanko_certvalidator.validate import async_validate_path
+
+from adapters.providers.pec_mailbox.verdicts import Finding
+
+MAX_CHAIN = 6
+MAX_STEPS = 64
+MAX_CHAINS_TRIED = 8
+
+SIGNING = KeyUsageConstraints(
+    key_usage={"digital_signature", "non_repudiation"},
+    extd_key_usage={"email_protection"},
+    explicit_extd_key_usage_required=False,
+)
+"""RFC 8550 section 4.4; the same as openssl's purpose `smimesign`."""
+
+Chain = tuple[Certificate, ...]
+"""The signer first, the root (or whatever is trusted) last; one certificate when the signer itself is trusted."""
+
+
+class Revocation(NamedTuple):
+    """What authorities said about revoked certificates, in DER."""
+
+    crls: tuple[bytes, ...] = ()
+    ocsps: tuple[bytes, ...] = ()
+
+
+def signer(
+    cert: Certificate, held: Sequence[Certificate], roots: tuple[bytes, ...], at: datetime
+) -> tuple[Finding, Chain]:
+    """Whether a certificate was valid, meant for signing e-mail, and below one of the roots at a moment.
+
+    Args:
+        held: certificates that came with the signature; they may link, they are not trusted.
+        roots: in DER; one may be the signer's own certificate.
+
+    Returns:
+        The finding, and the chain it rests on, () without one.
+    """
+    if at < cert.not_valid_before:
+        return Finding("signer_not_yet_valid", f"its certificate begins {_time(cert.not_valid_before)}"), ()
+    if at > cert.not_valid_after:
+        return Finding("signer_expired", f"its certificate ended {_time(cert.not_valid_after)}"), ()
+    try:
+        SIGNING.validate(cert)
+    except InvalidCertificateError as error:
+        return Finding("signer_other_purpose", str(error)), ()
+    if not roots:
+        return Finding("signer_unchecked"), ()
+    return _chained(cert, held, roots, at)
+
+
+def revocation(chain: Chain, given: Revocation, signed_at: datetime, moment: datetime) -> Finding:
+    """What the given lists and answers say about a chain's certificates.
+
+    Args:
+        signed_at: when the signature was made, as far as that is known.
+        moment: when it certainly existed.
+    """
+    if not chain or not any(given):
+        return Finding("revocation_unknown")
+    context = ValidationContext(
+        trust_roots=chain[-1:],
+        other_certs=chain,
+        moment=moment,
+        crls=given.crls,
+        ocsps=given.ocsps,
+        retroactive_revinfo=True,  # a list of a later day still names what was revoked before
+        algorithm_usage_policy=AcceptAllAlgorithms(),
+    )
+    known = [_status(cert, _path(chain), context) for cert in chain[:-1]]
+    ends = sorted(at for at in known if isinstance(at, datetime))
+    if ends:
+        return Finding(
+            "revocation_revoked" if ends[0] <= signed_at else "revocation_later", f"revoked {_time(ends[0])}"
+        )
+    # Lists need not name a certificate that has ended (RFC 5280 section 3.3), so silence then means nothing.
+    is_good = known[:1] == ["good"] and moment <= chain[0].not_valid_after
+    return Finding("revocation_good" if is_good else "revocation_unknown")
+
+
+def _chained(
+    cert: Certificate, held: Sequence[Certificate], roots: tuple[bytes, ...], at: datetime
+) -> tuple[Finding, Chain]:
+    failures: list[Finding] = []
+    anchors = _by_subject(roots)
+    for chain in islice(_chains((cert,), held, anchors, iter(range(MAX_STEPS))), MAX_CHAINS_TRIED):
+        context = ValidationContext(
+            trust_roots=chain[-1:], moment=at, revocation_mode="none", algorithm_usage_policy=AcceptAllAlgorithms()
+        )
+        try:
+            _finished(async_validate_path(context, _path(chain)))
+        except (PathError, ValidationError) as error:
+            failures.append(Finding(_REFUSALS.get(type(error), "signer_untrusted"), str(error)))
+        else:
+            return Finding("signer_trusted"), chain
+    missing = f"no chain leads from it, issued by {cert.issuer.human_friendly}, to a trusted certificate"
+    return (failures or [Finding("signer_untrusted", missing)])[0], ()
+
+
+def _chains(
+    chain: Chain, held: Sequence[Certificate], anchors: Mapping[str, Sequence[Certificate]], steps: Iterator[int]
+) -> Iterator[Chain]:
+    """Chains whose names fit; each step taken is one of `steps`, so that cross-signed circles end."""
+    last = chain[-1]
+    if len(chain) == 1 and any(last.sha256 == anchor.sha256 for anchor in anchors.get(last.subject.hashable, ())):
+        yield chain
+    for anchor in anchors.get(last.issuer.hashable, ()):
+        yield (*chain, anchor)
+    for link in held if len(chain) < MAX_CHAIN else ():
+        if link.subject == last.issuer and all(link is not other for other in chain):
+            if next(steps, None) is None:
+                return
+            yield from _chains((*chain, link), held, anchors, steps)
+
+
+@lru_cache(maxsize=8)
+def _by_subject(roots: tuple[bytes, ...]) -> dict[str, list[Certificate]]:
+    found: dict[str, list[Certificate]] = {}
+    for root in map(Certificate.load, roots):
+        found.setdefault(root.subject.hashable, []).append(root)
+    return found
+
+
+def _path(chain: Chain) -> ValidationPath:
+    leaf = chain[0] if len(chain) > 1 else None
+    return ValidationPath(CertTrustAnchor(chain[-1]), interm=chain[-2:0:-1], leaf=leaf)
+
+
+def _status(cert: Certificate, path: ValidationPath, context: ValidationContext) -> datetime | str:
+    """When a certificate was revoked, or `good`, or ""."""
+    status = ""
+    for check in (verify_ocsp_response, verify_crl):
+        try:
+            _finished(check(cert, path, context))
+        except RevokedError as error:
+            if not error.is_side_validation:  # that would be the certificate of whoever signed the list
+                return error.revocation_dt
+        except (CRLValidationError, OCSPValidationError, PathError, ValidationError):
+            continue
+        else:
+            status = "good"
+    return status
+
+
+def _finished(work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that has nothing to wait for, so that no event loop is needed.
+
+    Raises:
+        RuntimeError: it does wait.
+    """
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    work.close()
+    msg = f"{work!r} waits for something"
+    raise RuntimeError(msg)
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_REFUSALS: dict[type[Exception], str] = {ExpiredError: "signer_expired", NotYetValidError: "signer_not_yet_valid"}
