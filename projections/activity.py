@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event, parse_time
-from projections.runner import Table, Unapplied
+from projections.runner import Table, Target, Unapplied
 
 
 class ActivityModel:
@@ -24,7 +24,7 @@ class ActivityModel:
         )
     }
 
-    def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
+    def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
         """Count events and keep the newest arrival per account."""
         found: dict[tuple[str, str, str], tuple[str, int, int]] = {}
         unapplied = []
@@ -43,7 +43,7 @@ class ActivityModel:
                 last_at, behind = said.observed_at, behind_now
             found[key] = (last_at, count + 1, behind)
         sql = (
-            f"INSERT INTO {table('activity')} AS a (tenant, account, arrival, last_at, events, behind_ms) VALUES (?,?,?,?,?,?) "
+            f"INSERT INTO {target.table('activity')} AS a (tenant, account, arrival, last_at, events, behind_ms) VALUES (?,?,?,?,?,?) "
             "ON CONFLICT (tenant, account, arrival) DO UPDATE SET events = a.events + excluded.events, "
             "behind_ms = CASE WHEN excluded.last_at >= a.last_at THEN excluded.behind_ms ELSE a.behind_ms END, "
             "last_at = CASE WHEN excluded.last_at >= a.last_at THEN excluded.last_at ELSE a.last_at END"

@@ -10,46 +10,22 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from ledger.events import Event
 from ledger.placing import CONTRADICTS
-from projections.rules import EFFECTS, MILESTONES, RULES, SETS_ASIDE, STEP_RANK, Effect, Force, Status
-
-
-class Fact(msgspec.Struct, frozen=True, array_like=True):
-    """What of an event the fold may look at; all of it stands in the clear.
-
-    Attributes:
-        occurred_at: the provider's clock, "" when it gave none.
-        scope: `recipient`, `message` or `batch`: the stream it stands in.
-        events: event ids it names.
-        part: [number, total] or empty.
-    """
-
-    event_id: str
-    position: int
-    type: str
-    scope: str
-    about: str
-    occurred_at: str
-    zone: str
-    observed_at: str
-    code: str
-    reason: str
-    provider: str
-    notes: tuple[str, ...] = ()
-    events: tuple[str, ...] = ()
-    part: tuple[int, ...] = ()
-
-    def at(self) -> str:
-        return self.occurred_at or self.observed_at
-
-    def order(self) -> tuple[str, ...]:
-        """For display and ties: by what is said before when we heard of it, which depends on the way it came."""
-        return (self.at(), self.type, self.code, self.reason, self.observed_at, self.event_id)
-
-    def said(self) -> tuple[object, ...]:
-        """What it says; two facts without a time that say the same are one, seen twice."""
-        return (self.type, self.scope, self.about, self.code, self.reason, self.part)
+from projections.deadlines import Deadline, State, expected, is_void
+from projections.facts import Fact
+from projections.grades import DIFFERS, Evidence, most_direct, weigh
+from projections.rules import (
+    EFFECTS,
+    FINAL,
+    MILESTONES,
+    RULES,
+    SETS_ASIDE,
+    STEP_RANK,
+    SUB_STATUS,
+    Effect,
+    Force,
+    Status,
+)
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -82,7 +58,7 @@ class Folded(msgspec.Struct, frozen=True):
     """The status of one delivery and why.
 
     Attributes:
-        sub_status: the provider's reason or word behind the status, as in its tables; "" when there is none.
+        sub_status: the provider's reason or word behind the status, as in its tables, or ours; "" when there is none.
         since: time of the deciding fact; "" when nothing decides.
         flags: rules that concern the whole, for example `clock.contradicts`.
     """
@@ -94,55 +70,25 @@ class Folded(msgspec.Struct, frozen=True):
     rules: str
     reasons: tuple[Reason, ...]
     milestones: dict[str, Milestone]
+    evidence: Evidence
+    deadlines: tuple[Deadline, ...] = ()
     flags: tuple[str, ...] = ()
 
 
-class _Clear(msgspec.Struct):
-    """The clear fields of a fact, in the shapes they must have."""
-
-    observed_at: str
-    about: str = "message"
-    occurred_at: str = ""
-    zone: str = ""
-    code: str = ""
-    reason: str = ""
-    provider: str = ""
-    notes: tuple[str, ...] = ()
-    events: tuple[str, ...] = ()
-    part: tuple[int, ...] = ()
-
-
-def to_fact(event: Event, scope: str) -> Fact | None:
-    """The fact in an event, or None when its type says nothing about a delivery.
-
-    Raises:
-        ValueError: a field does not have the shape that is expected of it.
-    """
-    if event.type not in EFFECTS:
-        return None
-    said = msgspec.convert(event.fields, _Clear)
-    if len(said.part) not in {0, 2}:
-        msg = f"a part of {len(said.part)} numbers"
-        raise ValueError(msg)
-    return Fact(event.id, event.position, event.type, scope, **msgspec.structs.asdict(said))
-
-
-def seen_as(fact: Fact, scope: str) -> Fact:
-    """A fact as a delivery sees it; scope `other`: it is about a recipient whom the message does not have."""
-    return msgspec.structs.replace(fact, scope="message", about="other_recipient") if scope == "other" else fact
-
-
-def fold(facts: Iterable[Fact], *, sole: bool) -> Folded:
-    """The status of a delivery.
+def fold(facts: Iterable[Fact], *, sole: bool, channel: str) -> Folded:
+    """The status of a delivery, the evidence for it, and its deadlines.
 
     Args:
         facts: those of its own stream, of its message and of its batches, in any order, repeated or not.
         sole: whether the message has exactly one recipient.
+        channel: of its provider, as in `ledger.application.Words`.
     """
     ordered = _once(sorted({fact.event_id: fact for fact in facts}.values(), key=Fact.order))
     verdicts: dict[str, tuple[str, str]] = {}
     counted = _counted(ordered, verdicts, sole=sole)
     decided = _decide(counted, verdicts)
+    deadlines = expected(channel, counted)
+    _mark([f for f in counted if is_void(f, deadlines)], verdicts, "deadline.void", "overruled")
     reasons = tuple(
         Reason(f.event_id, f.position, f.type, f.at(), *verdicts.get(f.event_id, ("shown", "shown")), f.code, f.reason)
         for f in ordered
@@ -156,7 +102,9 @@ def fold(facts: Iterable[Fact], *, sole: bool) -> Folded:
         rules=RULES,
         reasons=reasons,
         milestones=_milestones(counted),
-        flags=_flags(decided, counted),
+        evidence=_weigh(channel, decided, counted, verdicts),
+        deadlines=deadlines,
+        flags=_flags(decided, counted, deadlines),
     )
 
 
@@ -167,18 +115,23 @@ class _Decided(msgspec.Struct):
 
     @property
     def sub_status(self) -> str:
-        return (self.fact.reason or self.fact.code) if self.fact else ""
+        if self.fact is None:
+            return ""
+        return SUB_STATUS.get(self.fact.type) or self.fact.reason or self.fact.code
 
 
 # --- which facts count
 
 
 def _once(ordered: Sequence[Fact]) -> list[Fact]:
-    """Of facts that say the same without a time, the earliest; one that was set aside may be said again."""
+    """Of facts that say the same without a time, the earliest; one that was set aside may be said again.
+
+    What we write ourselves is never the same twice. That a fact was seen arriving once is enough, whoever else told of it.
+    """
     aside = _set_aside(ordered)
     alike: dict[object, list[Fact]] = {}
     for fact in ordered:
-        is_single = fact.occurred_at or fact.type in SETS_ASIDE or fact.event_id in aside
+        is_single = fact.occurred_at or fact.rule or fact.type in SETS_ASIDE or fact.event_id in aside
         alike.setdefault(fact.event_id if is_single else fact.said(), []).append(fact)
     stands_for = {fact.event_id: same[0].event_id for same in alike.values() for fact in same}
     return [
@@ -186,6 +139,7 @@ def _once(ordered: Sequence[Fact]) -> list[Fact]:
             same[0],
             notes=tuple(sorted({note for fact in same for note in fact.notes})),
             events=tuple(sorted({stands_for.get(e, e) for fact in same for e in fact.events})),
+            arrival=most_direct(fact.arrival for fact in same),
         )
         for same in alike.values()
     ]
@@ -209,14 +163,11 @@ def _counted(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]], *, sol
     own = max((f.at() for f in mine if f.scope != "batch" and _effect(f).force is not Force.NONE), default="")
     taken = max((f.at() for f in mine if f.type == "submission.accepted"), default="")
     for fact in mine:
-        if fact.scope == "batch" and _effect(fact).force in _FINAL and fact.at() < own:
+        if fact.scope == "batch" and _effect(fact).force in FINAL and fact.at() < own:
             verdicts[fact.event_id] = ("batch.own_later", "overruled")
         elif fact.type == "submission.rejected" and fact.at() < taken:
             verdicts[fact.event_id] = ("submission.taken_later", "overruled")
     return [fact for fact in mine if fact.event_id not in verdicts]
-
-
-_FINAL = frozenset({Force.POSITIVE, Force.NEGATIVE, Force.DEEMED})
 
 
 # --- what they decide
@@ -231,13 +182,16 @@ def _decide(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]]) -> _Dec
     _weigh_parts(groups, verdicts)
     positive, negative, deemed = groups[Force.POSITIVE], groups[Force.NEGATIVE], groups[Force.DEEMED]
     finals = positive + negative
-    rivals = _same_identity(facts)
-    if (positive and negative) or rivals:
-        is_plain = bool(positive and negative)
-        disputed = sorted({f.event_id: f for f in (finals if is_plain else []) + rivals}.values(), key=Fact.order)
+    disputed = {
+        "content.contradiction": [f for f in facts if DIFFERS in f.notes and _effect(f).force is Force.POSITIVE],
+        "identity.contradiction": _same_identity(facts),
+        "final.contradiction": finals if positive and negative else [],
+    }
+    if any(disputed.values()):
         _mark(groups[Force.PROGRESS] + finals + deemed, verdicts, "progress.passed", "agrees")
-        _mark(disputed, verdicts, "final.contradiction" if is_plain else "identity.contradiction", "decides")
-        return _Decided(Status.DISPUTED, disputed[-1])
+        for rule, rivals in disputed.items():
+            _mark(rivals, verdicts, rule, "decides")
+        return _Decided(Status.DISPUTED, max((f for rivals in disputed.values() for f in rivals), key=Fact.order))
     if finals:
         kind = "positive" if positive else "negative"
         _mark(deemed, verdicts, f"final.{kind}_beats_deemed", "overruled")
@@ -280,7 +234,7 @@ def _same_identity(facts: Sequence[Fact]) -> list[Fact]:
             if named in by_id:
                 rivals.setdefault(named, {named}).add(fact.event_id)
     groups = ([by_id[event_id] for event_id in group] for group in rivals.values())
-    return [fact for group in groups if any(_effect(f).force in _FINAL for f in group) for fact in group]
+    return [fact for group in groups if any(_effect(f).force in FINAL for f in group) for fact in group]
 
 
 def _strongest(
@@ -330,6 +284,29 @@ def _mark(facts: Iterable[Fact], verdicts: dict[str, tuple[str, str]], rule: str
         verdicts[fact.event_id] = (rule, effect)
 
 
+def _weigh(channel: str, decided: _Decided, counted: Sequence[Fact], verdicts: dict[str, tuple[str, str]]) -> Evidence:
+    """The evidence for what was decided: by what stands, and by those of it that say the same as the status."""
+    is_disputed = decided.status is Status.DISPUTED
+    judged = [(f, *verdicts.get(f.event_id, ("shown", "shown"))) for f in counted]
+    standing = [
+        msgspec.structs.replace(f, type="relay.accepted") if rule in _SOME_PARTS else f
+        for f, rule, effect in judged
+        if effect != "overruled" and not (is_disputed and effect == "decides")
+    ]
+    deciding = decided.fact.event_id if decided.fact and not is_disputed else ""
+    agreeing = {f.event_id for f, _, effect in judged if effect in {"decides", "agrees"}}
+    holding = [
+        f
+        for f in standing
+        if f.event_id == deciding or (f.event_id in agreeing and _effect(f).status is decided.status)
+    ]
+    return weigh(channel, decided.status, standing, holding)
+
+
+_SOME_PARTS = frozenset({"parts.incomplete", "parts.failed"})
+"""Rules of parts that arrived while others did not: as far as the network, not as far as the recipient."""
+
+
 def _milestones(facts: Sequence[Fact]) -> dict[str, Milestone]:
     found: dict[str, Milestone] = {}
     for name, types in MILESTONES.items():
@@ -340,8 +317,10 @@ def _milestones(facts: Sequence[Fact]) -> dict[str, Milestone]:
     return found
 
 
-def _flags(decided: _Decided, facts: Sequence[Fact]) -> tuple[str, ...]:
+def _flags(decided: _Decided, facts: Sequence[Fact], deadlines: Iterable[Deadline]) -> tuple[str, ...]:
     flags = set()
+    if any(deadline.state is State.MET_LATE for deadline in deadlines):
+        flags.add("late")
     if decided.fact and not decided.fact.occurred_at:
         flags.add("clock.unknown")
     accepted = [f.occurred_at for f in facts if f.type == "submission.accepted" and f.occurred_at]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event
-from projections.runner import Table, Unapplied
+from projections.runner import Table, Target, Unapplied
 
 COLUMNS = "item, tenant, lane, account, provider, operation, opened_position, opened_at, state, settled_position"
 SETTLED = {"lane.claimed": "claimed", "lane.dismissed": "dismissed", "lane.retried": "retried"}
@@ -29,7 +29,7 @@ class LanesModel:
         )
     }
 
-    def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
+    def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
         """Open and settle items; acts name the items they settle."""
         marks = ",".join("?" * len(COLUMNS.split(", ")))
         unapplied = []
@@ -44,9 +44,11 @@ class LanesModel:
             if event.type == "lane.opened":
                 source = (said.rule.removeprefix("lane."), said.account, said.provider, said.operation)
                 row = (event.id, event.tenant, *source, event.position, said.recorded_at, "open", 0)
-                cursor.execute(f"INSERT INTO {table('lanes')} ({COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING", row)
+                cursor.execute(
+                    f"INSERT INTO {target.table('lanes')} ({COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING", row
+                )
             else:
-                sql = f"UPDATE {table('lanes')} SET state = ?, settled_position = ? WHERE item = ?"
+                sql = f"UPDATE {target.table('lanes')} SET state = ?, settled_position = ? WHERE item = ?"
                 cursor.executemany(sql, [(SETTLED[event.type], event.position, item) for item in said.events])
         return unapplied
 

@@ -11,18 +11,31 @@ import msgspec
 
 from ledger.addresses import guess, normal
 from ledger.application import Ledger
+from ledger.canonical import MAX_INT
 from ledger.errors import NotFoundError
 from ledger.events import MAX_DECLARED, Event, read
 from ledger.observations import Address
 from ledger.streams import clean
 from ledger.tree import leaf_hash
 from ledger.types import TYPES
+from projections.deadlines import due
 from projections.fold import Folded
-from projections.rules import EFFECTS, Status
+from projections.grades import Grade
+from projections.rules import EFFECTS, SUB_STATUS, Status
 from projections.runner import Runner
 from projections.status import DELIVERY_COLUMNS, MESSAGE_COLUMNS, read_row
 from projections.stories import MessageRow, Story, missing
-from projections.views import AddressView, DeliveryView, LaneItem, MessageView, Page, Trail, TrailEntry
+from projections.views import (
+    AddressView,
+    DeliveryView,
+    DueDeadline,
+    LaneItem,
+    MessageView,
+    Page,
+    Trail,
+    TrailEntry,
+    Watching,
+)
 
 _folded = msgspec.json.Decoder(Folded)
 MAX_PAGE = 500
@@ -39,6 +52,7 @@ class Filters:
         address_kind: its kind; "" tries what it may be.
         reference: any reference or provider id, whole.
         since, until: bounds on when the ledger first heard of the message, UTC, ISO 8601.
+        grade: of the evidence, E0 to E5.
         document: a digest of a document (SHA-1 or SHA-256, hex), of its bytes or of its base64 form.
     """
 
@@ -50,6 +64,7 @@ class Filters:
     provider: str = ""
     account: str = ""
     status: str = ""
+    grade: str = ""
     since: str = ""
     until: str = ""
     document: str = ""
@@ -158,39 +173,22 @@ class Queries:
     def _views(self, rows: Sequence[tuple[Any, ...]]) -> list[DeliveryView]:
         addresses = self._addresses([(str(r[0]), int(r[1])) for r in rows])
         views = []
-        for (
-            message,
-            recipient,
-            _,
-            account,
-            provider,
-            status,
-            sub_status,
-            since,
-            final,
-            _,
-            opened_at,
-            position,
-            folded,
-        ) in rows:
-            detail = _folded.decode(bytes(folded))
+        for row in rows:
+            said = dict(zip(DELIVERY_COLUMNS.split(", "), row, strict=True))
+            detail = _folded.decode(bytes(said["folded"]))
+            copied = ("message", "recipient", "account", "provider", "status", "sub_status", "since", "opened_at")
             views.append(
                 DeliveryView(
-                    message=message,
-                    recipient=recipient,
-                    address=addresses.get((message, recipient), AddressView()),
-                    account=account,
-                    provider=provider,
-                    status=status,
-                    sub_status=sub_status,
-                    since=since,
-                    is_final=bool(final),
-                    opened_at=opened_at,
-                    position=position,
+                    **{name: said[name] for name in copied},
+                    address=addresses.get((said["message"], said["recipient"]), AddressView()),
+                    is_final=bool(said["is_final"]),
+                    position=said["updated_position"],
                     rules=detail.rules,
                     milestones=detail.milestones,
                     reasons=detail.reasons,
                     flags=detail.flags,
+                    evidence=detail.evidence,
+                    deadlines=detail.deadlines,
                 )
             )
         return views
@@ -245,15 +243,16 @@ class Queries:
 
         Raises:
             NotFoundError: the cursor is not one of ours.
-            ValueError: an unknown status.
+            ValueError: an unknown status or grade.
         """
-        if filters.status and filters.status not in set(Status):
-            msg = f"unknown status {filters.status!r}; there are {', '.join(Status)}"
-            raise ValueError(msg)
+        for name, value, known in (("status", filters.status, Status), ("grade", filters.grade, Grade)):
+            if value and value not in set(known):
+                msg = f"unknown {name} {value!r}; there are {', '.join(known)}"
+                raise ValueError(msg)
         limit = max(1, min(limit, MAX_PAGE))
         where, params = ["d.tenant = ?"], [tenant]
-        for column, value in (("provider", filters.provider), ("account", filters.account), ("status", filters.status)):
-            if value:
+        for column in ("provider", "account", "status", "grade"):
+            if value := getattr(filters, column):
                 where.append(f"d.{column} = ?")
                 params.append(value)
         for comparison, value in ((">=", filters.since), ("<", filters.until)):
@@ -302,6 +301,69 @@ class Queries:
         if filters.document:
             found.append([lookup(tenant, "document", filters.document.strip().lower())])
         return found
+
+    # --- what the clock asks for
+
+    def due_deadlines(self, now: str, limit: int = MAX_PAGE) -> list[DueDeadline]:
+        """Events about deadlines that are to be written by now, of all tenants, the longest due first.
+
+        Args:
+            now: UTC, as it stands in events.
+            limit: of deliveries looked at.
+        """
+        sql = (
+            "SELECT tenant, account, provider, message, recipient, folded FROM read_deliveries "
+            "WHERE next_due > '' AND next_due <= ? ORDER BY next_due, message, recipient LIMIT ?"
+        )
+        return [
+            DueDeadline(tenant, account, provider, message, recipient, f"deadline.{kind}", rule, at)
+            for tenant, account, provider, message, recipient, folded in self.ledger.database.read(sql, (now, limit))
+            for kind, rule, at in due(_folded.decode(bytes(folded)).deadlines, now)
+        ]
+
+    def watched(
+        self, tenant: str, account: str, since: str = "", before: int = MAX_INT, limit: int = 100
+    ) -> list[Watching]:
+        """The account's messages that have a recipient without a final status, newest first.
+
+        Args:
+            since: leave out what was opened earlier, UTC; nobody asks about it any more.
+            before: `opened_position` of the last one of the page before.
+        """
+        # One probe of the index per message, however many recipients it has.
+        newest = "SELECT max(opened_position) FROM read_deliveries WHERE tenant = ? AND account = ? AND is_final = 0"
+        sql = (
+            f"WITH RECURSIVE found(opened) AS (SELECT ({newest} AND opened_position < ?) UNION ALL "
+            f"SELECT ({newest} AND opened_position < found.opened) FROM found WHERE found.opened IS NOT NULL) "
+            "SELECT opened FROM found WHERE opened IS NOT NULL LIMIT ?"
+        )
+        rows = self.ledger.database.read(sql, (tenant, account, before, tenant, account, limit))
+        found = (self._watching(tenant, account, int(opened)) for (opened,) in rows)
+        return [each for each in found if each.opened_at >= since]
+
+    def _watching(self, tenant: str, account: str, opened_position: int) -> Watching:
+        sql = (
+            "SELECT message, recipient, opened_at, sub_status FROM read_deliveries "
+            "WHERE tenant = ? AND account = ? AND is_final = 0 AND opened_position = ? ORDER BY recipient"
+        )
+        rows = self.ledger.database.read(sql, (tenant, account, opened_position))
+        message, _, opened_at, _ = rows[0]
+        story = self._story(self._rows([message])[message])
+        events = [e for stream in self._telling(story) for e in self.ledger.stream(stream)]
+        references: dict[str, tuple[str, ...]] = {}
+        for each in told(events, self.ledger.values(events))["references"]:
+            references[each["kind"]] = (*references.get(each["kind"], ()), each["value"])
+        indexes = range(story.teller.recipients)
+        addresses = self._addresses([(message, index) for index in indexes])
+        return Watching(
+            message=message,
+            opened_position=opened_position,
+            opened_at=opened_at,
+            references=references,
+            recipients=tuple(addresses.get((message, index), AddressView()) for index in indexes),
+            open=tuple(int(row[1]) for row in rows),
+            unclear=any(row[3] == SUB_STATUS["dispatch.unclear"] for row in rows),
+        )
 
     # --- lanes
 

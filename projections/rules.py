@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-RULES = "status/1"
+RULES = "status/2"
 
 
 class Status(StrEnum):
@@ -26,7 +26,7 @@ class Status(StrEnum):
     FAILED = "failed"  # it did not arrive, says somebody who knows
     CANCELLED = "cancelled"  # the sender withdrew it
     DISPUTED = "disputed"  # final facts contradict each other; a person must settle it
-    UNKNOWN = "unknown"  # something was said that our tables do not know, or a call whose outcome is unclear
+    UNKNOWN = "unknown"  # something was said that our tables do not know
 
 
 class Force(StrEnum):
@@ -37,6 +37,9 @@ class Force(StrEnum):
     NEGATIVE = "negative"  # final
     DEEMED = "deemed"  # negative by lapse of time; a positive fact beats it
     NONE = "none"  # shown, decides nothing
+
+
+FINAL = frozenset({Force.POSITIVE, Force.NEGATIVE, Force.DEEMED})
 
 
 class Effect(NamedTuple):
@@ -55,9 +58,8 @@ _NONE = Effect(Force.NONE, None)
 
 EFFECTS: dict[str, Effect] = {
     "submission.requested": Effect(Force.PROGRESS, Status.PENDING, 0),
-    "dispatch.attempted": Effect(Force.PROGRESS, Status.PENDING, 0),
     "production.advanced": Effect(Force.PROGRESS, Status.PENDING, 1),
-    "dispatch.unclear": Effect(Force.PROGRESS, Status.UNKNOWN, 2),
+    "dispatch.unclear": Effect(Force.PROGRESS, Status.PENDING, 2),
     "submission.accepted": Effect(Force.PROGRESS, Status.ACCEPTED, 3),
     "relay.accepted": Effect(Force.PROGRESS, Status.IN_TRANSIT, 4),
     "nonerds.relayed": Effect(Force.PROGRESS, Status.IN_TRANSIT, 5),
@@ -77,6 +79,9 @@ EFFECTS: dict[str, Effect] = {
     "consignment.rejected": Effect(Force.NEGATIVE, Status.REFUSED, 7),
     "relay.failed": Effect(Force.DEEMED, Status.FAILED, 1),
     "acceptance.expired": Effect(Force.DEEMED, Status.EXPIRED, 2),
+    "dispatch.attempted": _NONE,
+    "dispatch.answered": _NONE,
+    "dispatch.resolved": _NONE,
     "channel.unmapped": _NONE,
     "notice.failed": _NONE,
     "content.accessed": _NONE,
@@ -104,7 +109,10 @@ EFFECTS: dict[str, Effect] = {
 STEP_RANK = EFFECTS["relay.accepted"].rank
 """From here on it is on its way: such a step after a warning ends the warning."""
 
-SETS_ASIDE = frozenset({"provider.corrected", "observation.reread", "dispute.resolved"})
+SUB_STATUS = {"dispatch.unclear": "dispatch_unclear"}
+"""Type -> the sub-status when such a fact decides, where it is ours and not the provider's reason or word."""
+
+SETS_ASIDE = frozenset({"provider.corrected", "observation.reread", "dispute.resolved", "dispatch.resolved"})
 """Types whose `events` name facts that no longer count."""
 
 MILESTONES: dict[str, tuple[str, ...]] = {
@@ -146,13 +154,16 @@ RULE_TEXTS: dict[str, str] = {
     "final.stronger": "a stronger fact of the same kind decides",
     "final.contradiction": "final facts contradict each other; a person must settle which holds",
     "identity.contradiction": "two originals with the same identifiers say different things; a person must settle which holds",
+    "content.contradiction": "what the receipt carries or quotes is not the content that was sent; a person must settle what was delivered",
     "parts.incomplete": "not all parts of the message are known to have arrived",
     "parts.all": "all parts arrived",
     "parts.failed": "at least one part failed",
     "settled.set_aside": "a later event corrects or settles this fact",
+    "deadline.void": "what was awaited had happened in time, or the deadline moved; this no longer holds",
     "unmapped": "the provider used a word that our tables do not know; it decides nothing",
     "shown": "recorded; decides nothing",
     "clock.unknown": "the provider gave no usable time; the time of arrival is used",
     "clock.contradicts": "the provider's clocks disagree: the end is dated before the acceptance",
+    "late": "what was awaited came after the deadline",
 }
 """Every rule id that a reason may carry, in one sentence."""

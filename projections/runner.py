@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,12 +46,28 @@ class ReadModel(Protocol):
     version: int
     tables: dict[str, Table]
 
-    def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]: ...
+    def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a model works on, besides the transaction.
+
+    Attributes:
+        table: the full name of one of its tables: the live one, or the one that is built beside it.
+        channels: provider -> channel.
+    """
+
+    table: Callable[[str], str]
+    channels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of a read model: columns as SQL both databases know, primary key, further indexes."""
+    """A table of a read model: columns as SQL both databases know, primary key, further indexes.
+
+    An index may end with ` WHERE …`: of the rows for which that holds.
+    """
 
     columns: str
     key: str
@@ -90,6 +106,7 @@ class Runner:
         self.ledger = ledger
         self.models = models
         self._schema = "delivery_read." if ledger.database.kind == "postgresql" else ""
+        self._channels = channels(ledger)
         with self._writing("unapplied") as cursor:
             self._create(cursor, "unapplied", UNAPPLIED, "")
         for model in models:
@@ -117,7 +134,9 @@ class Runner:
         rowid = "" if self._schema else " WITHOUT ROWID"
         cursor.execute(f"CREATE TABLE {self._schema}{full} ({columns}, PRIMARY KEY ({table.key})){rowid}")
         for index in table.indexes:
-            cursor.execute(f"CREATE INDEX read_{name}_{secrets.token_hex(4)} ON {self._schema}{full} ({index})")
+            indexed, _, where = index.partition(" WHERE ")
+            sql = f"CREATE INDEX read_{name}_{secrets.token_hex(4)} ON {self._schema}{full} ({indexed})"
+            cursor.execute(sql + (f" WHERE {where}" if where else ""))
 
     def _exists(self, cursor: Cursor, full: str) -> bool:
         sql = "SELECT 1 FROM sqlite_master WHERE name = ?"
@@ -199,7 +218,8 @@ class Runner:
             if why:
                 unapplied = [Unapplied(event.position, why) for event in events]
             else:
-                unapplied = model.apply(cursor, events, lambda name: f"{self._schema}read_{name}{suffix}")
+                target = Target(lambda name: f"{self._schema}read_{name}{suffix}", self._channels)
+                unapplied = model.apply(cursor, events, target)
             rows = [(model.name + suffix, u.position, u.why[:300]) for u in unapplied]
             cursor.executemany(f"INSERT INTO {self._schema}read_unapplied VALUES (?,?,?) ON CONFLICT DO NOTHING", rows)
             self.ledger.track(cursor, _tracked(model, suffix), events[-1].position)
@@ -258,6 +278,11 @@ class Runner:
             f"SELECT model, position, why FROM {self._schema}read_unapplied ORDER BY position"
         )
         return [(m, p, w) for m, p, w in rows]
+
+
+def channels(ledger: Ledger) -> dict[str, str]:
+    """Provider -> channel."""
+    return {provider: words.channel for provider, words in ledger.vocabulary.items()}
 
 
 def _tracked(model: ReadModel, suffix: str) -> str:

@@ -15,8 +15,10 @@ import msgspec
 
 from ledger.database import Cursor, Row
 from ledger.events import Event, message_of
-from projections.fold import Fact, fold, seen_as, to_fact
-from projections.runner import Table, Unapplied
+from projections.deadlines import next_due
+from projections.facts import Fact, seen_as, to_fact
+from projections.fold import fold
+from projections.runner import Table, Target, Unapplied
 from projections.stories import Joined, MessageRow, Story, Told, missing, note
 
 CHUNK = 500
@@ -32,7 +34,7 @@ MESSAGE_COLUMNS = (
 )
 DELIVERY_COLUMNS = (
     "message, recipient, tenant, account, provider, status, sub_status, since, is_final, opened_position, opened_at, "
-    "updated_position, folded"
+    "updated_position, grade, next_due, folded"
 )
 
 TABLES = {
@@ -48,9 +50,16 @@ TABLES = {
     "deliveries": Table(
         "message text NOT NULL, recipient integer NOT NULL, tenant text NOT NULL, account text NOT NULL, provider text NOT NULL, "
         "status text NOT NULL, sub_status text NOT NULL, since text NOT NULL, is_final smallint NOT NULL, "
-        "opened_position bigint NOT NULL, opened_at text NOT NULL, updated_position bigint NOT NULL, folded bytes NOT NULL",
+        "opened_position bigint NOT NULL, opened_at text NOT NULL, updated_position bigint NOT NULL, grade text NOT NULL, "
+        "next_due text NOT NULL, folded bytes NOT NULL",
         "message, recipient",
-        ("tenant, opened_position, recipient", "tenant, status, opened_position, recipient"),
+        (
+            "tenant, opened_position, recipient",
+            "tenant, status, opened_position, recipient",
+            "tenant, grade, opened_position, recipient",
+            "tenant, account, opened_position WHERE is_final = 0",
+            "next_due, message, recipient WHERE next_due > ''",
+        ),
     ),
 }
 
@@ -73,12 +82,12 @@ class StatusModel:
     """Messages, deliveries and the facts behind them."""
 
     name = "status"
-    version = 1
+    version = 2
     tables = TABLES
 
-    def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
+    def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
         """Fold one batch of events in; content that cannot be read is reported, never raised."""
-        work = _Work(_Tables(cursor, table), events)
+        work = _Work(_Tables(cursor, target.table), events, target.channels)
         unapplied = []
         for event in events:
             try:
@@ -105,8 +114,9 @@ class _Work:
         parted: messages that were parted from another.
     """
 
-    def __init__(self, tables: _Tables, events: Sequence[Event]) -> None:
+    def __init__(self, tables: _Tables, events: Sequence[Event], channels: Mapping[str, str]) -> None:
         self.tables = tables
+        self.channels = channels
         self.rows = tables.messages(message_of(e.stream) for e in events if _is_message(e.stream))
         self.facts: dict[str, list[Fact]] = {}
         self.added: dict[str, list[Fact]] = {}
@@ -220,7 +230,22 @@ class _Work:
         self.facts |= {stream: [] for stream in shared - self.facts.keys()}
         own = {t.stream for each in told.values() for t in each} - self.facts.keys()
         facts = self.facts | self.tables.facts(own)
-        self.tables.save_deliveries([_delivery(self.rows[m], i, told[m, i], facts) for m, i in deliveries])
+        self.tables.save_deliveries([self._delivery(m, i, told[m, i], facts) for m, i in deliveries])
+
+    def _delivery(
+        self, message: str, index: int, told: Sequence[Told], facts: Mapping[str, Sequence[Fact]]
+    ) -> tuple[object, ...]:
+        """A row of the deliveries, in the order of `DELIVERY_COLUMNS`."""
+        row = self.rows[message]
+        mine = [seen_as(fact, scope) for stream, scope in told for fact in facts.get(stream, ())]
+        folded = fold(mine, sole=row.recipients == 1, channel=self.channels.get(row.provider, ""))
+        position = max((fact.position for fact in mine), default=row.opened_position)
+        return (
+            *(row.message, index, row.tenant, row.account, row.provider),
+            *(folded.status, folded.sub_status, folded.since, int(folded.is_final)),
+            *(row.opened_position, row.opened_at, position),
+            *(str(folded.evidence.grade), next_due(folded.deadlines), _encode(folded)),
+        )
 
 
 def _root(message: str, parents: Mapping[str, str]) -> str:
@@ -232,19 +257,6 @@ def _root(message: str, parents: Mapping[str, str]) -> str:
             return min(passed[passed.index(message) :])
         passed.append(message)
     return message
-
-
-def _delivery(
-    row: MessageRow, index: int, told: Sequence[Told], facts: Mapping[str, Sequence[Fact]]
-) -> tuple[object, ...]:
-    mine = [seen_as(fact, scope) for stream, scope in told for fact in facts.get(stream, ())]
-    folded = fold(mine, sole=row.recipients == 1)
-    position = max((fact.position for fact in mine), default=row.opened_position)
-    return (
-        *(row.message, index, row.tenant, row.account, row.provider),
-        *(folded.status, folded.sub_status, folded.since, int(folded.is_final)),
-        *(row.opened_position, row.opened_at, position, _encode(folded)),
-    )
 
 
 def _chunks(items: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
+from projections.deadlines import Deadline
 from projections.fold import Milestone, Reason
+from projections.grades import Evidence
 
 
 class AddressView(msgspec.Struct, frozen=True):
@@ -23,6 +25,8 @@ class DeliveryView(msgspec.Struct, frozen=True):
         sub_status: the provider's reason or word behind the status.
         since: UTC time of the deciding fact, on the provider's clock where it gave one.
         position: last log position that this answer reflects for the delivery.
+        evidence: how strong the evidence for the status is, and what is proven, not proven and missing.
+        deadlines: what is or was expected by when.
     """
 
     message: str
@@ -40,6 +44,8 @@ class DeliveryView(msgspec.Struct, frozen=True):
     milestones: dict[str, Milestone]
     reasons: tuple[Reason, ...]
     flags: tuple[str, ...] = ()
+    evidence: Evidence = Evidence()
+    deadlines: tuple[Deadline, ...] = ()
 
 
 class MessageView(msgspec.Struct, frozen=True):
@@ -129,6 +135,45 @@ class Page(msgspec.Struct, frozen=True):
     deliveries: tuple[DeliveryView, ...]
     next: str
     position: int
+
+
+class DueDeadline(msgspec.Struct, frozen=True):
+    """An event about a deadline that is to be written now.
+
+    Attributes:
+        type: `deadline.warned` or `deadline.passed`.
+        rule: which deadline.
+        occurred_at: the deadline's own time.
+    """
+
+    tenant: str
+    account: str
+    provider: str
+    message: str
+    recipient: int
+    type: str
+    rule: str
+    occurred_at: str
+
+
+class Watching(msgspec.Struct, frozen=True):
+    """A message whose fate is not settled, as far as asking its provider needs to know it.
+
+    Attributes:
+        opened_position: continues the list.
+        references: kind -> values, as far as they are held.
+        recipients: address by index; an erased one is empty.
+        open: indexes of the recipients without a final status.
+        unclear: whether a call of ours may or may not have been taken.
+    """
+
+    message: str
+    opened_position: int
+    opened_at: str
+    references: dict[str, tuple[str, ...]]
+    recipients: tuple[AddressView, ...]
+    open: tuple[int, ...]
+    unclear: bool
 
 
 class LaneItem(msgspec.Struct, frozen=True):

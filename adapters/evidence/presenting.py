@@ -148,6 +148,8 @@ def _deliveries(
             milestones=folded.milestones,
             reasons=folded.reasons,
             flags=folded.flags,
+            evidence=folded.evidence,
+            deadlines=folded.deadlines,
         )
         for index, folded in draft.trail.folded.items()
     ]

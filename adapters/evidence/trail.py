@@ -14,7 +14,9 @@ from ledger.application import Ledger
 from ledger.errors import NotFoundError
 from ledger.events import Event, message_of, read
 from ledger.writer import TOLD_ELSEWHERE
-from projections.fold import Folded, fold, seen_as, to_fact
+from projections.facts import seen_as, to_fact
+from projections.fold import Folded, fold
+from projections.runner import channels
 from projections.stories import MessageRow, Story, Told, note
 
 
@@ -71,13 +73,14 @@ def tell(ledger: Ledger, tenant: str, message: str, size: int, recipients: Seque
     trail.streams = {s: len(log.events[s]) for s in sorted(streams)}
     trail.events = sorted((e for s in streams for e in log.events[s]), key=lambda e: e.position)
     trail.persons = log.persons(row)
-    trail.folded = {i: _folded(log, told[i], sole=row.recipients == 1) for i in chosen}
+    channel = channels(ledger).get(row.provider, "")
+    trail.folded = {i: _folded(log, told[i], sole=row.recipients == 1, channel=channel) for i in chosen}
     return trail
 
 
-def _folded(log: _Log, told: Iterable[Told], *, sole: bool) -> Folded:
+def _folded(log: _Log, told: Iterable[Told], *, sole: bool, channel: str) -> Folded:
     facts = [(to_fact(event, scope), scope) for stream, scope in told for event in log.events[stream]]
-    return fold([seen_as(fact, scope) for fact, scope in facts if fact is not None], sole=sole)
+    return fold([seen_as(fact, scope) for fact, scope in facts if fact is not None], sole=sole, channel=channel)
 
 
 class _Log:

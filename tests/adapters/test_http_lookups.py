@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from ops.system import System
-from projections.rules import RULE_TEXTS
+from projections.rules import RULE_TEXTS, RULES
 from tests.adapters.conftest import Api, accepted, serving
 
 NOBODYS = "01a1fd8e-f93d-70a6-8da5-105f5469bc25"
@@ -48,7 +48,7 @@ async def test_delivery_is_explained_fact_by_fact(api: Api) -> None:
     message = await _sent(api)
     await api.observe(**accepted("doc-1", NUMBERS[3]))
     told = (await api.call(f"GET /v1/messages/{message}/deliveries/3/explanation")).json
-    assert ("accepted", False, "status/1") == (told["status"], told["is_final"], told["rules"])
+    assert ("accepted", False, RULES) == (told["status"], told["is_final"], told["rules"])
     decides = [f for f in told["facts"] if f["effect"] == "decides"]
     assert [("submission.accepted", RULE_TEXTS[decides[0]["rule"]])] == [(f["type"], f["rule_text"]) for f in decides]
     assert all(f["meaning"] and f["rule_text"] for f in told["facts"])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ledger.events import time_text
 from ledger.placing import CONTRADICTS
-from projections.fold import Fact
+from projections.facts import Fact
 
 
 def clock(time: str) -> str:
-    """`9:05` on the day of the tests, as it stands in events."""
-    hour, minute = time.split(":")
-    return f"2026-03-02T{int(hour):02}:{minute}:00.000000Z"
+    """`9:05` on the day of the tests, as it stands in events; `33:05` on the next."""
+    hour, minute = map(int, time.split(":"))
+    return time_text(datetime(2026, 3, 2, tzinfo=UTC) + timedelta(hours=hour, minutes=minute))
 
 
 def fact(name: str, kind: str, at: str = "", **said: Any) -> Fact:
@@ -20,7 +22,8 @@ def fact(name: str, kind: str, at: str = "", **said: Any) -> Fact:
     Args:
         name: its event id.
         at: `9:05`, the provider's clock; "" when it gave no time.
-        said: other fields; `seen` is our clock (10:00 if not given), `rival` the fact it contradicts.
+        said: other fields; it came by webhook if nothing else is said. `seen` is our clock (10:00 if not given), `rival` the fact
+            it contradicts.
     """
     seen = clock(said.pop("seen", "10:00"))
     rival = said.pop("rival", "")
@@ -38,5 +41,6 @@ def fact(name: str, kind: str, at: str = "", **said: Any) -> Fact:
         "code": "",
         "reason": "",
         "provider": "kpn_sms",
+        "arrival": "webhook",
     }
     return Fact(**(given | marks | said))

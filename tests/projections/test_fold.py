@@ -10,9 +10,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ledger.observations import ArrivalKind
 from ledger.placing import CONTRADICTS
 from ledger.types import TYPES
-from projections.fold import Fact, Folded, fold, seen_as
+from projections.deadlines import EXPECTATIONS
+from projections.facts import Fact, seen_as
+from projections.fold import Folded, fold
+from projections.grades import CHECKED, DIFFERS, MATCHES
 from projections.rules import EFFECTS, MILESTONES, RULE_TEXTS, SETS_ASIDE, Force, Status
 from tests.projections.facts import clock, fact
 
@@ -34,6 +38,7 @@ class Case(NamedTuple):
     judged: dict[str, str]
     flags: tuple[str, ...] = ()
     sole: bool = False
+    channel: str = ""
 
 
 ASKED = fact("asked", "submission.requested", "8:00", scope="message")
@@ -42,6 +47,8 @@ GONE = fact("gone", "relay.accepted", "8:02", code="presa-in-carico")
 WARNED = fact("warned", "relay.delayed", "8:30", reason="warning_12h")
 LAPSED = fact("lapsed", "relay.failed", "8:50", reason="final_24h")
 ARRIVED = fact("arrived", "content.consigned", "9:00", code="avvenuta-consegna")
+UNCLEAR = fact("call", "dispatch.unclear", seen="8:01", rule="dispatch.unclear")
+DAY_LATER = "32:01"
 FAILED = fact("failed", "content.consignment_failed", "9:05", code="errore-consegna", reason="no-dest")
 
 
@@ -274,10 +281,92 @@ CASES = (
         {"odd": "unmapped shown"},
     ),
     Case(
-        "an unclear call is unknown until somebody says more",
-        (ASKED, fact("call", "dispatch.unclear", "8:01", code="502")),
-        *("unknown", "502", "8:01", False),
-        {"asked": "progress.passed agrees", "call": "progress.furthest decides"},
+        "an unclear call stays pending until somebody says more",
+        (ASKED, fact("tried", "dispatch.attempted", seen="8:00"), UNCLEAR),
+        *("pending", "dispatch_unclear", "8:01", False),
+        {"asked": "progress.passed agrees", "tried": "shown shown", "call": "progress.furthest decides"},
+        ("clock.unknown",),
+    ),
+    Case(
+        "the provider's acceptance settles an unclear call, whenever it was dated",
+        (UNCLEAR, msgspec.structs.replace(TAKEN, occurred_at=clock("7:59"))),
+        *("accepted", "accettazione", "7:59", False),
+        {"taken": "progress.furthest decides", "call": "progress.passed agrees"},
+    ),
+    Case(
+        "what became of an unclear call may be said by naming it",
+        (ASKED, UNCLEAR, fact("known", "dispatch.resolved", seen="8:30", events=("call",), rule="dispatch.not_sent")),
+        *("pending", "", "8:00", False),
+        {"asked": "progress.furthest decides", "call": "settled.set_aside set_aside", "known": "shown shown"},
+    ),
+    Case(
+        "another unclear call asks again",
+        (
+            ASKED,
+            UNCLEAR,
+            fact("known", "dispatch.resolved", seen="8:30", events=("call",), rule="dispatch.not_sent"),
+            fact("second", "dispatch.unclear", seen="8:40", rule="dispatch.unclear"),
+        ),
+        *("pending", "dispatch_unclear", "8:40", False),
+        {
+            "asked": "progress.passed agrees",
+            "call": "settled.set_aside set_aside",
+            "known": "shown shown",
+            "second": "progress.furthest decides",
+        },
+        ("clock.unknown",),
+    ),
+    Case(
+        "content that is not what was sent is disputed",
+        (TAKEN, msgspec.structs.replace(ARRIVED, notes=("content_differs",))),
+        *("disputed", "avvenuta-consegna", "9:00", False),
+        {"taken": "progress.passed agrees", "arrived": "content.contradiction decides"},
+    ),
+    Case(
+        "a person settles what was delivered by naming the receipt",
+        (
+            TAKEN,
+            msgspec.structs.replace(ARRIVED, notes=("content_differs",)),
+            fact("settled", "dispute.resolved", "9:40", events=("arrived",)),
+            fact("again", "content.consigned", "9:00", code="avvenuta-consegna", notes=("content_matches",)),
+        ),
+        *("delivered", "avvenuta-consegna", "9:00", True),
+        {
+            "taken": "progress.passed agrees",
+            "arrived": "settled.set_aside set_aside",
+            "settled": "shown shown",
+            "again": "final.positive decides",
+        },
+    ),
+    Case(
+        "a deadline that passed changes no status",
+        (TAKEN, fact("over", "deadline.passed", DAY_LATER, rule="deadline.delivery_receipt")),
+        *("accepted", "accettazione", "8:01", False),
+        {"taken": "progress.furthest decides", "over": "shown shown"},
+        channel="certified_email",
+    ),
+    Case(
+        "a deadline that passed is void when the receipt turns out to be older",
+        (TAKEN, ARRIVED, fact("over", "deadline.passed", DAY_LATER, rule="deadline.delivery_receipt")),
+        *("delivered", "avvenuta-consegna", "9:00", True),
+        {
+            "taken": "progress.passed agrees",
+            "arrived": "final.positive decides",
+            "over": "deadline.void overruled",
+        },
+        channel="certified_email",
+    ),
+    Case(
+        "what came after the deadline is late, and counts",
+        (
+            TAKEN,
+            msgspec.structs.replace(ARRIVED, occurred_at=clock("32:02")),
+            fact("over", "deadline.passed", DAY_LATER, rule="deadline.delivery_receipt"),
+        ),
+        *("delivered", "avvenuta-consegna", "32:02", True),
+        {"taken": "progress.passed agrees", "arrived": "final.positive decides", "over": "shown shown"},
+        ("late",),
+        channel="certified_email",
     ),
     Case(
         "what is only shown is shown",
@@ -334,7 +423,7 @@ def judged(folded: Folded) -> dict[str, str]:
 @pytest.mark.parametrize("case", CASES, ids=[case.rule for case in CASES])
 def test_given_facts_then_status_and_reasons(case: Case) -> None:
     """The status, since when, and what each fact did are those of the rule."""
-    folded = fold(case.facts, sole=case.sole)
+    folded = fold(case.facts, sole=case.sole, channel=case.channel)
     assert (case.status, case.sub_status, case.is_final) == (folded.status, folded.sub_status, folded.is_final)
     assert (clock(case.since) if case.since else "") == folded.since
     assert case.judged == judged(folded)
@@ -343,7 +432,7 @@ def test_given_facts_then_status_and_reasons(case: Case) -> None:
 
 def test_every_rule_id_is_reached() -> None:
     """A rule that no case reaches is not known to work, and one that is not in the table has no words for people."""
-    folded = [fold(case.facts, sole=case.sole) for case in CASES]
+    folded = [fold(case.facts, sole=case.sole, channel=case.channel) for case in CASES]
     reached = {reason.rule for each in folded for reason in each.reasons} | {f for each in folded for f in each.flags}
     assert set(RULE_TEXTS) == reached
 
@@ -355,37 +444,28 @@ def test_tables_speak_of_types_that_exist() -> None:
 
 
 def test_status_is_decided_only_by_facts_that_carry_one() -> None:
-    """An effect without force names no status, and every other one names one."""
+    """An effect without force names no status, and every other one names one; two statuses come of facts that decide nothing alone."""
     assert {} == {kind: e for kind, e in EFFECTS.items() if (e.force is Force.NONE) != (e.status is None)}
-    assert {Status.DISPUTED} == set(Status) - {e.status for e in EFFECTS.values()}
+    assert {Status.DISPUTED, Status.UNKNOWN} == set(Status) - {e.status for e in EFFECTS.values()}
 
 
 def test_milestones_are_the_earliest_facts_that_count() -> None:
     """A fact that moves nobody reaches no milestone."""
     elsewhere = fact("elsewhere", "content.consigned", "8:55", scope="message", about="other_recipient")
-    folded = fold((ASKED, ARRIVED, fact("again", "content.consigned", "9:20"), elsewhere), sole=False)
+    folded = fold((ASKED, ARRIVED, fact("again", "content.consigned", "9:20"), elsewhere), sole=False, channel="")
     assert {"requested": "asked", "delivered": "arrived"} == {k: m.event_id for k, m in folded.milestones.items()}
     assert clock("9:00") == folded.milestones["delivered"].at
 
 
 # --- in any order
 
+CHANNELS = st.sampled_from(("", *sorted({row.channel for row in EXPECTATIONS})))
+
 
 def _facts() -> st.SearchStrategy[list[Fact]]:
     names = [f"fact {n}" for n in range(8)]
-    times = st.sampled_from(("", "", "8:00", "8:30", "9:00"))
-    one = st.builds(
-        lambda kind, at, seen, scope, about, code, part, named, note: (
-            kind,
-            at,
-            seen,
-            scope,
-            about,
-            code,
-            part,
-            named,
-            note,
-        ),
+    times = st.sampled_from(("", "", "8:00", "8:30", "9:00", DAY_LATER))
+    one = st.tuples(
         st.sampled_from(sorted(EFFECTS)),
         times,
         st.sampled_from(("9:30", "9:40")),
@@ -394,9 +474,11 @@ def _facts() -> st.SearchStrategy[list[Fact]]:
         st.sampled_from(("", "1", "2")),
         st.sampled_from(((), (), (1, 2), (2, 2))),
         st.lists(st.sampled_from(names), max_size=1).map(tuple),
-        st.sampled_from(((), (), (CONTRADICTS,))),
+        st.sampled_from(((), (), (CONTRADICTS,), (MATCHES,), (DIFFERS,))),
+        st.sampled_from(("", "", *CHECKED, *(f"deadline.{row.name}" for row in EXPECTATIONS))),
+        st.sampled_from(("", *ArrivalKind)),
     )
-    fields = ("scope", "about", "code", "part", "events", "notes")
+    fields = ("scope", "about", "code", "part", "events", "notes", "rule", "arrival")
     return st.lists(one, max_size=8).map(
         lambda rows: [
             fact(name, kind, at, seen=seen, **dict(zip(fields, said, strict=True)))
@@ -405,25 +487,28 @@ def _facts() -> st.SearchStrategy[list[Fact]]:
     )
 
 
-@given(facts=_facts(), sole=st.booleans(), data=st.data())
-def test_any_order_and_repetition_gives_the_same_answer(*, facts: list[Fact], sole: bool, data: st.DataObject) -> None:
+@given(facts=_facts(), sole=st.booleans(), channel=CHANNELS, data=st.data())
+def test_any_order_and_repetition_gives_the_same_answer(
+    *, facts: list[Fact], sole: bool, channel: str, data: st.DataObject
+) -> None:
     """The fold is a function of the set of facts; every fact that it heard of has at most one reason."""
     again = data.draw(st.lists(st.sampled_from(facts), max_size=3)) if facts else []
     shuffled = data.draw(st.permutations([*facts, *again]))
-    folded = fold(facts, sole=sole)
-    assert folded == fold(shuffled, sole=sole)
+    folded = fold(facts, sole=sole, channel=channel)
+    assert folded == fold(shuffled, sole=sole, channel=channel)
     assert len(folded.reasons) == len({reason.event_id for reason in folded.reasons})
     assert {reason.rule for reason in folded.reasons} <= set(RULE_TEXTS)
 
 
 def outline(folded: Folded) -> object:
-    """What people see of a status, without the ids of events."""
+    """What people see of a delivery, without the ids of events."""
     reasons = Counter((r.type, r.code, r.rule, r.effect) for r in folded.reasons)
-    return folded.status, folded.sub_status, folded.since, folded.is_final, reasons, folded.flags
+    proof = folded.evidence, folded.deadlines
+    return folded.status, folded.sub_status, folded.since, folded.is_final, reasons, folded.flags, proof
 
 
-@given(facts=_facts(), sole=st.booleans(), numbers=st.permutations(range(8)))
-def test_ids_of_events_decide_nothing(*, facts: list[Fact], sole: bool, numbers: list[int]) -> None:
+@given(facts=_facts(), sole=st.booleans(), channel=CHANNELS, numbers=st.permutations(range(8)))
+def test_ids_of_events_decide_nothing(*, facts: list[Fact], sole: bool, channel: str, numbers: list[int]) -> None:
     """Which id an event was given depends on when it was written; of facts that differ in anything else, none wins by it."""
     assume(len(facts) == len({f.order()[:-1] for f in facts}))
     renamed = {f"fact {n}": f"event {numbers[n]}" for n in range(8)}
@@ -431,4 +516,4 @@ def test_ids_of_events_decide_nothing(*, facts: list[Fact], sole: bool, numbers:
         msgspec.structs.replace(f, event_id=renamed[f.event_id], events=tuple(renamed[e] for e in f.events))
         for f in facts
     ]
-    assert outline(fold(facts, sole=sole)) == outline(fold(others, sole=sole))
+    assert outline(fold(facts, sole=sole, channel=channel)) == outline(fold(others, sole=sole, channel=channel))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,14 +15,14 @@ from ledger.database import Cursor
 from ledger.events import Event
 from projections.activity import ActivityModel
 from projections.rules import Status
-from projections.runner import GapError, ReadModel, Runner, Table, Unapplied
+from projections.runner import GapError, ReadModel, Runner, Table, Target, Unapplied
 from projections.status import StatusModel
 from tests.projections.history import declare, tell, write
 from tests.world import World
 
 STORIES = (
-    "pec/orphans-that-turn-out-to-be-one",
-    "pec/both-notices-then-late-delivery",
+    "pec_mailbox/orphans-that-turn-out-to-be-one",
+    "pec_mailbox/both-notices-then-late-delivery",
     "pec_massiva/delivered-to-two",
 )
 
@@ -77,9 +77,9 @@ class Counting:
     def __init__(self, bad: dict[int, Exception] | None = None) -> None:
         self.bad = bad or {}
 
-    def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
+    def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
         for event in events:
-            cursor.execute(f"INSERT INTO {table('counted')} VALUES (?)", (event.position,))
+            cursor.execute(f"INSERT INTO {target.table('counted')} VALUES (?)", (event.position,))
             if event.position in self.bad:
                 raise self.bad[event.position]
         return []
@@ -91,9 +91,9 @@ class Newer(Counting):
     version = 2
     tables = {"counted": Table("position bigint NOT NULL, doubled bigint NOT NULL", "position")}
 
-    def apply(self, cursor: Cursor, events: Sequence[Event], table: Callable[[str], str]) -> list[Unapplied]:
+    def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
         rows = [(event.position, 2 * event.position) for event in events]
-        cursor.executemany(f"INSERT INTO {table('counted')} VALUES (?,?)", rows)
+        cursor.executemany(f"INSERT INTO {target.table('counted')} VALUES (?,?)", rows)
         return []
 
 
