@@ -217,6 +217,8 @@ def signer(
     bits: int = 2048,
     purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.EMAIL_PROTECTION,
     signs: bool = True,
+    crl_urls: Sequence[str] = (CRL_URL,),
+    ocsp_urls: Sequence[str] = (OCSP_URL,),
 ) -> Signer:
     """A provider's signer, as RFC 6109 section 5.5 has its certificate.
 
@@ -247,21 +249,23 @@ def signer(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()),
             critical=False,
         )
-        .add_extension(
-            x509.CRLDistributionPoints(
-                [x509.DistributionPoint([x509.UniformResourceIdentifier(CRL_URL)], None, None, None)]
-            ),
-            critical=False,
-        )
-        .add_extension(
-            x509.AuthorityInformationAccess(
-                [x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(OCSP_URL))]
-            ),
-            critical=False,
-        )
+        .add_extension(_lists_at(crl_urls), critical=False)
+        .add_extension(_answers_at(ocsp_urls), critical=False)
         .sign(issuer.key, hashes.SHA256())
     )
     return Signer(cert, key, (cert,))
+
+
+def _lists_at(urls: Sequence[str]) -> x509.CRLDistributionPoints:
+    names = [x509.UniformResourceIdentifier(url) for url in urls]
+    return x509.CRLDistributionPoints([x509.DistributionPoint([name], None, None, None) for name in names])
+
+
+def _answers_at(urls: Sequence[str]) -> x509.AuthorityInformationAccess:
+    names = [x509.UniformResourceIdentifier(url) for url in urls]
+    return x509.AuthorityInformationAccess(
+        [x509.AccessDescription(AuthorityInformationAccessOID.OCSP, name) for name in names]
+    )
 
 
 def parsed(cert: x509.Certificate) -> asn1_x509.Certificate:

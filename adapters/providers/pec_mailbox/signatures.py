@@ -83,7 +83,8 @@ def attest(arrival: Arrival, trust: Trust, revocation: Revocation | None = None)
             return _attested([Finding(found)], {})
         return _checked(arrival.body, top, found, trust, revocation or Revocation())
     except Exception as error:  # noqa: BLE001  whatever a library makes of hostile bytes, the mail itself is kept
-        return _attested([Finding("signature_unreadable", f"{type(error).__name__}: {error}"[:500])], {})
+        why = " ".join(f"{type(error).__name__}: {error}"[:500].split())
+        return _attested([Finding("signature_unreadable", why)], {})
 
 
 def certificates(arrival: Arrival) -> tuple[bytes, ...]:
