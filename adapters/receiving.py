@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from adapters.providers import registry
-from adapters.providers.contract import Checked
+from adapters.providers.contract import Checked, Trust
 from ledger.application import Words
-from ledger.names import Reading
+from ledger.names import Attestation, Reading
 from ledger.observations import Arrival, UnreadableError, Verdict
 
 LOG = logging.getLogger(__name__)
@@ -37,6 +37,23 @@ def verified(arrival: Arrival, keys: Mapping[str, bytes], now: datetime) -> tupl
         return dataclasses.replace(arrival, verdict=Verdict.UNSIGNED), Checked(Verdict.UNSIGNED)
     checked = provider.verify(arrival, keys, now)
     return dataclasses.replace(arrival, verdict=checked.verdict, key_id=checked.key_id), checked
+
+
+def attester(roots: Callable[[], tuple[bytes, ...]]) -> Callable[[Arrival], Attestation | None]:
+    """What checks the signatures of originals, each by its provider's rules.
+
+    Args:
+        roots: the certificates, in DER, that signers' chains may lead to.
+    """
+
+    def attest(arrival: Arrival) -> Attestation | None:
+        provider = registry().get(arrival.provider)
+        if provider is None or provider.attest is None:
+            return None
+        found = provider.attest(arrival, Trust(roots(), arrival.observed_at))
+        return None if found is None else Attestation(found.holds, found.verdicts, found.texts, found.why)
+
+    return attest
 
 
 def read(tenant: str, arrival: Arrival, *, message: str = "", actor: str = "", stored: tuple[str, ...] = ()) -> Reading:

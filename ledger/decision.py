@@ -95,8 +95,6 @@ class Decision:
             PendingError: see there.
             NotFoundError: the caller named a message that does not exist.
         """
-        if self.names.answer_key and self._is_known(self.names.answer_key):
-            return None
         if not self.reading.stored and any(map(self._is_known, self.names.body_keys)):
             self.outcome.seen = max(1, len(self.reading.observations))
             for index, seen in enumerate(self.reading.observations):
@@ -106,8 +104,8 @@ class Decision:
         if self.reading.unreadable:
             said = {"text": self.reading.unreadable}
             self.outcome.unreadable += self._wait("unreadable", said, self.names.unreadable_key)
-        if self.reading.settles:
-            self._settle(self.reading.settles)
+        if self.reading.settles and self.names.answer_key and not self._is_known(self.names.answer_key):
+            self._settle(self.reading.settles, self.names.answer_key)
         if self._is_unverified():
             return self._wait_unverified()
         repeated = [self._decide(index, seen) for index, seen in enumerate(self.reading.observations)]
@@ -260,14 +258,15 @@ class Decision:
         clear |= _about(stream)
         self.plan.add(Planned("evidence.verified", stream, clear, {_person(stream): dict(texts)}, tuple(self._facts)))
 
-    def _settle(self, settled: Settled) -> None:
-        """Write what an answer to a call of ours means."""
+    def _settle(self, settled: Settled, key: bytes) -> None:
+        """Write, once, what an answer to a call of ours means."""
         message = self.context.canonical(self.reading.message)
         stream = message if settled.recipient is None else delivery_stream(message, settled.recipient)
         clear = {**self.placing.source(), "rule": settled.rule, "events": [settled.attempt], **_about(stream)}
+        clear |= {"numbers": dict(settled.numbers)} if settled.numbers else {}
         values = {_person(stream): dict(clean_texts(settled.texts)[0])}
         index = self.plan.add(Planned(settled.kind, stream, clear, values))
-        self._claim(index, [self.names.answer_key] if self.names.answer_key else [])
+        self._claim(index, [key])
         if settled.recipient is None:
             self.context.messages[message] = evolve(self.context.messages[message], {"type": settled.kind})
 

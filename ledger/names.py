@@ -43,6 +43,7 @@ class Settled(NamedTuple):
         rule: `dispatch.sent`, `dispatch.refused`, `dispatch.later` or `dispatch.unclear`.
         recipient: index of the one recipient the call was for; None: all.
         texts: why; committed.
+        numbers: HTTP or SMTP `status`.
     """
 
     attempt: str
@@ -50,6 +51,7 @@ class Settled(NamedTuple):
     rule: str
     recipient: int | None = None
     texts: Mapping[str, str] = {}
+    numbers: Mapping[str, int] = {}
 
 
 class Reading(NamedTuple):

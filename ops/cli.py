@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
-from ops import evidence_cli, log_cli, show
+from ops import evidence_cli, log_cli, outbox_cli, show
 from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
 from ops.settings import Settings, load
 
@@ -31,10 +31,17 @@ keys = cyclopts.App(name="keys", help="API keys of people and systems.")
 accounts = cyclopts.App(name="accounts", help="Accounts at providers and their webhook keys.")
 lanes = cyclopts.App(name="lanes", help="What waits for a person: unreadable, unmatched and quarantined arrivals.")
 database = cyclopts.App(name="db", help="The database's tables, roles and guards.")
-for sub in (keys, accounts, lanes, database, log_cli.checkpoint):
+for sub in (keys, accounts, lanes, outbox_cli.outbox, database, log_cli.checkpoint):
     app.command(sub)
 keys.command(log_cli.keys_log)
-for each in (log_cli.proof, log_cli.recover, log_cli.export, evidence_cli.evidence, evidence_cli.verify):
+for each in (
+    outbox_cli.send,
+    log_cli.proof,
+    log_cli.recover,
+    log_cli.export,
+    evidence_cli.evidence,
+    evidence_cli.verify,
+):
     app.command(each)
 
 

@@ -6,6 +6,9 @@ import asyncio
 import logging
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from aiohttp import web
@@ -33,9 +36,22 @@ def serve(settings: Settings) -> None:
     with opened(settings) as system:
         refuse_unsafe(system)
         system.leader.start()
-        with schedule.running(system):
+        with schedule.running(system), sending(system):
             asyncio.run(_run(system))
     LOG.info("stopped")
+
+
+@contextmanager
+def sending(system: System) -> Iterator[None]:
+    """Work the outbox in a thread of its own while this process leads; the call that is being made is waited for."""
+    outbox = system.outbox
+    worker = threading.Thread(target=outbox.work, args=(system.leader.is_leading,), name="outbox")
+    worker.start()
+    try:
+        yield
+    finally:
+        outbox.stop()
+        worker.join()
 
 
 def refuse_unsafe(system: System) -> None:
@@ -60,6 +76,7 @@ def services_of(system: System) -> Services:
         accounts=system.accounts,
         quarantine=system.quarantine,
         lanes=system.lanes,
+        outbox=system.outbox,
         log=Log(
             heads=system.heads,
             signed_head=system.signed_head,

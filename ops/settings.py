@@ -55,6 +55,16 @@ class Settings(BaseSettings):
     tsa_roots: Path | None = Field(None, description="PEM file of the root certificates that its tokens must lead to")
     tsa_every_s: float = Field(60.0, gt=0, description="how often `serve` asks for the tokens of new originals")
     tsa_checkpoint_every_h: float = Field(1.0, gt=0, description="how often `serve` has a checkpoint time-stamped")
+    extra_ca: Path | None = Field(
+        None, description="PEM file of authorities trusted in calls to providers, besides the system's"
+    )
+    pec_roots: Path | None = Field(
+        None,
+        description="PEM file or folder of the authorities that signers of certified mail must lead to. Default: the system's",
+    )
+    keep_payloads_h: float = Field(
+        0.0, ge=0, description="how long the content of a send is kept, sealed, after the provider took or refused it"
+    )
     tenant: str = Field("default", description="the organisation the command line works for")
     host: str = Field("127.0.0.1", description="address the API listens on")
     port: int = Field(8440, ge=0, le=65535, description="port the API listens on; 0 picks a free one")

@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from adapters.accounts import Accounts
+from adapters.calls import Caller
 from adapters.lanes import Lanes
+from adapters.outbox import Outbox
 from adapters.quarantine import Quarantine
 from adapters.receiving import vocabulary
 from ledger import identity as identities
@@ -48,6 +51,8 @@ class System:
     accounts: Accounts
     quarantine: Quarantine
     lanes: Lanes
+    caller: Caller
+    outbox: Outbox
     identity: Identity
     heads: HeadFile
     log_keys: tuple[Ed25519PrivateKey, ...]
@@ -70,6 +75,7 @@ def opened(settings: Settings) -> Iterator[System]:
     keyring = keyfiles.load(settings.key_folder, may_create=is_new)
     ledger = Ledger(database, keyring, vocabulary(), settings.artifact_folder)
     leader = None
+    caller = Caller(clock=ledger.clock, extra_ca=settings.extra_ca)
     try:
         name = settings.log_name or f"delivery-ledger/{keyring.check_value()[:4].hex()}"
         identity = _identity(ledger, name, settings)
@@ -91,6 +97,8 @@ def opened(settings: Settings) -> Iterator[System]:
             accounts=accounts,
             quarantine=quarantine,
             lanes=Lanes(ledger, accounts, intake, queries),
+            caller=caller,
+            outbox=Outbox(ledger, intake, accounts, caller, queries, keep=timedelta(hours=settings.keep_payloads_h)),
             identity=identity,
             heads=heads,
             log_keys=keyfiles.log_keys(settings.key_folder),
@@ -99,6 +107,7 @@ def opened(settings: Settings) -> Iterator[System]:
         if not ledger.frozen:
             quarantine.flush_counts(everything=True)
     finally:
+        caller.close()
         if leader is not None:
             leader.close()
         ledger.close()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from adapters import sending
 from adapters.http.guards import open_account, require_message
 from adapters.http.routes import Answer, Call, NoQuery, route
-from adapters.http.types import NewMessage, NewReference, Registered
+from adapters.http.types import NewDispatch, NewDocument, NewMessage, NewReference, Registered
+from adapters.providers.calling import Document, Submission
 from adapters.records import utc
 from adapters.strictjson import refuse
+from ledger.addresses import normal
 from ledger.events import time_text
 from ledger.observations import Address, ArrivalKind, Fingerprint, Reference, ZoneBasis
 from ledger.streams import Registration
@@ -41,7 +45,8 @@ MAX_KEY_CHARS = 255
 def register(call: Call[NoQuery, NewMessage]) -> Answer:
     """Register a send: who is to get what through which account; receipts that came before it join it.
 
-    The documents themselves are never sent here, only their digests.
+    With `dispatch` it is also sent: the request is durable before the provider is called, and GET /v1/messages/{message}/dispatch tells
+    how far it is. Without it somebody else sends; then the documents themselves are never handed in here, only their digests.
     """
     services, new = call.services, call.body
     account = open_account(services, call.tenant, new.account)
@@ -50,28 +55,61 @@ def register(call: Call[NoQuery, NewMessage]) -> Answer:
     registration = Registration(
         account=account.account,
         provider=account.provider,
-        recipients=tuple(Address(r.kind, r.address) for r in new.recipients),
+        recipients=_recipients(new),
         references=tuple(map(_reference, new.references)),
         batch=Reference(new.batch.kind, new.batch.value, exclusive=False) if new.batch else None,
         labels=new.labels,
         texts={name: text for name, text in (("subject", new.subject), ("sender", new.sender)) if text},
-        documents=tuple(
-            Fingerprint(
-                d.name,
-                d.sha256,
-                d.sha1 or "",
-                d.sha256_base64 or "",
-                d.sha1_base64 or "",
-                -1 if d.size is None else d.size,
-            )
-            for d in new.documents
-        ),
+        documents=tuple(map(_fingerprint, new.documents)),
         follows=tuple((link.relation, link.message) for link in new.links),
     )
-    done = services.intake.register(call.tenant, registration, _clear(call), _idempotency(call))
+    if new.dispatch is None:
+        done = services.intake.register(call.tenant, registration, _clear(call), _idempotency(call))
+    else:
+        submission = _submission(new, new.dispatch, services.ledger.clock())
+        done = sending.dispatch(
+            services.intake,
+            services.accounts,
+            call.tenant,
+            registration,
+            submission,
+            clear=_clear(call),
+            idempotency=_idempotency(call),
+        )
+        services.outbox.wake()
     position = done.position if done.is_new else services.ledger.head().size
     headers = {"Location": f"/v1/messages/{done.message}", "Ledger-Position": str(position)}
     return Answer(Registered(done.message), 201 if done.is_new else 200, headers)
+
+
+def _recipients(new: NewMessage) -> tuple[Address, ...]:
+    """One spelling of each, as the ledger will count them."""
+    found: dict[tuple[str, str], Address] = {}
+    for given in new.recipients:
+        address = Address(given.kind, given.address)
+        found.setdefault((address.kind, normal(address)), address)
+    return tuple(found.values())
+
+
+def _submission(new: NewMessage, said: NewDispatch, now: datetime) -> Submission:
+    if new.documents or new.occurred_at is not None:
+        refuse("documents" if new.documents else "occurred_at", "leave it out: what `dispatch` sends is known here")
+    return Submission(
+        message="",
+        recipients=_recipients(new),
+        sender=new.sender,
+        subject=new.subject,
+        text=said.text,
+        text_type=said.text_type,
+        documents=tuple(Document(d.name, d.media_type, d.data) for d in said.documents),
+        options=said.options,
+        requested_at=now,
+    )
+
+
+def _fingerprint(new: NewDocument) -> Fingerprint:
+    size = -1 if new.size is None else new.size
+    return Fingerprint(new.name, new.sha256, new.sha1 or "", new.sha256_base64 or "", new.sha1_base64 or "", size)
 
 
 def _clear(call: Call[NoQuery, NewMessage]) -> dict[str, Any]:

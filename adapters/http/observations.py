@@ -166,6 +166,7 @@ def _admitted(outcome: Outcome) -> Admitted:
         copies=outcome.copies,
         unmatched=outcome.unmatched,
         unreadable=outcome.unreadable,
+        unverified=outcome.unverified,
         messages=tuple(outcome.messages),
         position=outcome.position,
     )

@@ -11,6 +11,8 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 
 from adapters.http import errors as http
 from adapters.lanes import StillWaitingError
+from adapters.outbox import ActRefusedError
+from adapters.sending import NotSendableError
 from adapters.strictjson import InvalidError, NotJsonError, RefusedError
 from ledger import errors as ledger
 from ledger.identity import NotLeaderError
@@ -96,6 +98,8 @@ TABLE: dict[type[BaseException], Kind] = {
         "today's code reads it no better; claim or dismiss it",
         speaks=False,
     ),
+    ActRefusedError: Kind(409, "act-refused", "That cannot be done now"),
+    NotSendableError: Kind(422, "not-sendable", "This cannot be sent through this account", "nothing was written"),
     ledger.NotFoundError: NOT_FOUND,
     ledger.ErasedError: Kind(410, "erased", "It was erased"),
     ledger.IdempotencyError: Kind(

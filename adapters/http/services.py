@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from adapters.accounts import Accounts
 from adapters.evidence.desk import Desk
 from adapters.lanes import Lanes
+from adapters.outbox import Outbox
 from adapters.quarantine import Quarantine
 from ledger.application import Ledger
 from ledger.checkpoints import HeadFile, SignedHead
@@ -71,6 +72,7 @@ class Services:
     accounts: Accounts
     quarantine: Quarantine
     lanes: Lanes
+    outbox: Outbox
     log: Log
     evidence: Desk | None = None
     limits: Limits = Limits()

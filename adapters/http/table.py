@@ -15,11 +15,13 @@ from adapters.http import (
     observations,
     operation,
     originals,
+    sends,
 )
 from adapters.http.routes import Route
 
 _MODULES = (
     messages,
+    sends,
     observations,
     hooks,
     lookups,

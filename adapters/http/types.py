@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -79,6 +79,30 @@ class NewLink(Given):
     message: MessageId
 
 
+class NewFile(Given):
+    """A document to be sent; `data` in base64."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    data: bytes
+    media_type: Annotated[str, Meta(pattern=f"^[a-z0-9.+-]{{1,60}}/[a-z0-9.+-]{{1,100}}{END}")] = (
+        "application/octet-stream"
+    )
+
+
+class NewDispatch(Given):
+    """What is to be sent through the account, now.
+
+    Attributes:
+        text: the body; whether it may be HTML or be left out, the provider says.
+        options: of the provider's own kind; `GET /v1/providers/{provider}` lists them.
+    """
+
+    text: Annotated[str, Meta(max_length=1_000_000)] = ""
+    text_type: Literal["text/plain", "text/html"] = "text/plain"
+    documents: Annotated[tuple[NewFile, ...], Meta(max_length=100)] = ()
+    options: dict[str, Any] = {}
+
+
 class NewMessage(Given):
     """A send, as the organisation itself declares it.
 
@@ -86,6 +110,7 @@ class NewMessage(Given):
         recipients: their order gives their index; two spellings of one address are one recipient.
         labels: policy, case, customer …
         occurred_at: when it was sent, if it was.
+        dispatch: have it sent from here; without it somebody else sends, and this only says so.
     """
 
     account: Name
@@ -98,6 +123,7 @@ class NewMessage(Given):
     documents: Annotated[tuple[NewDocument, ...], Meta(max_length=100)] = ()
     links: Annotated[tuple[NewLink, ...], Meta(max_length=100)] = ()
     occurred_at: AwareTime | None = None
+    dispatch: NewDispatch | None = None
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -116,7 +142,7 @@ class Admitted(msgspec.Struct, frozen=True):
         facts: ids of the new events.
         seen: what it says that was known already.
         copies: further originals of known facts.
-        unmatched, unreadable: items that wait for a person now.
+        unmatched, unreadable, unverified: items that wait for a person now.
         messages: messages concerned.
         position: last position written, 0 when nothing was.
     """
@@ -128,6 +154,7 @@ class Admitted(msgspec.Struct, frozen=True):
     unreadable: int
     messages: tuple[str, ...]
     position: int
+    unverified: int = 0
 
 
 class LineResult(msgspec.Struct, frozen=True, omit_defaults=True):
