@@ -205,6 +205,32 @@ def test_the_certification_data_names_the_message_and_a_differing_header_is_note
     assert notes == {n for n in seen.notes if n.startswith("msgid")}
 
 
+def test_a_rewritten_domain_gives_the_message_both_names() -> None:
+    """The sender may know either; another local part is another message and names nothing."""
+    head = "X-Ricevuta: avvenuta-consegna\nX-Riferimento-Message-ID: {}\n"
+    rewritten = only(attached(certification(), head.format("<m1@rewritten.example>").encode()))
+    assert ["m1@client.example", "id1@pec.example", "m1@rewritten.example"] == [r.value for r in rewritten.references]
+    other = only(attached(certification(), head.format("<m11@client.example>").encode()))
+    assert ["m1@client.example", "id1@pec.example"] == [r.value for r in other.references]
+
+
+@pytest.mark.parametrize(
+    ("written", "bare"),
+    [
+        ("<a@b.example>", "a@b.example"),
+        (" a@b.example ", "a@b.example"),
+        ("<a@b.example> (of the client)", "a@b.example"),
+        ("see <a@b.example>", "a@b.example"),
+        ("<a@b.example> <c@d.example>", "a@b.example> <c@d.example"),
+        ("<>", ""),
+        ("", ""),
+    ],
+)
+def test_a_message_id_is_a_whole_token(written: str, bare: str) -> None:
+    """What stands in one pair of angle brackets; two ids are none that anybody else has."""
+    assert bare == daticert.bare_id(written)
+
+
 def test_without_msgid_the_header_names_the_message() -> None:
     """RFC 6109 has both; one of them is enough."""
     head = b"X-Ricevuta: avvenuta-consegna\nX-Riferimento-Message-ID:\n <h1@client.example>\n"
@@ -248,7 +274,7 @@ def test_signed_certification_data_is_preferred_to_what_stands_beside_it() -> No
     forged = b"--o\r\nContent-Type: application/xml; name=daticert.xml\r\n\r\n" + certification(tipo="errore-consegna")
     seen = only(signed(certification(), forged + b"\r\n"))
     assert "content.consigned" == seen.type
-    assert {"daticert_doubled"} == set(seen.notes)
+    assert {"daticert_doubled", "content_sintetica"} == set(seen.notes)
 
 
 def test_certification_data_outside_the_signed_part_counts_as_unsigned() -> None:
@@ -370,6 +396,9 @@ def test_header_text_that_cannot_be_stored_is_repaired() -> None:
         ("=?unicode_escape?Q?=5Cq?=", "=?unicode_escape?Q?=5Cq?="),
         ("=?utf-8?Q?", "=?utf-8?Q?"),
         ("a = b ? c", "a = b ? c"),
+        ("=?utf-8?B?w6g=?= =?utf-8?Q?=C3?= =?utf-8?Q?=A8?=", "\u00e8\u00e8"),
+        ("=?utf-8*it?Q?=C3=A8?=", "\u00e8"),
+        ("=?x-none?Q?a?=  =?utf-8?Q?b?=", "=?x-none?Q?a?=b"),
     ],
 )
 def test_encoded_words_are_decoded_in_known_character_sets_only(written: str, plain: str) -> None:

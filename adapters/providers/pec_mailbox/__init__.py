@@ -38,6 +38,7 @@ PROVIDER = Provider(
         "transport": statuses.TRANSPORTS,
         "address_type": statuses.RECIPIENTS,
         "receipt_kind": statuses.RECEIPTS,
+        "bounce": statuses.BOUNCES,
         "limit": statuses.LIMITS,
     },
     parse=parse,

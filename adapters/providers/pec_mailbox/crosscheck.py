@@ -5,7 +5,7 @@ A difference never changes what the message means; it becomes a note.
 
 from __future__ import annotations
 
-from adapters.providers.pec_mailbox import mime
+from adapters.providers.pec_mailbox import bounces, contents, mime
 from adapters.providers.pec_mailbox.daticert import Daticert, Found, bare_id, occurred
 
 NOTES = {
@@ -23,6 +23,9 @@ NOTES = {
     "not_a_receipt": "a message that came in, not a statement about one that was sent",
     "text_repaired": "characters that could not be read or stored were replaced, or read in another character set",
     "time_unreadable": "the provider's time could not be read; it stands in the texts",
+    "finality_by_5_4_1": "warning or final notice: told apart by whether errore-esteso begins with 5.4.1 (an assumption)",
+    **bounces.NOTES,
+    **contents.NOTES,
 }
 
 
@@ -39,14 +42,15 @@ def notes(top: mime.Part, found: Found, cert: Daticert) -> tuple[str, ...]:
         "daticert_doubled": found.doubled,
         "header_differs": (said and said.casefold() != cert.kind) or (told_virus and cert.error != "virus"),
         "header_missing": not said,
-        _difference(told_id, cert.msgid): told_id and cert.msgid,
+        difference(told_id, cert.msgid): told_id and cert.msgid,
         "text_repaired": cert.repaired,
         "time_unreadable": occurred(cert) is None,
+        "finality_by_5_4_1": cert.kind == "preavviso-errore-consegna",
     }
     return tuple(note for note, holds in held.items() if note and holds)
 
 
-def _difference(one: str, other: str) -> str:
+def difference(one: str, other: str) -> str:
     """The note on two message ids; "" when they are one but for the case of the domain."""
     (local, _, domain), (other_local, _, other_domain) = one.rpartition("@"), other.rpartition("@")
     if local != other_local or not local:

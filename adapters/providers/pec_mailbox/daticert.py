@@ -25,6 +25,7 @@ NAMES = frozenset({"daticert.xml", "certdata.xml"})
 _PROBE_BYTES = 8192
 _BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[?!][^>]*>\s*)*<postacert[\s/>]")
 _DECLARATION = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>)?")
+_BRACKETED = re.compile(r"<([^<>\s]+)>")
 _LAST = b"</postacert>"
 _DAY = re.compile(r"(\d\d)/(\d\d)/(\d{4})", re.ASCII)
 _HOUR = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)", re.ASCII)
@@ -177,19 +178,20 @@ def occurred(cert: Daticert) -> ProviderTime | None:
 
 
 def bare_id(value: str) -> str:
-    """A message id without white space and angle brackets around it."""
-    return value.strip().removeprefix("<").removesuffix(">").strip()
+    """A message id as a whole token: what stands in the angle brackets if there is one pair, else all of the text."""
+    bracketed = _BRACKETED.findall(value)
+    return bracketed[0] if len(bracketed) == 1 else value.strip().removeprefix("<").removesuffix(">").strip()
 
 
 def _certification(mail: bytes, part: mime.Part, *, named: bool) -> bytes | None:
-    raw = mail[part.body : min(part.end, part.body + 2 * MAX_BYTES)]
     declared = mime.decoder(part)
     # A wrong Content-Transfer-Encoding is forgiven: it may be plain, or base64, whatever was declared.
     readings = (declared, bytes, mime.from_base64)
-    fitting = next((decode for decode in readings if _BEGINS.match(decode(raw[:_PROBE_BYTES]))), None)
+    probe = mail[part.body : min(part.end, part.body + _PROBE_BYTES)]
+    fitting = next((decode for decode in readings if _BEGINS.match(decode(probe))), None)
     if fitting is None and not named:
         return None
-    return (fitting or declared)(raw)
+    return (fitting or declared)(mail[part.body : min(part.end, part.body + 2 * MAX_BYTES)])
 
 
 def _root(xml: bytes) -> tuple[Element, bool]:

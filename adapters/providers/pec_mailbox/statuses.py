@@ -83,6 +83,16 @@ SUBJECTS = (  # what stands before ": " in a subject, longest first
     Word("CONSEGNA", "content.consigned", "in one recipient's mailbox", "R"),
 )  # fmt: skip
 
+BOUNCES = (  # Action of RFC 3464 section 2.3.3, in ordinary mail: none of them certifies, so none of them is final and good
+    Word("failed", "content.consignment_failed", "a mail server reports that it could not deliver", "R",
+         reason="ordinary_mail", retry="person"),
+    Word("delayed", "relay.delayed", "a mail server reports that it still tries", "R", reason="ordinary_mail"),
+    Word("delivered", "nonerds.relayed", "a mail server reports that it delivered", "R", reason="ordinary_mail",
+         note="in certified mail only a delivery receipt proves that"),
+    Word("relayed", "nonerds.relayed", "passed on to where no reports come from", "R", reason="ordinary_mail"),
+    Word("expanded", "nonerds.relayed", "passed on to the members of a list", "R", reason="ordinary_mail"),
+)  # fmt: skip
+
 
 def subject_kind(subject: str) -> Word | None:
     """The row of SUBJECTS whose words, followed by a colon, open this subject."""

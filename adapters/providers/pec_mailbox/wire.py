@@ -1,4 +1,4 @@
-"""Reads the receipts and envelopes of certified e-mail (RFC 6109) into observations.
+"""Reads the receipts and envelopes of certified e-mail (RFC 6109) into observations, and ordinary bounces beside them.
 
 The certification data alone decides what a message means; header fields are compared with it and a difference becomes
 a note. Leaves out: the S/MIME signature, and comparing the original inside a receipt with what was sent.
@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from adapters.providers.contract import Word
-from adapters.providers.pec_mailbox import crosscheck, daticert, mime
+from adapters.providers.pec_mailbox import bounces, crosscheck, daticert, mime
+from adapters.providers.pec_mailbox.contents import contents
 from adapters.providers.pec_mailbox.daticert import Daticert, bare_id
 from adapters.providers.pec_mailbox.statuses import ERRORS, FINAL_NOTICE, KINDS, RECIPIENTS, TIMEOUTS, TRANSPORTS
 from adapters.providers.reading import repaired, time_rfc2822
@@ -51,14 +52,24 @@ def parse(arrival: Arrival) -> tuple[Observation, ...]:
 def _receipt(mail: bytes) -> tuple[Observation, ...]:
     top = mime.read(mail)
     transport = _TRANSPORTS.get(top.fields.get("x-trasporto", "").casefold())
-    if transport:
-        return (_anomaly(top, transport),)
-    found = daticert.find(mail, top)
+    found = None if transport else daticert.find(mail, top)
     if found is None:
-        return (_bare(top),)
+        return _uncertified(mail, top, transport)
     cert = daticert.read(found.xml)
     base = _base(top, found, cert)
+    if base.type == "content.consigned":
+        told = contents(mail, top, cert.receipt_kind, covered=found.covered)
+        base = replace(base, documents=told.documents, notes=(*base.notes, *told.notes))
     return tuple(_READERS.get(cert.kind, _unknown)(base, cert))
+
+
+def _uncertified(mail: bytes, top: mime.Part, transport: Word | None) -> tuple[Observation, ...]:
+    """What has no certification data, or is said by the provider to be none of its own."""
+    wrapped = transport is not None
+    bounce = bounces.find(mail, top, wrapped=wrapped)
+    if bounce:
+        return tuple(map(_finished, bounces.read(mail, bounce, wrapped=wrapped)))
+    return (_anomaly(top, transport) if transport else _bare(top),)
 
 
 def _base(top: mime.Part, found: daticert.Found, cert: Daticert) -> Observation:
@@ -104,8 +115,14 @@ def _reason(cert: Daticert, row: Word | None) -> str:
 
 
 def _references(fields: Mapping[str, str], cert: Daticert) -> tuple[Reference, ...]:
-    msgid = cert.msgid or bare_id(fields.get("x-riferimento-message-id", ""))
-    pairs = (("msgid", msgid), ("identificativo", cert.identifier))
+    told = bare_id(fields.get("x-riferimento-message-id", ""))
+    # Where only the domain differs one of the two was rewritten, and the sender may know either.
+    is_rewritten = crosscheck.difference(told, cert.msgid) == "msgid_domain_differs"
+    pairs = (
+        ("msgid", cert.msgid or told),
+        ("identificativo", cert.identifier),
+        ("msgid", told if is_rewritten and cert.msgid else ""),
+    )
     return tuple(Reference(kind, value) for kind, value in pairs if value)
 
 
