@@ -58,13 +58,13 @@ def list_sends(call: Call[SendsQuery, None]) -> Answer:
 
 
 @route("GET /v1/messages/{message}/dispatch", scopes=("read", "operator"), answers={200: DispatchView})
-def show(call: Call[NoQuery, None]) -> Answer:
+def show_dispatch(call: Call[NoQuery, None]) -> Answer:
     """How far the send of a message is, call by call."""
     return Answer(call.services.outbox.view(call.tenant, call.path["message"]))
 
 
 @route("POST /v1/messages/{message}/dispatch/resolve", scopes=OPERATORS, answers={200: DispatchView}, problems=(409,))
-def resolve(call: Call[NoQuery, NewResolution]) -> Answer:
+def resolve_dispatch(call: Call[NoQuery, NewResolution]) -> Answer:
     """Say what became of an unclear call; the note says how you know. One that was not sent is made again."""
     said, outbox, message = call.body, call.services.outbox, call.path["message"]
     outbox.resolve(call.tenant, message, said.call, said.note, was_sent=said.was_sent, actor=call.actor)
@@ -72,7 +72,7 @@ def resolve(call: Call[NoQuery, NewResolution]) -> Answer:
 
 
 @route("POST /v1/messages/{message}/dispatch/cancel", scopes=SENDERS, answers={200: DispatchView}, problems=(409,))
-def cancel(call: Call[NoQuery, Noted]) -> Answer:
+def cancel_dispatch(call: Call[NoQuery, Noted]) -> Answer:
     """Withdraw a send of which nothing was taken yet."""
     outbox, message = call.services.outbox, call.path["message"]
     outbox.cancel(call.tenant, message, call.body.note, call.actor)
