@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from asn1crypto import cms, core
+from asn1crypto import ocsp as asn1_ocsp
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -163,14 +164,14 @@ class Signer:
         at: datetime | None = SIGNED_AT,
         *,
         within: bool = False,
-        crls: Sequence[bytes] = (),
+        carries: Sequence[bytes] = (),
         named: x509.Certificate | None = None,
     ) -> bytes:
         """A CMS structure over a content.
 
         Args:
             within: it holds the content.
-            crls: lists that go along.
+            carries: lists that go along, and answers as `carried_answer` makes them.
             named: the certificate it claims to be made with.
         """
         facts = {"content_type": "data", "message_digest": hashlib.new(digest, content).digest()}
@@ -199,8 +200,8 @@ class Signer:
             "certificates": [cms.CertificateChoices("certificate", cert) for cert in held],
             "signer_infos": [info],
         }
-        if crls:
-            data["crls"] = [cms.RevocationInfoChoice("crl", cms.CertificateList.load(crl)) for crl in crls]
+        if carries:
+            data["crls"] = cms.RevocationInfoChoices(contents=b"".join(carries))
         return bytes(cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(data)}).dump())
 
     def sending(self, *certs: x509.Certificate) -> Signer:
@@ -254,6 +255,12 @@ def signer(
         .sign(issuer.key, hashes.SHA256())
     )
     return Signer(cert, key, (cert,))
+
+
+def carried_answer(answer: bytes) -> bytes:
+    """An OCSP answer as RFC 5940 puts it into a CMS structure."""
+    other = {"other_rev_info_format": "ocsp_response", "other_rev_info": asn1_ocsp.OCSPResponse.load(answer)}
+    return bytes(cms.RevocationInfoChoice("other", cms.OtherRevocationInfoFormat(other)).dump())
 
 
 def _lists_at(urls: Sequence[str]) -> x509.CRLDistributionPoints:

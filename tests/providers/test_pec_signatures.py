@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ from adapters.providers.contract import Attested, Trust
 from adapters.providers.pec_mailbox import chains, signatures, verdicts
 from adapters.providers.pec_mailbox.chains import Revocation
 from ledger.observations import Arrival, ArrivalKind
-from tests.adapters.authorities import NO_OPENSSL, has_openssl
+from tests.adapters.authorities import NO_OPENSSL, has_openssl, openssl
 from tests.providers import pec_ca
 from tests.providers.pec_ca import ADDRESS, ARRIVED_AT, BEGIN, END, SIGNED_AT
 
@@ -27,6 +27,7 @@ OTHER = pec_ca.authority("Altra radice")
 SIGNER = pec_ca.signer(ROOT)
 FORGER = pec_ca.signer(OTHER)
 DAY = timedelta(days=1)
+LONG_AGO, FAR_AHEAD = datetime(2020, 1, 1, tzinfo=UTC), datetime(2035, 1, 1, tzinfo=UTC)
 
 
 def arrival(mail: bytes, operation: str = "receipt") -> Arrival:
@@ -110,6 +111,33 @@ def _openssl_agrees(folder: Path, mail: bytes) -> bool:
     how = ["-purpose", "smimesign", "-attime", str(int(SIGNED_AT.timestamp())), "-verify_email", sender]
     done = subprocess.run(["openssl", *arguments, *how], cwd=folder, capture_output=True, check=False)  # noqa: S607
     return done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "holds", "expected"),
+    [
+        ([], True, {"integrity_good", "algorithm_strong"}),
+        (["-md", "sha1"], True, {"integrity_good", "algorithm_weak"}),
+        (["-stream"], True, {"integrity_good", "algorithm_strong"}),  # BER of unstated length
+        (["-keyopt", "rsa_padding_mode:pss"], True, {"integrity_good", "algorithm_strong"}),
+        (["-noattr"], True, {"integrity_good", "time_missing"}),
+        (["-keyid"], True, {"integrity_good"}),
+        (["-nodetach"], True, {"integrity_good"}),
+        (["-nocerts"], None, {"signature_unreadable"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_openssl_signs_is_good(how: list[str], *, holds: bool | None, expected: set[str], tmp_path: Path) -> None:
+    """Signatures of another maker are read: every shape that the same tool makes of them."""
+    if not has_openssl():
+        pytest.skip(NO_OPENSSL)
+    signer = pec_ca.signer(ROOT, begin=LONG_AGO, end=FAR_AHEAD)
+    key = signer.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "content").write_bytes(pec_ca.content())
+    (tmp_path / "signer.pem").write_bytes(signer.cert.public_bytes(Encoding.PEM) + key)
+    openssl(tmp_path, "cms", "-sign", "-in", "content", "-signer", "signer.pem", "-from", ADDRESS, "-out", "eml", *how)
+    found = checked((tmp_path / "eml").read_bytes(), moment=datetime.now(UTC))
+    assert (holds, set()) == (found.holds, expected - set(found.verdicts))
 
 
 # --- integrity
@@ -430,7 +458,7 @@ def test_weak_methods_are_allowed_and_said_and_broken_ones_refused(
 BEFORE, BETWEEN, AFTER = SIGNED_AT - DAY, SIGNED_AT + timedelta(seconds=30), ARRIVED_AT + timedelta(hours=1)
 
 
-@pytest.mark.parametrize("by", ["list", "answer", "carried"])
+@pytest.mark.parametrize("by", ["list", "answer", "list carried", "answer carried"])
 @pytest.mark.parametrize(
     ("since", "holds", "expected"),
     [
@@ -445,14 +473,22 @@ def test_revocation_counts_from_its_time(
 ) -> None:
     """Revoked before signing is wrong, after arrival nothing; between them it is the signer's word against the list."""
     made_at = ARRIVED_AT + timedelta(hours=2)
-    crl = ROOT.revoking(*([(SIGNER.cert, since)] if since else []), at=made_at)
-    given = {
-        "list": Revocation(crls=(crl,)),
-        "answer": Revocation(ocsps=(ROOT.answering(SIGNER.cert, since, made_at),)),
-        "carried": None,
-    }[by]
-    found = checked(pec_ca.receipt(SIGNER, crls=() if given else (crl,)), revocation=given)
+    crls = (ROOT.revoking(*([(SIGNER.cert, since)] if since else []), at=made_at),) if "list" in by else ()
+    ocsps = (ROOT.answering(SIGNER.cert, since, made_at),) if "answer" in by else ()
+    is_carried = "carried" in by
+    mail = pec_ca.receipt(SIGNER, carries=(*crls, *map(pec_ca.carried_answer, ocsps)) if is_carried else ())
+    found = checked(mail, revocation=None if is_carried else Revocation(crls, ocsps))
     assert (holds, True) == (found.holds, expected <= set(found.verdicts))
+
+
+@pytest.mark.parametrize("carried", [b"\x30\x00", b"\x30\x03\x02\x01\x00", b"junk", ROOT.revoking()[:-200]])
+def test_what_a_signature_carries_does_not_silence_what_was_captured(carried: bytes) -> None:
+    """A revoked signer who sends unreadable lists along is still found out, and a good one is not hurt by them."""
+    captured = Revocation((carried, ROOT.revoking((SIGNER.cert, BEFORE))), (carried,))
+    found = checked(pec_ca.receipt(SIGNER, carries=(b"\x30\x00",) * 20), revocation=captured)
+    assert (False, True) == (found.holds, "signer_revoked" in found.verdicts)
+    junk = checked(pec_ca.receipt(SIGNER), revocation=Revocation((carried,), (carried,)))
+    assert (True, "revocation_unknown") == (junk.holds, junk.verdicts[-1])
 
 
 def test_a_revoked_link_revokes_what_hangs_on_it() -> None:

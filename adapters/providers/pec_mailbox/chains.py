@@ -89,25 +89,15 @@ def revocation(chain: Chain, given: Revocation, signed_at: datetime, moment: dat
         signed_at: when the signature was made, as far as that is known.
         moment: when it certainly existed.
     """
-    if not chain or not any(given):
-        return Finding("revocation_unknown")
-    context = ValidationContext(
-        trust_roots=chain[-1:],
-        other_certs=chain,
-        moment=moment,
-        crls=given.crls,
-        ocsps=given.ocsps,
-        retroactive_revinfo=True,  # a list of a later day still names what was revoked before
-        algorithm_usage_policy=AcceptAllAlgorithms(),
-    )
-    known = [_status(cert, _path(chain), context) for cert in chain[:-1]]
-    ends = sorted(at for at in known if isinstance(at, datetime))
+    # Each speaks for itself: one that cannot be read must not silence another.
+    single = [Revocation(crls=(one,)) for one in given.crls] + [Revocation(ocsps=(one,)) for one in given.ocsps]
+    known = [status for one in single for status in _statuses(chain, one, moment)]
+    ends = sorted(at for _, at in known if at)
     if ends:
-        return Finding(
-            "revocation_revoked" if ends[0] <= signed_at else "revocation_later", f"revoked {_time(ends[0])}"
-        )
+        verdict = "revocation_revoked" if ends[0] <= signed_at else "revocation_later"
+        return Finding(verdict, f"revoked {_time(ends[0])}")
     # Lists need not name a certificate that has ended (RFC 5280 section 3.3), so silence then means nothing.
-    is_good = known[:1] == ["good"] and moment <= chain[0].not_valid_after
+    is_good = any(cert is chain[0] for cert, _ in known) and moment <= chain[0].not_valid_after
     return Finding("revocation_good" if is_good else "revocation_unknown")
 
 
@@ -131,14 +121,14 @@ def _chained(
 
 
 def _chains(
-    chain: Chain, held: Sequence[Certificate], anchors: Mapping[str, Sequence[Certificate]], steps: Iterator[int]
+    chain: Chain, held: Sequence[Certificate], anchors: Mapping[str, Sequence[bytes]], steps: Iterator[int]
 ) -> Iterator[Chain]:
     """Chains whose names fit; each step taken is one of `steps`, so that cross-signed circles end."""
     last = chain[-1]
-    if len(chain) == 1 and any(last.sha256 == anchor.sha256 for anchor in anchors.get(last.subject.hashable, ())):
+    if len(chain) == 1 and last.dump() in anchors.get(last.subject.hashable, ()):
         yield chain
     for anchor in anchors.get(last.issuer.hashable, ()):
-        yield (*chain, anchor)
+        yield (*chain, Certificate.load(anchor))
     for link in held if len(chain) < MAX_CHAIN else ():
         if link.subject == last.issuer and all(link is not other for other in chain):
             if next(steps, None) is None:
@@ -147,10 +137,11 @@ def _chains(
 
 
 @lru_cache(maxsize=8)
-def _by_subject(roots: tuple[bytes, ...]) -> dict[str, list[Certificate]]:
-    found: dict[str, list[Certificate]] = {}
-    for root in map(Certificate.load, roots):
-        found.setdefault(root.subject.hashable, []).append(root)
+def _by_subject(roots: tuple[bytes, ...]) -> dict[str, list[bytes]]:
+    """Roots by name; as bytes, because a parsed certificate is parsed on while it is used, and threads share these."""
+    found: dict[str, list[bytes]] = {}
+    for root in roots:
+        found.setdefault(Certificate.load(root).subject.hashable, []).append(root)
     return found
 
 
@@ -159,20 +150,34 @@ def _path(chain: Chain) -> ValidationPath:
     return ValidationPath(CertTrustAnchor(chain[-1]), interm=chain[-2:0:-1], leaf=leaf)
 
 
-def _status(cert: Certificate, path: ValidationPath, context: ValidationContext) -> datetime | str:
-    """When a certificate was revoked, or `good`, or ""."""
-    status = ""
-    for check in (verify_ocsp_response, verify_crl):
-        try:
-            _finished(check(cert, path, context))
-        except RevokedError as error:
-            if not error.is_side_validation:  # that would be the certificate of whoever signed the list
-                return error.revocation_dt
-        except (CRLValidationError, OCSPValidationError, PathError, ValidationError):
-            continue
-        else:
-            status = "good"
-    return status
+def _statuses(chain: Chain, said: Revocation, moment: datetime) -> list[tuple[Certificate, datetime | None]]:
+    """The certificates that one list or answer speaks of, each with when it was revoked, or None."""
+    try:
+        context = ValidationContext(
+            trust_roots=chain[-1:],
+            other_certs=chain,
+            moment=moment,
+            retroactive_revinfo=True,  # a list of a later day still names what was revoked before
+            algorithm_usage_policy=AcceptAllAlgorithms(),
+            crls=said.crls,
+            ocsps=said.ocsps,
+        )
+        check = verify_crl if said.crls else verify_ocsp_response
+        return [status for cert in chain[:-1] for status in _status(check(cert, _path(chain), context), cert)]
+    except Exception:  # noqa: BLE001  what a library makes of bytes that somebody published must not hide the signature
+        return []
+
+
+def _status(check: Coroutine[Any, Any, None], cert: Certificate) -> Iterator[tuple[Certificate, datetime | None]]:
+    try:
+        _finished(check)
+    except RevokedError as error:
+        if not error.is_side_validation:  # that would be the certificate of whoever signed the list
+            yield cert, error.revocation_dt
+    except (CRLValidationError, OCSPValidationError, PathError, ValidationError):
+        return
+    else:
+        yield cert, None
 
 
 def _finished(work: Coroutine[Any, Any, Any]) -> Any:

@@ -9,10 +9,10 @@ which only providers may read: it is held to the address that the rules give eve
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr
+from itertools import islice
 from typing import Any, NamedTuple
 
 from asn1crypto import cms, parser
@@ -29,13 +29,13 @@ from ledger.observations import Arrival, UnreadableError
 
 MAX_SIGNATURE_BYTES = 1024 * 1024
 MAX_CERTIFICATES = 32
+MAX_CARRIED = 8
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 PROVIDER_MAILBOX = "posta-certificata"
 """The local part of the From of all that a provider writes (RFC 6109 section 3)."""
 
 _OPAQUE_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
-_LINE_END = re.compile(rb"\r?\n")
 _DER_SEQUENCE = 0x30
 _BROKEN = frozenset({"md2", "md5"})
 _WEAK = frozenset({"sha1"})
@@ -231,7 +231,7 @@ def _integrity(read: _Read, content: bytes | None) -> list[Finding]:
 def _readings(content: bytes) -> Iterator[tuple[bytes, tuple[str, ...]]]:
     """The bytes as they are; then, because tools save mails with other line ends, with those that e-mail has."""
     yield content, ("integrity_good",)
-    canonical = _LINE_END.sub(b"\r\n", content)
+    canonical = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     if canonical != content:
         yield canonical, ("integrity_good", "line_ends_restored")
 
@@ -284,8 +284,8 @@ def _digest(algorithm: Any) -> str:
 
 
 def _both(read: _Read, given: Revocation) -> Revocation:
-    """The lists and answers that were captured and those that the signature carries."""
-    carried = [(choice.name, choice.chosen) for choice in read.data["crls"]]
+    """The lists and answers that were captured, and the first few of those that the signature carries."""
+    carried = [(choice.name, choice.chosen) for choice in islice(read.data["crls"], MAX_CARRIED)]
     crls = tuple(value.untag().dump() for name, value in carried if name == "crl")
     ocsps = tuple(
         value["other_rev_info"].dump()
