@@ -235,7 +235,10 @@ def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Seque
         "identity": "acted" in proven and top < Grade.E5,
         "signed": top > Grade.E0 and not is_signed,
         "content": status in _POSITIVE and "content" not in proven,
-        "witnessed": bool(best) and not is_signed and all(fact.arrival in SECOND_HAND for fact in best),
+        "witnessed": bool(best)
+        and top > Grade.E0
+        and not is_signed
+        and all(fact.arrival in SECOND_HAND for fact in best),
         "signature_absent": ABSENT in bad,
         "signature_wrong": WRONG in bad,
     }
