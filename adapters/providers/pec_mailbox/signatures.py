@@ -27,7 +27,7 @@ from adapters.providers.pec_mailbox.chains import Chain, Revocation
 from adapters.providers.pec_mailbox.verdicts import OPEN, VERDICTS, WRONG, Finding, holds
 from ledger.observations import Arrival, UnreadableError
 
-MAX_SIGNATURE_BYTES = 1024 * 1024
+MAX_SIGNATURE_BYTES = 256 * 1024
 MAX_CERTIFICATES = 32
 MAX_CARRIED = 8
 CLOCK_TOLERANCE = timedelta(minutes=5)
