@@ -1,11 +1,22 @@
-"""The tenant's accounts at providers and their webhook keys."""
+"""The tenant's accounts at providers: their webhook keys, settings and credentials."""
 
 from __future__ import annotations
 
 from adapters.accounts import Account, AccountCheck, check
+from adapters.configuring import AccountSettings
 from adapters.http.errors import AccountTakenError
 from adapters.http.routes import Answer, Call, NoQuery, route
-from adapters.http.types import AccountList, KeyAdded, NewAccount, NewKey, Noted, Reading
+from adapters.http.types import (
+    AccountList,
+    KeyAdded,
+    NewAccount,
+    NewCredential,
+    NewKey,
+    NewSettings,
+    Noted,
+    Reading,
+    SettingsChanged,
+)
 from adapters.providers import registry
 from adapters.strictjson import refuse
 
@@ -55,6 +66,35 @@ def add_key(call: Call[NoQuery, NewKey]) -> Answer:
 def retire_key(call: Call[NoQuery, None]) -> Answer:
     """Destroy a webhook key; what it verified stays verified."""
     call.services.accounts.retire_secret(call.tenant, call.path["account"], call.path["key_id"], call.actor)
+    return Answer(status=204)
+
+
+@route("GET /v1/accounts/{account}/settings", scopes=OPERATORS, answers={200: AccountSettings})
+def account_settings(call: Call[NoQuery, None]) -> Answer:
+    """What is set for calling the provider, which credentials it has, and what is missing; never a credential itself."""
+    return Answer(call.services.accounts.settings(call.tenant, call.path["account"]))
+
+
+@route("PUT /v1/accounts/{account}/settings", scopes=OPERATORS, answers={200: SettingsChanged})
+def put_settings(call: Call[NoQuery, NewSettings]) -> Answer:
+    """Give an account these settings and no others; each change is an event, and the same again changes nothing."""
+    accounts, account = call.services.accounts, call.path["account"]
+    changes = accounts.configure(call.tenant, account, call.body.settings, call.actor)
+    return Answer(SettingsChanged(changes, accounts.settings(call.tenant, account)))
+
+
+@route("PUT /v1/accounts/{account}/credentials/{name}", scopes=OPERATORS, answers={204: None})
+def put_credential(call: Call[NoQuery, NewCredential]) -> Answer:
+    """Keep a credential in the place of the one of that name; it is sealed and never shown again."""
+    named = {call.path["name"]: call.body.value}
+    call.services.accounts.set_credentials(call.tenant, call.path["account"], named, call.actor)
+    return Answer(status=204)
+
+
+@route("DELETE /v1/accounts/{account}/credentials/{name}", scopes=OPERATORS, answers={204: None})
+def retire_credential(call: Call[NoQuery, None]) -> Answer:
+    """Destroy a credential."""
+    call.services.accounts.retire_credential(call.tenant, call.path["account"], call.path["name"], call.actor)
     return Answer(status=204)
 
 

@@ -38,6 +38,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "operation": (r"[a-z][a-z0-9_.:-]{0,62}", "operation of the provider"),
     "provider": (NAME, "name of a provider"),
     "key_id": (r"[A-Za-z0-9_.:-]{1,63}", "id of a webhook key"),
+    "name": (r"[A-Za-z0-9_.:-]{1,63}", "name of a credential, as the account's settings list them"),
     "file": (r"[a-z-]+\.(?:css|js|txt)", "one of the page's files"),
     "epoch": (r"[2-9]|[1-9][0-9]{1,4}", "epoch of the log, from 2; the first has none in its path"),
     "tile": (rf"(?:[0-9]|[1-5][0-9]|6[0-3])/{TILE_PATH}", "level and index of a tile, as C2SP tlog-tiles writes them"),

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.accounts import Account
+from adapters.configuring import AccountSettings, Change
 from adapters.http.problems import Problem
 from adapters.quarantine import Quarantined
 from adapters.records import END, AwareTime, MessageId, Name
@@ -355,6 +356,29 @@ class KeyAdded(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
     admitted: int
     facts: int
+
+
+class NewSettings(Given):
+    """The settings of an account, all of them: what is not named has its default.
+
+    Attributes:
+        settings: setting -> value, as the provider's settings are described; `GET` shows which there are.
+    """
+
+    settings: dict[str, Any]
+
+
+class SettingsChanged(msgspec.Struct, frozen=True):
+    """What changed, and what is set now."""
+
+    changes: tuple[Change, ...]
+    account: AccountSettings
+
+
+class NewCredential(Given):
+    """A credential; it is sealed and never shown again."""
+
+    value: Annotated[str, Meta(min_length=1, max_length=16_384)]
 
 
 class Noted(Given):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -45,19 +47,33 @@ def provider() -> Provider:
     return replace(registry()["kpn_sms"], client=CLIENT)
 
 
-@pytest.fixture
-def accounts(system: System, monkeypatch: pytest.MonkeyPatch) -> Accounts:
-    return opened(system, monkeypatch)
+@contextmanager
+def known_providers(**changed: Provider) -> Iterator[None]:
+    """The registry with this provider in it, and with one that is never called."""
+    silent = replace(registry()["kpn_cloud_fax"], client=None)
+    known = {**registry(), "kpn_sms": provider(), "kpn_cloud_fax": silent, **changed}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "registry", lambda: known)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _providers() -> Iterator[None]:
+    with known_providers():
+        yield
 
 
 @pytest.fixture
-def sqlite_accounts(sqlite_system: System, monkeypatch: pytest.MonkeyPatch) -> Accounts:
-    return opened(sqlite_system, monkeypatch)
+def accounts(system: System) -> Accounts:
+    return opened(system)
 
 
-def opened(system: System, monkeypatch: pytest.MonkeyPatch) -> Accounts:
-    known = {**registry(), "kpn_sms": provider(), "kpn_cloud_fax": replace(registry()["kpn_cloud_fax"], client=None)}
-    monkeypatch.setattr(module, "registry", lambda: known)
+@pytest.fixture
+def sqlite_accounts(sqlite_system: System) -> Accounts:
+    return opened(sqlite_system)
+
+
+def opened(system: System) -> Accounts:
     system.accounts.add(TENANT, "sms", "kpn_sms")
     system.accounts.add(TENANT, "fax", "kpn_cloud_fax")
     return system.accounts
@@ -214,17 +230,13 @@ def test_account_that_cannot_be_called_says_why(sqlite_accounts: Accounts) -> No
         sqlite_accounts.access("other", "sms", NOW)
 
 
-def test_setting_that_a_newer_program_does_not_know_is_told(
-    sqlite_accounts: Accounts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_setting_that_a_newer_program_does_not_know_is_told(sqlite_accounts: Accounts) -> None:
     """The account says so instead of being called with half of what was meant; setting it anew repairs it."""
     sqlite_accounts.configure(TENANT, "sms", {**GIVEN, "is_joint": True})
-    newer = msgspec.defstruct(
-        "Newer", [("base_url", str), ("mailbox", str, "")], frozen=True, forbid_unknown_fields=True
-    )
-    known = {"kpn_sms": replace(provider(), client=replace(CLIENT, settings=newer))}
-    monkeypatch.setattr(module, "registry", lambda: known)
-    with pytest.raises(ConfigurationError, match="is_joint: there is no such setting"):
-        sqlite_accounts.access(TENANT, "sms", NOW)
-    assert "setting is_joint is not known any more: --unset is_joint" in sqlite_accounts.settings(TENANT, "sms").advice
-    assert (Change("is_joint", before=True, after=None),) == sqlite_accounts.configure(TENANT, "sms", GIVEN)
+    newer = msgspec.defstruct("Newer", [("base_url", str), ("mailbox", str, "")], forbid_unknown_fields=True)
+    with known_providers(kpn_sms=replace(provider(), client=replace(CLIENT, settings=newer))):
+        with pytest.raises(ConfigurationError, match="is_joint: there is no such setting"):
+            sqlite_accounts.access(TENANT, "sms", NOW)
+        advice = sqlite_accounts.settings(TENANT, "sms").advice
+        assert "setting is_joint is not known any more: --unset is_joint" in advice
+        assert (Change("is_joint", before=True, after=None),) == sqlite_accounts.configure(TENANT, "sms", GIVEN)

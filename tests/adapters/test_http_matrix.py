@@ -19,6 +19,8 @@ KEYED = [r for r in ROUTES if r.scopes is not NO_KEY]
 OWNED = [r for r in KEYED if {"message", "artifact", "item", "account"} & set(r.parameters)]
 BODIES: dict[str, Any] = {
     "/v1/accounts/{account}/keys": {"key_id": "wk_1", "secret": "x"},
+    "/v1/accounts/{account}/settings": {"settings": {}},
+    "/v1/accounts/{account}/credentials/{name}": {"value": "x"},
     "/v1/accounts/{account}/disable": {"note": "n"},
     "/v1/messages/{message}/evidence": {"language": "en"},
     "/v1/lanes/{item}/retry": {"note": "n"},
@@ -32,6 +34,7 @@ ANY = {
     "account": "sms",
     "provider": "pec_mailbox",
     "key_id": "wk_1",
+    "name": "password",
     "epoch": "2",
     "tile": "0/000",
     "bundle": "000",
