@@ -108,6 +108,15 @@ def test_a_copy_with_other_line_ends_tells_the_same() -> None:
     assert known_by_sha256(saved.documents, b"id;importo\r\n1;2\r\n")
 
 
+@pytest.mark.parametrize("line", [b"x", b"xy", b"xyz", b"x\r"])
+def test_a_long_text_has_the_digest_of_all_its_lines(line: bytes) -> None:
+    """Long texts are digested in pieces; a line end may lie across two of them."""
+    text = (line + b"\r\n") * 200_000
+    found = told(receipt(b"Content-Type: text/csv; name=a.csv\r\n\r\n" + text)).documents
+    assert known_by_sha256(found, text)
+    assert known_by_sha256(found, (line + b"\n") * 200_000)
+
+
 @pytest.mark.parametrize("encoding", ["7bit", "8bit", "quoted-printable", "base64"])
 def test_the_body_is_found_in_any_transfer_encoding(encoding: str) -> None:
     """The text of the message is content as well, with the line ends of mail."""

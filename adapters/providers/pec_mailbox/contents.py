@@ -39,7 +39,7 @@ _WITH_ORIGINAL = frozenset({"content_completa", "content_breve"})
 _BODY_TYPES = ("text/plain", "text/html")
 _MAX_QUOTE_BYTES = 1024
 _QUOTED = re.compile(rb"\s*([0-9A-Fa-f]{40})\s*")
-_LINE_END = re.compile(rb"\r?\n")
+_PIECE_BYTES = 256 * 1024
 
 
 class Contents(NamedTuple):
@@ -140,10 +140,20 @@ def _as_text(mail: bytes, part: mime.Part, name: str) -> Iterator[Fingerprint]:
     """A part that came as text: with the line ends of mail and, for a file, with those that it may have had before."""
     plain = mime.decoder(part)(mail[part.body : part.end])
     is_file = bool(name) or not part.kind.startswith(_BODY_TYPES) or _is_attached(part)
-    forms = (_LINE_END.sub(b"\r\n", plain), *((_LINE_END.sub(b"\n", plain), plain) if is_file else ()))
-    for form in dict.fromkeys(forms):
-        sha256, sha1, size = _digests([form])
+    ends = (b"\r\n", b"\n", b"") if is_file else (b"\r\n",)
+    for sha256, sha1, size in dict.fromkeys(_digests(_with_line_ends(plain, end)) for end in ends):
         yield Fingerprint(name, sha256, sha1, size=size)
+
+
+def _with_line_ends(plain: bytes, end: bytes) -> Iterator[bytes]:
+    """The bytes in pieces, with every line end as given; "" leaves them as they are."""
+    held = b""
+    for at in range(0, len(plain), _PIECE_BYTES):
+        piece = held + plain[at : at + _PIECE_BYTES]
+        held = piece[-1:] if piece.endswith(b"\r") else b""  # its line feed may begin the next piece
+        piece = piece[: len(piece) - len(held)]
+        yield piece.replace(b"\r\n", b"\n").replace(b"\n", end) if end else piece
+    yield held
 
 
 def _is_attached(part: mime.Part) -> bool:
