@@ -22,7 +22,7 @@ from pyhanko.sign.validation.errors import SignatureValidationError
 from pyhanko.sign.validation.generic_cms import validate_sig_integrity
 
 from adapters.providers.contract import Attested, Trust
-from adapters.providers.pec_mailbox import chains, daticert, mime
+from adapters.providers.pec_mailbox import chains, mime
 from adapters.providers.pec_mailbox.chains import Chain, Revocation
 from adapters.providers.pec_mailbox.verdicts import OPEN, VERDICTS, WRONG, Finding, holds
 from ledger.observations import Arrival, UnreadableError
@@ -48,12 +48,12 @@ class Signed(NamedTuple):
     Attributes:
         der: the CMS structure.
         content: the exact bytes it is over; None when they are inside it.
-        inner: the part they are.
+        is_all: no other part stands in the e-mail, so that whatever is read in it is what was signed.
     """
 
     der: bytes
     content: bytes | None
-    inner: mime.Part
+    is_all: bool
 
 
 class _Read(NamedTuple):
@@ -81,7 +81,7 @@ def attest(arrival: Arrival, trust: Trust, revocation: Revocation | None = None)
         found = find(arrival.body, top)
         if isinstance(found, str):
             return _attested([Finding(found)], {})
-        return _checked(arrival.body, top, found, trust, revocation or Revocation())
+        return _checked(top, found, trust, revocation or Revocation())
     except Exception as error:  # noqa: BLE001  whatever a library makes of hostile bytes, the mail itself is kept
         why = " ".join(f"{type(error).__name__}: {error}"[:500].split())
         return _attested([Finding("signature_unreadable", why)], {})
@@ -100,15 +100,15 @@ def certificates(arrival: Arrival) -> tuple[bytes, ...]:
 def find(mail: bytes, top: mime.Part) -> Signed | str:
     """The outermost signature of a mail, or the verdict on there being none."""
     if top.kind in _OPAQUE_TYPES:
-        return _present(Signed(_decoded(mail, top), None, top))
+        return _present(Signed(_decoded(mail, top), None, is_all=True))
     outer = _outermost(top)
     if outer is None:
         return "signature_absent"
     beside = next((part for part in outer.parts[1:] if _is_signature(part)), None)
     if beside is None:
         return "signature_absent" if outer.whole else "signature_cut"
-    inner = outer.parts[0]
-    return _present(Signed(_decoded(mail, beside), mail[inner.start : inner.end], inner))
+    inner, is_all = outer.parts[0], outer is top and len(outer.parts) == 2
+    return _present(Signed(_decoded(mail, beside), mail[inner.start : inner.end], is_all))
 
 
 def _outermost(part: mime.Part) -> mime.Part | None:
@@ -139,7 +139,7 @@ def _present(found: Signed) -> Signed | str:
     return found
 
 
-def _checked(mail: bytes, top: mime.Part, found: Signed, trust: Trust, given: Revocation) -> Attested:
+def _checked(top: mime.Part, found: Signed, trust: Trust, given: Revocation) -> Attested:
     read = _read(found.der)
     stated = _signing_time(read.info)
     at, findings = _judged_at(stated, read.cert, trust.moment)
@@ -150,7 +150,7 @@ def _checked(mail: bytes, top: mime.Part, found: Signed, trust: Trust, given: Re
     return _attested(
         [
             *_integrity(read, found.content),
-            *_coverage(mail, top, found),
+            *([] if found.is_all else [Finding("parts_beside")]),
             signer,
             *_address(read.cert, top.fields.get("from", "")),
             *findings,
@@ -234,14 +234,6 @@ def _readings(content: bytes) -> Iterator[tuple[bytes, tuple[str, ...]]]:
     canonical = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     if canonical != content:
         yield canonical, ("integrity_good", "line_ends_restored")
-
-
-def _coverage(mail: bytes, top: mime.Part, found: Signed) -> list[Finding]:
-    """A good signature over one part must not lend itself to certification data in another."""
-    read = daticert.find(mail, top)
-    covered = daticert.find(mail, found.inner)
-    is_covered = read is None or (covered is not None and covered.xml == read.xml)
-    return [] if is_covered else [Finding("certification_unsigned")]
 
 
 def _address(cert: Certificate, sender: str) -> list[Finding]:

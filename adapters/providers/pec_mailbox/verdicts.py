@@ -11,7 +11,7 @@ VERDICTS = {
     "signature_absent": "there is no signature",
     "signature_cut": "the signature, or a part of it, is missing from this copy",
     "signature_unreadable": "there is a signature that cannot be read, so it proves nothing either way",
-    "certification_unsigned": "the certification data that was read is not what the signature covers",
+    "parts_beside": "parts stand beside the signed one, so that what was read might not be what was signed",
     "signer_trusted": "the signer's certificate was valid at signing time and leads to a trusted authority",
     "signer_untrusted": "no valid chain leads from the signer's certificate to a trusted authority",
     "signer_unchecked": "no trusted authorities are configured, so nobody vouches for the signer",
@@ -37,7 +37,6 @@ VERDICTS = {
 WRONG = frozenset(
     {
         "integrity_broken",
-        "certification_unsigned",
         "signer_untrusted",
         "signer_expired",
         "signer_not_yet_valid",
@@ -52,6 +51,7 @@ OPEN = frozenset(
         "signature_absent",
         "signature_cut",
         "signature_unreadable",
+        "parts_beside",
         "signer_unchecked",
         "signer_not_provider",
         "revocation_later",
