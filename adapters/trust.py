@@ -12,6 +12,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -130,10 +131,10 @@ async def capture(signer: bytes, issuers: Iterable[bytes], *, allow_private: boo
     return Captured(crls, ocsps, (*no_list, *no_answer))
 
 
+@dataclass(frozen=True, slots=True)
 class _Asking:
-    def __init__(self, session: aiohttp.ClientSession, allow_private: bool) -> None:  # noqa: FBT001  internal
-        self._session = session
-        self._allow_private = allow_private
+    session: aiohttp.ClientSession
+    allow_private: bool
 
     async def first(
         self, addresses: Sequence[str], request: bytes, limit: int, read: Callable[[bytes], bytes]
@@ -148,11 +149,11 @@ class _Asking:
         return (), failures
 
     async def _ask(self, address: str, request: bytes, limit: int) -> bytes:
-        if not self._allow_private and _is_private(URL(address).host or ""):
+        if not self.allow_private and _is_private(URL(address).host or ""):
             msg = "an address inside our own network"
             raise ValueError(msg)
         method, headers = ("POST", {"Content-Type": "application/ocsp-request"}) if request else ("GET", {})
-        asked = self._session.request(method, address, data=request or None, headers=headers, allow_redirects=False)
+        asked = self.session.request(method, address, data=request or None, headers=headers, allow_redirects=False)
         async with asked as answer:
             body = bytearray()
             async for piece in answer.content.iter_any():

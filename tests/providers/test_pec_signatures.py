@@ -419,6 +419,11 @@ def test_a_certificate_that_ended_since_is_judged_at_signing_time() -> None:
     assert (True, True) == (found.holds, "time_claimed" in found.verdicts)
 
 
+def test_a_signature_made_with_an_ended_certificate_is_not_called_a_claim() -> None:
+    """Its own time says that it was too late."""
+    assert "time_claimed" not in checked(CASES["signer had expired"][1]()).verdicts
+
+
 @pytest.mark.parametrize(("at", "verdict"), [(None, "time_missing"), (ARRIVED_AT + DAY, "time_ahead")])
 def test_without_a_believable_time_the_arrival_counts(at: datetime | None, verdict: str) -> None:
     """A signature was made before it came, whatever it says."""

@@ -206,7 +206,8 @@ def _judged_at(stated: datetime | None, cert: Certificate, moment: datetime) -> 
         return moment, [Finding("time_missing")]
     if stated > moment + CLOCK_TOLERANCE:
         return moment, [Finding("time_ahead", stated.isoformat())]
-    return min(stated, moment), [Finding("time_claimed")] if moment > cert.not_valid_after else []
+    is_only_claimed = stated <= cert.not_valid_after < moment
+    return min(stated, moment), [Finding("time_claimed")] if is_only_claimed else []
 
 
 def _integrity(read: _Read, content: bytes | None) -> list[Finding]:
