@@ -17,6 +17,7 @@ class Fact(msgspec.Struct, frozen=True, array_like=True):
         events: event ids it names.
         part: [number, total] or empty.
         arrival: how it came (`ledger.observations.ArrivalKind`); "" when it is our own.
+        operation: of the provider, that it came by.
         rule: why it was written, of facts of our own: which deadline, which verdict, what became of a call.
     """
 
@@ -35,6 +36,7 @@ class Fact(msgspec.Struct, frozen=True, array_like=True):
     events: tuple[str, ...] = ()
     part: tuple[int, ...] = ()
     arrival: str = ""
+    operation: str = ""
     rule: str = ""
 
     def at(self) -> str:
@@ -63,6 +65,7 @@ class _Clear(msgspec.Struct):
     events: tuple[str, ...] = ()
     part: tuple[int, ...] = ()
     arrival: str = ""
+    operation: str = ""
     rule: str = ""
 
 

@@ -93,6 +93,9 @@ BY_CHANNEL: dict[tuple[str, str], Grade] = {
 }
 """(Channel, event type) where it is worth something else."""
 
+OTHER_CHANNEL: dict[str, str] = {"sms": "sms"}
+"""Operation -> the channel that it tells of, where a provider has several: a post office's text messages are no letters."""
+
 CEILING: dict[str, Grade] = {
     ArrivalKind.WEBHOOK: Grade.E3,
     ArrivalKind.POLL: Grade.E3,
@@ -266,6 +269,7 @@ def most_direct(arrivals: Iterable[str]) -> str:
 
 
 def _grade(fact: Fact, channel: str, verdict: str) -> Grade:
+    channel = OTHER_CHANNEL.get(fact.operation, channel)
     base = BY_CHANNEL.get((channel, fact.type), BASE.get(fact.type, Grade.E0))
     if base is Grade.E0 or verdict in {ABSENT, WRONG}:
         return Grade.E0

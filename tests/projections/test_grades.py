@@ -20,6 +20,7 @@ from projections.grades import (
     GRADE_TEXTS,
     MISSING_TEXTS,
     NOT_PROVEN_TEXTS,
+    OTHER_CHANNEL,
     PROVEN_TEXTS,
     Evidence,
     Grade,
@@ -86,6 +87,10 @@ CASES = (
     Case(
         *("a registered letter that was delivered is the carrier's word", "post", (by("poll", ARRIVED),)),
         *("E3", "accepted reached", "read signed content"),
+    ),
+    Case(
+        *("a post office's text message is none", "post", (by("poll", ARRIVED, operation="sms"),)),
+        *("E2", "accepted reported", "reached read signed content"),
     ),
     Case(
         *("of a letter nothing more is ever said", "post", (by("poll", GONE),)),
@@ -259,7 +264,7 @@ def test_tables_speak_of_what_exists() -> None:
     assert set() == {*BASE, *(kind for _, kind in BY_CHANNEL), *(k for _, kinds, _ in CLAIMS for k in kinds)} - set(
         TYPES
     )
-    assert set() == {*AWAITED, *(channel for channel, _ in BY_CHANNEL)} - CHANNELS
+    assert set() == {*AWAITED, *OTHER_CHANNEL.values(), *(channel for channel, _ in BY_CHANNEL)} - CHANNELS
     assert set(ArrivalKind) == set(CEILING)
 
 

@@ -10,9 +10,11 @@ A story is a file `<provider>/<name>.json`:
                     `signed_by` names the key of `keys` that signs the body,
                     `times` says how often it comes (once, if absent)
     expected      deliveries: recipient [kind, address], status, sub_status, since, is_final, reasons ("type code rule effect", `-` for
-                  no code); lanes: how many items wait in each; quarantined: how many webhooks lie there
+                  no code), and where it is given: grade, missing (what), deadlines ("name state warn_at breach_at"); lanes: how many
+                  items wait in each; quarantined: how many webhooks lie there
 
-What is expected was written by hand, from the provider's documentation and the rules in projections/rules.py.
+What is expected was written by hand, from the provider's documentation and the tables in projections/rules.py, grades.py and
+deadlines.py.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ SHARED = frozenset({"own_id", "own_guid", "own_reference"})
 Told = tuple[str, ...]
 """What of a delivery must not depend on order: recipient, status, sub-status, since, finality, reasons."""
 
+Proof = Counter[Told]
+"""Per recipient and kind of evidence what is expected of it: grade, missing, deadlines."""
+
 
 def _kpn(secret: bytes, key_id: str, arrival: Arrival) -> dict[str, str]:
     return {
@@ -72,6 +77,7 @@ class Story:
     arrivals: tuple[Arrival, ...]
     repeated: tuple[Arrival, ...]
     deliveries: Counter[Told]
+    proof: Proof
     lanes: dict[str, int]
     quarantined: int
 
@@ -90,6 +96,7 @@ def load(path: Path) -> Story:
         arrivals=tuple(arrival for arrival, _ in arrivals),
         repeated=tuple(arrival for arrival, times in arrivals for _ in range(times)),
         deliveries=Counter(map(_expected, expected["deliveries"])),
+        proof=Counter(line for said in expected["deliveries"] for line in _expected_proof(said)),
         lanes=expected.get("lanes", {}),
         quarantined=expected.get("quarantined", 0),
     )
@@ -123,7 +130,7 @@ def _registration(provider: str, said: dict[str, Any]) -> Registration:
         provider=provider,
         recipients=tuple(Address(*each) for each in said["recipients"]),
         references=tuple(Reference(kind, value, kind not in SHARED) for kind, value in said.get("references", ())),
-        batch=Reference(*said["batch"], exclusive=False) if "batch" in said else None,
+        batch=Reference(said["batch"][0], said["batch"][1], exclusive=False) if "batch" in said else None,
         labels=tuple(said.get("labels", ())),
         texts=said.get("texts", {}),
     )
@@ -135,12 +142,41 @@ def _expected(said: dict[str, Any]) -> Told:
     return (address.kind, normal(address), *told, *sorted(said["reasons"]))
 
 
+def _expected_proof(said: dict[str, Any]) -> list[Told]:
+    address = Address(*said["recipient"])
+    who = (address.kind, normal(address))
+    grades = [(*who, "grade", said["grade"])] if "grade" in said else []
+    return [*grades, *((*who, name, *sorted(said[name])) for name in ("missing", "deadlines") if name in said)]
+
+
 def told(view: DeliveryView) -> Told:
     """A delivery as the ledger tells it."""
     address = Address(view.address.kind, view.address.address)
     reasons = (f"{r.type} {r.code or '-'} {r.rule} {r.effect}" for r in view.reasons)
-    since = view.since.replace(".000000Z", "Z")
-    return (address.kind, normal(address), view.status, view.sub_status, since, str(view.is_final), *sorted(reasons))
+    said = (view.status, view.sub_status, _plain(view.since), str(view.is_final))
+    return (address.kind, normal(address), *said, *sorted(reasons))
+
+
+def proof(world: World, story: Story) -> Proof:
+    """The evidence for each delivery, as far as the story says what it should be."""
+    asked = {line[:3] for line in story.proof}
+    return Counter(line for view in world.deliveries() for line in _proof(view) if line[:3] in asked)
+
+
+def _proof(view: DeliveryView) -> list[Told]:
+    address = Address(view.address.kind, view.address.address)
+    who = (address.kind, normal(address))
+    deadlines = (f"{d.name} {d.state} {_plain(d.warn_at)} {_plain(d.breach_at)}" for d in view.deadlines)
+    missing = (missing.what for missing in view.evidence.missing)
+    return [
+        (*who, "grade", view.evidence.grade),
+        (*who, "missing", *sorted(missing)),
+        (*who, "deadlines", *sorted(deadlines)),
+    ]
+
+
+def _plain(at: str) -> str:
+    return at.replace(".000000Z", "Z")
 
 
 # --- telling

@@ -41,7 +41,7 @@ def tellings(draw: st.DrawFn, story: Story) -> tuple[list[Call], list[bool]]:
 
 @pytest.mark.parametrize("story", STORIES, ids=[story.name for story in STORIES])
 def test_any_order_and_repetition_ends_the_same(story: Story, empty: Path) -> None:
-    """Statuses, times, finality and reasons are those of the file, however the arrivals are shuffled, doubled and grouped."""
+    """Statuses, times, finality, reasons and evidence are those of the file, however the arrivals are shuffled, doubled and grouped."""
 
     @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
     @given(tellings(story))
@@ -59,5 +59,6 @@ def test_any_order_and_repetition_ends_the_same(story: Story, empty: Path) -> No
                     if is_looked_at:
                         found.runner.run()
                 assert telling.expected(story) == telling.outcome(found)
+                assert story.proof == telling.proof(found, story)
 
     holds()

@@ -16,12 +16,13 @@ STORIES = telling.stories()
 
 @pytest.mark.parametrize("story", STORIES, ids=[story.name for story in STORIES])
 def test_story_ends_as_written(story: Story, database: Database, tmp_path: Path) -> None:
-    """Statuses, reasons, waiting items and quarantine are those of the file; telling it again changes nothing."""
+    """Statuses, reasons, evidence, waiting items and quarantine are those of the file; telling it again changes nothing."""
     with world(database.url, tmp_path) as found:
         telling.begin(found, story)
         telling.register(found, story)
         telling.admit(found, story.repeated)
         assert telling.expected(story) == telling.outcome(found)
+        assert story.proof == telling.proof(found, story)
         size = found.ledger.head().size
         telling.register(found, story)
         for arrival in story.arrivals:
