@@ -218,6 +218,8 @@ class Caller:
         self._monotonic = monotonic
         self._sleep = sleep
         self._tls = _trust(extra_ca)
+        # What is kept is what came; whoever compresses all the same is decoded, within the same bound.
+        self._headers = {"User-Agent": f"delivery-ledger/{version('delivery-ledger')}", "Accept-Encoding": "identity"}
         self._slots = threading.BoundedSemaphore(at_once)
         self._lines: dict[Key, _Line] = {}
         self._idle = threading.Condition()  # guards _running and _is_closed, and _lines
@@ -387,8 +389,7 @@ class Caller:
         async with aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # What is kept is what came; whoever compresses all the same is decoded, within the same bound.
-            headers={"User-Agent": f"delivery-ledger/{version('delivery-ledger')}", "Accept-Encoding": "identity"},
+            headers=self._headers,
             skip_auto_headers=["Content-Type"],
             timeout=aiohttp.ClientTimeout(),
             trace_configs=[_tracing()],

@@ -89,8 +89,11 @@ def settled(provider: Provider, values: Mapping[str, Any]) -> dict[str, Any]:
         InvalidError: see `convert`; also when they hold what no event can carry.
     """
     found = convert(provider, values)
-    plain: dict[str, Any] = {name: msgspec.to_builtins(getattr(found, name)) for name in sorted(values)}
-    if len(msgspec.json.encode(plain)) > MAX_SETTINGS_BYTES:
+    data = msgspec.json.encode({name: getattr(found, name) for name in values}, order="deterministic")
+    plain = msgspec.json.decode(
+        data, type=dict[str, Any]
+    )  # as it will be read back, so that the same is seen to be the same
+    if len(data) > MAX_SETTINGS_BYTES:
         refuse("", f"the settings are more than {MAX_SETTINGS_BYTES} bytes")
     for name, value in plain.items():
         try:

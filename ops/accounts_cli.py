@@ -1,0 +1,142 @@
+"""The commands `accounts configure` and `accounts show`: what is needed to call a provider."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+from rich.text import Text
+
+from adapters.configuring import AccountSettings, Change
+from adapters.strictjson import InvalidError
+from ledger.errors import ConfigurationError
+from ops.console import Json, Tenant, out, print_json, system
+from ops.show import plain, when
+
+
+def configure(
+    account: str,
+    /,
+    *,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    unset: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    secret: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    retire_secret: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    tenant: Tenant = "",
+    json: Json = False,
+) -> None:
+    """Set what is needed to call the provider: settings, and credentials, which are sealed and never shown again.
+
+    Args:
+        set_: NAME=VALUE; a value that begins with [ or { is JSON. What is not named stays as it is.
+        unset: NAME of a setting that is to have its default again.
+        secret: NAME=@FILE, NAME=- (standard input) or NAME=env:VARIABLE. Never the value itself, which others could see.
+        retire_secret: NAME of a credential that is to be destroyed.
+    """
+    given = {name: _value(name, text) for name, text in _pairs("--set", set_).items()}
+    secrets = {name: _secret(name, where) for name, where in _pairs("--secret", secret).items()}
+    with system(fresh=False) as s:
+        tenant = tenant or s.settings.tenant
+        try:
+            s.accounts.set_credentials(tenant, account, secrets)
+            before = s.accounts.settings(tenant, account).settings
+            kept = {name: value for name, value in before.items() if name not in unset}
+            changes = s.accounts.configure(tenant, account, kept | given) if given or unset else ()
+        except InvalidError as error:
+            raise ConfigurationError(str(error)) from error
+        for name in retire_secret:
+            s.accounts.retire_credential(tenant, account, name)
+        found = s.accounts.settings(tenant, account)
+    if json:
+        print_json({"changes": changes, "account": found})
+        return
+    _show_changes(changes, secrets, retire_secret)
+    _show_advice(found)
+
+
+def show(account: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
+    """The settings of an account, which credentials it has, and what is missing; never a credential itself."""
+    with system(fresh=False) as s:
+        found = s.accounts.settings(tenant or s.settings.tenant, account)
+    if json:
+        print_json(found)
+        return
+    out.print(f"{found.account} at {found.provider}")
+    for name, value in found.settings.items():
+        out.print(Text(f"  {name} = ").append(plain(_text(value))))
+    for name, value in found.defaults.items():
+        out.print(Text(f"  {name} = ").append(plain(_text(value))).append("  (default)", style="dim"))
+    for each in found.credentials:
+        state = f"set {when(each.added_at)}" if each.added_at else "missing"
+        out.print(plain(f"  credential {each.name}: {state} ({each.meaning})"))
+    _show_advice(found)
+
+
+def _show_changes(changes: Iterable[Change], secrets: Iterable[str], retired: Iterable[str]) -> None:
+    lines = [f"{c.name}: {_text(c.before)} -> {_text(c.after)}" for c in changes]
+    lines += [f"credential {name} is set" for name in secrets]
+    lines += [f"credential {name} is retired" for name in retired]
+    for line in lines or ["Nothing changed."]:
+        out.print(plain(line))
+
+
+def _show_advice(found: AccountSettings) -> None:
+    for line in found.advice:
+        out.print(plain(f"  {line}"))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "(default)"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _pairs(option: str, given: Iterable[str]) -> dict[str, str]:
+    """NAME=VALUE, each name once; a mistake is told without the value, which may be a credential."""
+    found: dict[str, str] = {}
+    for each in given:
+        name, is_pair, value = each.partition("=")
+        if not is_pair or not name.isidentifier() or name in found:
+            msg = f"{option}: write NAME=VALUE, each name once"
+            raise ConfigurationError(msg)
+        found[name] = value
+    return found
+
+
+def _value(name: str, text: str) -> Any:
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        msg = f"{name}: begins like JSON and is none"
+        raise ConfigurationError(msg) from error
+
+
+def _secret(name: str, where: str) -> str:
+    """A credential from where it lies; the end of its last line does not belong to it."""
+    if where == "-":
+        return _decoded(name, sys.stdin.buffer.read())
+    if where.startswith("@"):
+        return _decoded(name, Path(where[1:]).read_bytes())
+    if not where.startswith("env:"):
+        msg = f"--secret {name}: write {name}=@FILE, {name}=- or {name}=env:VARIABLE; on the command line others could see it"
+        raise ConfigurationError(msg)
+    variable = where.removeprefix("env:")
+    if variable not in os.environ:
+        msg = f"--secret {name}: there is no environment variable {variable}"
+        raise ConfigurationError(msg)
+    return os.environ[variable]
+
+
+def _decoded(name: str, data: bytes) -> str:
+    try:
+        return data.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        msg = f"--secret {name}: not text in UTF-8"
+        raise ConfigurationError(msg) from None
