@@ -23,6 +23,7 @@ from tests.postgres import SETTINGS, Database, Databases, prepare
 LISTED_SKIPS: dict[str, str] = {
     "openssl is not installed": "seals and time-stamps are checked with it in CI",
     "poppler-utils is not installed": "reports are read back with it in CI",
+    "Dovecot (Debian: dovecot-imapd) is not installed": "CI reads mailboxes on it",
     "Go with golang.org/x/mod (Debian: golang-go, golang-golang-x-mod-dev) is not installed": "CI checks our heads and proofs with it",
 }
 """Reason of a skip, word for word -> why the rule is checked all the same."""
