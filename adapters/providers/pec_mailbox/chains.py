@@ -116,7 +116,10 @@ def _chained(
             failures.append(Finding(_REFUSALS.get(type(error), "signer_untrusted"), str(error)))
         else:
             return Finding("signer_trusted"), chain
-    missing = f"no chain leads from it, issued by {cert.issuer.human_friendly}, to a trusted certificate"
+    name = cert.issuer.human_friendly
+    missing = (
+        f"nothing leads from its issuer, {name}, to a trusted certificate; is it to be trusted, add it to the store"
+    )
     return (failures or [Finding("signer_untrusted", missing)])[0], ()
 
 
