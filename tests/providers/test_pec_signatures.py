@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from adapters.providers.contract import Attested, Trust
 from adapters.providers.pec_mailbox import chains, signatures, verdicts
 from adapters.providers.pec_mailbox.chains import Revocation
+from adapters.providers.pec_mailbox.sandbox import Clock, Provider, authority, behaviour
 from ledger.observations import Arrival, ArrivalKind
 from tests.adapters.authorities import NO_OPENSSL, has_openssl, openssl
 from tests.providers import pec_ca
@@ -26,6 +27,7 @@ BELOW = pec_ca.authority("Intermedia", ROOT)
 OTHER = pec_ca.authority("Altra radice")
 SIGNER = pec_ca.signer(ROOT)
 FORGER = pec_ca.signer(OTHER)
+MINE = "ufficio@mio.example"
 DAY = timedelta(days=1)
 LONG_AGO, FAR_AHEAD = datetime(2020, 1, 1, tzinfo=UTC), datetime(2035, 1, 1, tzinfo=UTC)
 
@@ -523,6 +525,37 @@ def test_silence_about_an_ended_certificate_is_not_good() -> None:
     """Lists forget certificates that have ended."""
     given = Revocation((ROOT.revoking(at=END + DAY),))
     assert "revocation_unknown" in checked(pec_ca.receipt(SIGNER), moment=END + DAY, revocation=given).verdicts
+
+
+# --- a whole provider
+
+DECEITS = {
+    "unsigned": (None, "signature_absent"),
+    "stripped": (None, "signature_absent"),
+    "cut": (None, "signature_cut"),
+    "altered": (False, "integrity_broken"),
+    "resigned": (False, "signer_untrusted"),
+    "expired": (False, "signer_expired"),
+    "impostor": (False, "signer_other_address"),
+    "sha1": (True, "algorithm_weak"),
+    "unixed": (True, "line_ends_restored"),
+}
+
+
+@pytest.mark.parametrize("recipient", sorted(behaviour.BEHAVIOUR))
+def test_of_a_simulated_provider_all_but_the_deceits_is_good(recipient: str) -> None:
+    """Each receipt of an independent implementation holds, unless it was made to be found out."""
+    provider = Provider({MINE: ""}, clock=Clock(SIGNED_AT))
+    text = f"From: {MINE}\r\nTo: {recipient}@altro.example\r\nSubject: Prova\r\nMessage-ID: <m@mio.example>\r\n\r\nciao\r\n"
+    provider.submit(MINE, (f"{recipient}@altro.example",), text.encode())
+    provider.advance(timedelta(hours=40))
+    roots = (authority.root(authority.ROOT).der(),)
+    found = [checked(mail.raw, roots, mail.at + timedelta(minutes=1)) for mail in provider.mailboxes[MINE]]
+    bounces = [one for one in found if recipient == "bounced" and one.verdicts == ("signature_absent",)]
+    others = [one for one in found if one.holds is not True and one not in bounces]
+    holds, verdict = DECEITS.get(recipient, (True, "integrity_good"))
+    assert [holds] * (holds is not True) == [one.holds for one in others]
+    assert verdict in {verdict for one in others or found for verdict in one.verdicts}
 
 
 # --- the tables
