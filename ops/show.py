@@ -22,6 +22,8 @@ from adapters.importing import Report
 from adapters.providers.describe import ProviderView
 from adapters.quarantine import Quarantined
 from ledger.fsck import MEANINGS, Verdict
+from projections.deadlines import Deadline, State
+from projections.grades import GRADE_TEXTS, MISSING_TEXTS, NOT_PROVEN_TEXTS, PROVEN_TEXTS, Evidence
 from projections.rules import RULE_TEXTS
 from projections.runner import Rebuilt
 from projections.views import DeliveryView, LaneItem, MessageView, Page, Trail
@@ -38,6 +40,14 @@ COLOURS = {
     "disputed": "magenta",
     "delayed": "yellow",
     "unknown": "yellow",
+}
+DEADLINE_TEXTS = {
+    State.OPEN: "awaited; a warning at {warn_at}, over at {breach_at}",
+    State.WARNED: "awaited and overdue since {warn_at}; over at {breach_at}",
+    State.PASSED: "over since {breach_at}, and what was awaited is not there",
+    State.MET: "met in time, before {breach_at}",
+    State.MET_LATE: "met, but after {breach_at}",
+    State.VOID: "nothing is awaited any more",
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -67,6 +77,24 @@ def _table(*columns: str, title: str | None = None) -> Table:
 def _deciding(delivery: DeliveryView) -> str:
     deciding = [r for r in delivery.reasons if r.effect == "decides"]
     return ", ".join(dict.fromkeys(f"{r.type} ({r.rule})" for r in deciding))
+
+
+def _evidence(out: Console, evidence: Evidence) -> None:
+    """The grade in words, what is proven and what is not, and what is still missing."""
+    out.print(f"  evidence {evidence.grade}: {GRADE_TEXTS[evidence.grade]}")
+    for said, tokens, words in (
+        ("proven", evidence.proven, PROVEN_TEXTS),
+        ("not proven", evidence.not_proven, NOT_PROVEN_TEXTS),
+    ):
+        for token in tokens:
+            out.print(f"    {said}: {words[token]}")
+    for missing in evidence.missing:
+        until = f", to be fetched by {when(missing.until)}" if missing.until else ""
+        out.print(f"    missing: {MISSING_TEXTS[missing.what]}{until}")
+
+
+def _terms(deadline: Deadline) -> dict[str, str]:
+    return {"warn_at": when(deadline.warn_at), "breach_at": when(deadline.breach_at)}
 
 
 def message(out: Console, view: MessageView) -> None:
@@ -104,6 +132,9 @@ def message(out: Console, view: MessageView) -> None:
             out.print(text.append(f" — {reason.effect}: {RULE_TEXTS.get(reason.rule, reason.rule)}", style="dim"))
         for flag in delivery.flags:
             out.print(f"  note: {RULE_TEXTS.get(flag, flag)}")
+        _evidence(out, delivery.evidence)
+        for deadline in delivery.deadlines:
+            out.print(f"  deadline {deadline.name}: {DEADLINE_TEXTS[deadline.state].format(**_terms(deadline))}")
     if view.recipients > len(view.deliveries):
         out.print(f"\n{view.recipients} recipients in all: {', '.join(f'{n} {s}' for s, n in view.statuses.items())}")
 
@@ -138,10 +169,10 @@ def page(out: Console, found: Page) -> None:
     if not found.deliveries:
         out.print("Nothing fits. (search without a filter lists everything)")
         return
-    table = _table("message", "#", "recipient", "provider", "status", "why", "since")
+    table = _table("message", "#", "recipient", "provider", "status", "grade", "why", "since")
     for d in found.deliveries:
         row = (d.message, str(d.recipient), plain(d.address.address or "(erased)"), d.provider, _status(d.status))
-        table.add_row(*row, plain(d.sub_status), when(d.since))
+        table.add_row(*row, d.evidence.grade, plain(d.sub_status), when(d.since))
     out.print(table)
     if found.next:
         out.print(f"More: add --cursor {found.next}")
@@ -155,9 +186,10 @@ def demo(
     held: Sequence[Quarantined],
 ) -> None:
     """A day's deliveries with the reason for each status, and what waits."""
-    shown = _table("provider", "recipient", "status", "why", "decided by", title="A day of five providers")
+    shown = _table("provider", "recipient", "status", "grade", "why", "decided by", title="A day of five providers")
     for d in sorted(deliveries, key=lambda d: (d.provider, d.status, d.address.address)):
-        shown.add_row(d.provider, plain(d.address.address), _status(d.status), plain(d.sub_status), _deciding(d))
+        proof = (_status(d.status), d.evidence.grade, plain(d.sub_status), _deciding(d))
+        shown.add_row(d.provider, plain(d.address.address), *proof)
     out.print(shown)
     out.print(
         f"{found.files} files, {found.new + found.seen} inputs: {found.new} new, {found.seen} said nothing new; {found.facts} facts, "
