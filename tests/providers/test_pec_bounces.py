@@ -105,9 +105,9 @@ def test_only_the_returned_header_names_the_message(returned: bytes, references:
 
 
 def test_a_report_without_the_returned_message_names_none() -> None:
-    """It then waits for a person."""
+    """It then waits for a person, known by its bytes alone."""
     (seen,) = read(report(FAILED, returned=b"Content-Type: text/plain\n\nno more"))
-    assert () == seen.references
+    assert ((), ()) == (seen.references, seen.identity)
 
 
 # --- the same report

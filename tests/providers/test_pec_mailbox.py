@@ -266,6 +266,12 @@ def test_an_anomaly_envelope_is_never_a_receipt() -> None:
     assert ("inbound.received", "anomaly", ()) == (seen.type, seen.reason, seen.references)
 
 
+@pytest.mark.parametrize("head", [b"X-Trasporto: errore\n", b"X-Ricevuta: avvenuta-consegna\n"])
+def test_what_nobody_vouches_for_is_known_by_its_bytes(head: bytes) -> None:
+    """Any sender may write any Message-ID; a second mail with the same one must not pass for the first."""
+    assert () == only(head + b"Message-ID: <x@posta.example>\nDate: Sat, 7 Mar 2026 13:00:00 +0100\n\ntext").identity
+
+
 # --- the signature's place
 
 

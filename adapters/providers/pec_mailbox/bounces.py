@@ -139,7 +139,8 @@ def _observation(
         occurred=occurred,
         code=row.word if row else "",
         reason=row.reason if row else "",
-        identity=("bounce", own_id, action, recipient, texts["final_recipient"]) if own_id else (),
+        # What names no message is known by its bytes: it waits for a person, who is to see each of them.
+        identity=("bounce", own_id, action, recipient, texts["final_recipient"]) if own_id and references else (),
         content=(written, texts["error_text"]),
         texts={path: repaired(text) for path, text in texts.items() if text},
         notes=(*notes, *(() if occurred else ("time_unreadable",))),

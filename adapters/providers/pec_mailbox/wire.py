@@ -206,7 +206,7 @@ def _about(base: Observation, address: str, *, is_listed: bool) -> Observation:
 
 def _anomaly(top: mime.Part, row: Word) -> Observation:
     """An anomaly envelope; it has no reference, because what it wraps may quote any message id."""
-    base = _header_only(top, row.word, "not_a_receipt")
+    base = _header_only(top, "not_a_receipt")
     return replace(base, type=row.type, code=row.word, reason=row.reason)
 
 
@@ -216,27 +216,27 @@ def _bare(top: mime.Part) -> Observation:
     if not word:
         msg = "neither certification data nor header fields of certified e-mail"
         raise UnreadableError(msg)
-    base = _header_only(top, word, "daticert_missing")
+    base = _header_only(top, "daticert_missing")
     msgid = bare_id(top.fields.get("x-riferimento-message-id", ""))
     texts = {**base.texts, "code": word, "text": mime.decoded(top.fields.get("subject", ""))}
     return _finished(replace(base, texts=texts, references=(Reference("msgid", msgid),) if msgid else ()))
 
 
-def _header_only(top: mime.Part, word: str, note: str) -> Observation:
-    own_id, date = bare_id(top.fields.get("message-id", "")), top.fields.get("date", "")
+def _header_only(top: mime.Part, note: str) -> Observation:
+    """What a header says that nobody vouches for; its ids name nothing either, so the whole body is the identity."""
+    date = top.fields.get("date", "")
     occurred = time_rfc2822(date)
     notes = {note: True, "mime_damaged": not mime.is_whole(top), "time_unreadable": occurred is None}
     texts = {
         "subject": mime.decoded(top.fields.get("subject", "")),
         "sender": mime.decoded(top.fields.get("from", "")),
-        "receipt_message_id": own_id,
+        "receipt_message_id": bare_id(top.fields.get("message-id", "")),
         "time": "" if occurred else date,
     }
     return _finished(
         Observation(
             type="channel.unmapped",
             occurred=occurred,
-            identity=("header", word, own_id, date) if own_id else (),
             texts=texts,
             notes=tuple(note for note, holds in notes.items() if holds),
         )
