@@ -11,10 +11,8 @@ It shares no code with the reader of receipts. Leaves out: a second provider, re
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -23,6 +21,7 @@ from adapters.providers.pec_mailbox.sandbox import authority, servers
 from adapters.providers.pec_mailbox.sandbox.faults import Fault, Faults
 from adapters.providers.pec_mailbox.sandbox.provider import HOUR, Clock, Mail, Provider
 from adapters.providers.pec_mailbox.sandbox.servers import Postbox
+from adapters.providers.pec_mailbox.sandbox.threads import in_thread
 
 ACCOUNT = f"ufficio@{authority.DOMAIN}"
 PASSWORD = "di-prova"  # noqa: S105 - of an account that only exists in the sandbox
@@ -114,30 +113,6 @@ async def _keep_time(provider: Provider, tick_s: float) -> None:
         await asyncio.sleep(tick_s)
 
 
-@contextmanager
-def running(**options: Any) -> Iterator[Sandbox]:
+def running(**options: Any) -> AbstractContextManager[Sandbox]:
     """`simulator(**options)` in a thread of its own, for synchronous users."""
-    started: Future[tuple[Sandbox, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        async with simulator(**options) as sandbox:
-            started.set_result((sandbox, asyncio.get_running_loop(), stop))
-            await stop.wait()
-
-    def main() -> None:
-        try:
-            asyncio.run(serve())  # it also ends the tasks of connections that are still open
-        except BaseException as error:
-            if started.done():
-                raise
-            started.set_exception(error)
-
-    thread = threading.Thread(target=main, name="pec sandbox", daemon=True)
-    thread.start()
-    sandbox, loop, stop = started.result()
-    try:
-        yield sandbox
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
+    return in_thread(lambda: simulator(**options))

@@ -68,6 +68,7 @@ class Provider:
         accounts: address -> password; each has a mailbox.
         mailboxes: address -> mails, in order of arrival.
         accepted: every message that was handed in, in order.
+        lost: what a full mailbox did not take: (mailbox, bytes).
         listeners: called under the lock, one mail after the other.
     """
 
@@ -80,6 +81,7 @@ class Provider:
         hour: timedelta = HOUR,
         doubling: float = 0.0,
         disorder: float = 0.0,
+        mailbox_bytes: int = 1 << 40,
     ) -> None:
         """Open for business.
 
@@ -87,14 +89,16 @@ class Provider:
             hour: how long one of the provider's hours lasts on the clock.
             doubling: share of mails that arrive twice.
             disorder: share of mails that arrive up to an hour after others that were written later.
+            mailbox_bytes: what a mailbox holds; a mail that does not fit any more is lost.
         """
         self.clock, self.hour = clock or Clock(), hour
         self.accounts = accounts
         self.mailboxes: dict[str, list[Mail]] = {address: [] for address in (*accounts, SERVICE_MAILBOX)}
         self.accepted: list[Accepted] = []
+        self.lost: list[tuple[str, bytes]] = []
         self.listeners: list[Listener] = []
         self._draw, self._lock = Random(seed), RLock()  # noqa: S311 - repeatable on purpose
-        self._doubling, self._disorder = doubling, disorder
+        self._doubling, self._disorder, self.mailbox_bytes = doubling, disorder, mailbox_bytes
         self._counter = itertools.count(1)
         self._due: list[tuple[datetime, int, Callable[[datetime], None]]] = []
 
@@ -158,6 +162,10 @@ class Provider:
         with self._lock:
             self.mailboxes[address].remove(mail)
 
+    def usage(self, address: str) -> int:
+        """Bytes in a mailbox."""
+        return sum(len(mail.raw) for mail in self.mailboxes[address])
+
     def _promise(self, sending: Sending, recipient: str) -> None:
         steps = behaviour.steps(recipient)
         for step in steps:
@@ -198,6 +206,9 @@ class Provider:
 
     def _put(self, to: str, raw: bytes, at: datetime) -> None:
         if to not in self.mailboxes:
+            return
+        if self.usage(to) + len(raw) > self.mailbox_bytes:
+            self.lost.append((to, raw))
             return
         mail = Mail(next(self._counter), at, raw)
         self.mailboxes[to].append(mail)
