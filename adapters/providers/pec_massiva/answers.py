@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from adapters.providers.contract import Word
@@ -25,15 +26,18 @@ def answer_of(arrival: Arrival) -> dict[str, Any]:
     Raises:
         UnreadableError: it is unreadable and there is no HTTP status.
     """
+    return decode(arrival.body) if arrival.status is None else fields_of(arrival.body)
+
+
+def fields_of(body: bytes) -> dict[str, Any]:
+    """A body as far as it can be read; empty when it cannot."""
     try:
-        return decode(arrival.body)
+        return decode(body)
     except UnreadableError:
-        if arrival.status is None:
-            raise
         return {}
 
 
-def value(row: dict[str, Any], *names: str) -> str:
+def value(row: Mapping[str, Any], *names: str) -> str:
     """The first of several spellings of a field that is there."""
     return next((found for name in names if (found := text(row.get(name)).strip())), "")
 
@@ -44,8 +48,9 @@ def error_row(message: str) -> Word | None:
 
 
 def http_row(status: int | None) -> Word | None:
-    """The row of an HTTP status."""
-    return _HTTP.get(str(status))
+    """The row of an HTTP status, or of its class."""
+    said = str(status)
+    return _HTTP.get(said) or _HTTP.get(f"{said[0]}xx" if len(said) == 3 else "")
 
 
 def is_success(status: int | None) -> bool:

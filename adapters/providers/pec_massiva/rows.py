@@ -15,12 +15,11 @@ from urllib.parse import unquote_plus
 from adapters.providers.contract import Word
 from adapters.providers.pec_mailbox.mime import decoded
 from adapters.providers.pec_mailbox.statuses import subject_kind
-from adapters.providers.pec_massiva import statuses
-from adapters.providers.pec_massiva.answers import address, answer_of, error_row, http_row, is_success, value
+from adapters.providers.pec_massiva import facts, statuses
+from adapters.providers.pec_massiva.answers import answer_of, error_row, http_row, is_success, value
 from adapters.providers.reading import repaired, time_rfc2822
-from ledger.observations import Address, Arrival, Observation, Reference, UnreadableError
+from ledger.observations import Arrival, Observation, Reference, UnreadableError
 
-_ABOUT_MESSAGE = frozenset({"submission.accepted", "submission.rejected", "inbound.received"})
 _CODE_IN_PATH = re.compile(r"/send/([0-9A-Za-z_-]+)/?$")
 
 
@@ -45,7 +44,8 @@ def read(arrival: Arrival) -> Iterator[Observation]:
     for row in rows(answer):
         seen = _observation(row, code[1] if code else "")
         # Without a recipient two deliveries of one second look alike: they are told apart by counting.
-        yield replace(seen, identity=seen.identity and (*seen.identity, str(alike[seen.identity])))
+        number = 0 if seen.declares else alike[seen.identity]
+        yield replace(seen, identity=(*seen.identity, str(number))) if seen.identity and number else seen
         alike[seen.identity] += 1
 
 
@@ -89,48 +89,44 @@ def _not_answered(answer: dict[str, Any], arrival: Arrival) -> Iterator[Observat
 def _observation(row: Row, asked: str) -> Observation:
     """What one row says of the message whose id ends its subject; of the one asked for when no id does."""
     kind, occurred = subject_kind(row.subject), time_rfc2822(row.written)
-    told = statuses.SUBJECT_ID.search(row.subject)
-    message_id = told[1] if told else asked
-    concerns_one = kind is not None and kind.type not in _ABOUT_MESSAGE
-    recipient = _named(row.text) if concerns_one else None
+    in_subject = facts.message_id(row.subject)
+    name = in_subject or asked
     word = kind.word if kind else " ".join(row.subject.partition(":")[0].split())
-    name = message_id or row.subject
-    texts = {
-        "code": "" if kind else word,
-        "subject": row.subject,
-        "sender": row.sender,
-        "mailbox": row.mailbox,
-        "text": row.text,
-        "time": "" if occurred else row.written,
-    }
-    return Observation(
-        type=kind.type if kind else "channel.unmapped",
-        references=(Reference("message_id", message_id),) if message_id else (),
-        about="recipient" if concerns_one else "message",
-        recipient=recipient,
-        declares=(recipient,) if recipient else (),
+    base = Observation(
+        type="channel.unmapped",
+        references=(Reference("message_id", name),) if name else (),
         occurred=occurred,
-        code=kind.word if kind else "",
-        reason=kind.reason if kind else "",
-        identity=("row", name, word, recipient.value if recipient else "", row.written) if name else (),
-        texts=texts,
-        notes=_notes(row, kind, asked, told[1] if told else "") + (() if occurred else ("time_unreadable",)),
+        texts={
+            "code": "" if kind else word,
+            "subject": row.subject,
+            "sender": row.sender,
+            "mailbox": row.mailbox,
+            "text": row.text,
+            "time": "" if occurred else row.written,
+        },
+        notes=_notes(row, kind, asked, in_subject) + (() if occurred else ("time_unreadable",)),
     )
+    seen = facts.told(base, kind, name, _named(kind, row.text), occurred) if kind else base
+    person = seen.recipient.value if seen.recipient else ""
+    by_row = ("row", name or row.subject, word, person, row.written) if name or row.subject else ()
+    return replace(seen, identity=seen.identity or by_row)
 
 
-def _notes(row: Row, kind: Word | None, asked: str, told: str) -> tuple[str, ...]:
+def _notes(row: Row, kind: Word | None, asked: str, in_subject: str) -> tuple[str, ...]:
     is_receipt = kind is not None and kind.type != "inbound.received"
     held = {
         "row_unreadable": not row.subject,
-        "id_not_in_subject": asked and not told,
-        "other_message": asked and told and asked != told,
+        "id_not_in_subject": asked and not in_subject,
+        "other_message": asked and in_subject and asked != in_subject,
         "not_a_receipt": kind is not None and not is_receipt,
         "sender_unexpected": is_receipt and statuses.RECEIPT_SENDER not in row.sender.casefold(),
     }
     return tuple(note for note, holds in held.items() if holds)
 
 
-def _named(receipt: str) -> Address | None:
-    """The recipient that the text of a receipt names, if it is one."""
+def _named(kind: Word, receipt: str) -> list[str]:
+    """Whom the text of a receipt names: all recipients of its call, or the one that it is about."""
+    if kind.type in facts.ABOUT_CALL and (listed := statuses.LISTED.findall(receipt)):
+        return listed
     found = {one.casefold(): one for one in statuses.RECIPIENT.findall(receipt)}
-    return address(*found.values()) if len(found) == 1 else None
+    return list(found.values()) if len(found) == 1 else []

@@ -1,7 +1,7 @@
 """The words of PEC Massiva: subjects of receipts, error messages, HTTP codes.
 
 Errors are told by their English sentence, because error bodies carry no code. What a failed call becomes follows from
-the retry class (sending.py): `unclear` may have been sent, everything else was refused.
+the retry class (sending.py): `unclear` may have been sent, `never` was refused, everything else was not sent and may be tried again.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ HTTP = (
     Word("400", "", "bad request", "R", retry="never"),
     Word("401", "", "token or mailbox credentials are wrong", "R", retry="person"),
     Word("403", "", "the token lacks the scope", "A", retry="person"),
-    Word("404", "", "not found", "R", retry="person"),
+    Word("404", "", "not found", "R", retry="never"),
     Word("413", "", "the message is too large", "A", retry="never"),
     Word("429", "", "more than one request a second", "A", retry="later"),
     Word("500", "", "their database failed", "R", retry="unclear"),
     Word("502", "", "their gateway failed", "A", retry="unclear"),
     Word("503", "", "unavailable", "A", retry="unclear"),
     Word("504", "", "their gateway waited too long", "A", retry="unclear"),
+    Word("4xx", "", "any other refusal", "A", retry="never"),
+    Word("5xx", "", "any other failure of theirs", "A", retry="unclear"),
 )
 
 LIMITS = (
@@ -60,9 +62,16 @@ SUBJECT_ID = re.compile(
 """Assumption A, from the two published examples: yyyyMMddHHmmss and a short number, the last word of the subject."""
 
 RECIPIENT = re.compile(
-    r"(?:indirizzato a|destinato all'utente)\s+(?:\"|&quot;)([^\s\"&<>@]+@[^\s\"&<>@]+)(?:\"|&quot;)"
+    r"(?:indirizzato a|destinato all'utente|addressed to)\s+(?:\"|&quot;)([^\s\"&<>@]+@[^\s\"&<>@]+)(?:\"|&quot;)"
 )
-"""Assumption A: the Italian sentence in which receipts of real providers name the one recipient they are about."""
+"""The sentence in which a receipt names the one recipient it is about: RFC 6109 section 3, and (assumption A) the Italian
+sentence of real providers."""
+
+LISTED = re.compile(
+    r"(?<![^\s\"&<>()@])([^\s\"&<>()@]+@[^\s\"&<>()@]+)\s+\(?(?:\"|&quot;)"
+    r"(?:posta certificata|posta ordinaria|certified mail|ordinary mail)(?:\"|&quot;)"
+)
+"""A line of an acceptance, which lists all recipients of the message: RFC 6109 section 3.1.4, and (A) the Italian of real providers."""
 
 RECEIPT_SENDER = "posta-certificata@"
 """RFC 6109 section 3: every receipt comes from this mailbox of some provider's domain."""

@@ -1,7 +1,7 @@
-"""Reads the answers of PEC Massiva's API into observations: what a send call said, and the rows of the mailbox.
+"""Reads what comes of PEC Massiva into observations: answers of its API, and the e-mails of the mailbox behind it.
 
 The API shows receipts by subject only: there is no certification data and no signature, so who is delivered to is
-known only when the text names them. Leaves out: the quota, and everything that deletes.
+known only when the text names them. The e-mails themselves have both.
 """
 
 from __future__ import annotations
@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from adapters.providers.pec_massiva import rows, sending
+from adapters.providers.pec_mailbox import PROVIDER as MAILBOX
+from adapters.providers.pec_massiva import mails, quota, rows, sending
 from adapters.providers.pec_massiva.answers import decode
 from ledger.observations import Arrival, Observation, UnreadableError
 
 NOTES = {
+    **MAILBOX.notes,
+    "joint_call": "one call for several recipients: one message_id, and a receipt is about whom it names",
+    "mailbox_quota": "how full the mailbox is, in steps",
+    "subject_differs": "the subject of a receipt says something else than its certification data, which was followed",
+    "time_differs": "the e-mail's Date is not the certified time, which stands in the texts",
     "partial_send": "fewer were sent than addresses asked for; which ones is not said",
     "answer_unreadable": "the answer to a send call is not what was promised",
     "request_unreadable": "our own request, or an attachment in it, could not be read",
@@ -64,4 +70,6 @@ _OPERATIONS: dict[str, Callable[[Arrival], Iterable[Observation]]] = {
     "send": sending.read,
     "send_status": rows.read,
     "inbox": rows.read,
+    "quota": quota.read,
+    "receipt": mails.read,
 }
