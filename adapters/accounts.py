@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,6 +63,7 @@ class Accounts:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
+        self._configuring = threading.Lock()  # the last event says what is in force
 
     # --- accounts
 
@@ -180,11 +182,12 @@ class Accounts:
     def _put_sealed(self, table: str, tenant: str, account: str, name: str, secret: bytes) -> None:
         key_id, key = self.ledger.random(16), self.ledger.random(KEY_BYTES)
         row = (key_id, self.ledger.keyring.wrap(key_id, key), seal(key, secret, key_id), time_text(self.ledger.clock()))
+        sql = (
+            f"INSERT INTO {table} VALUES (?,?,?,?,?,?,?) ON CONFLICT (tenant, account, name) DO UPDATE SET "
+            "key_id = excluded.key_id, wrapped = excluded.wrapped, sealed = excluded.sealed, added_at = excluded.added_at"
+        )
         with self.ledger.database.writing() as cursor:
-            cursor.execute(
-                f"DELETE FROM {table} WHERE tenant = ? AND account = ? AND name = ?", (tenant, account, name)
-            )
-            cursor.execute(f"INSERT INTO {table} VALUES (?,?,?,?,?,?,?)", (tenant, account, name, *row))
+            cursor.execute(sql, (tenant, account, name, *row))
 
     def _delete_sealed(self, table: str, tenant: str, account: str, name: str) -> None:
         with self.ledger.database.writing() as cursor:
@@ -249,15 +252,22 @@ class Accounts:
         """
         found = self.get(tenant, account)
         settled = configuring.settled(registry()[found.provider], values)
-        changes = configuring.changes(self._settings(tenant, account), settled)
-        if changes:
-            said = {f"setting.{change.name}": configuring.told(change) for change in changes}
-            self.record("account.setting_changed", tenant, account, actor, {"count": len(changes)}, said=said)
-            row = (tenant, account, msgspec.json.encode(settled).decode(), time_text(self.ledger.clock()))
-            with self.ledger.database.writing() as cursor:
-                cursor.execute("DELETE FROM account_settings WHERE tenant = ? AND account = ?", (tenant, account))
-                cursor.execute("INSERT INTO account_settings VALUES (?,?,?,?)", row)
+        with self._configuring:
+            changes = configuring.changes(self._settings(tenant, account), settled)
+            if changes:
+                said = {f"setting.{change.name}": configuring.told(change) for change in changes}
+                self.record("account.setting_changed", tenant, account, actor, {"count": len(changes)}, said=said)
+                self._put_settings(tenant, account, settled)
         return changes
+
+    def _put_settings(self, tenant: str, account: str, settled: Mapping[str, Any]) -> None:
+        row = (tenant, account, msgspec.json.encode(settled).decode(), time_text(self.ledger.clock()))
+        sql = (
+            "INSERT INTO account_settings VALUES (?,?,?,?) ON CONFLICT (tenant, account) "
+            "DO UPDATE SET settings = excluded.settings, changed_at = excluded.changed_at"
+        )
+        with self.ledger.database.writing() as cursor:
+            cursor.execute(sql, row)
 
     def set_credentials(self, tenant: str, account: str, values: Mapping[str, str], actor: str = "") -> None:
         """Keep credentials by name, in the place of those of the same name; they are never shown again.

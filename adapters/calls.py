@@ -160,9 +160,9 @@ async def _read(answer: aiohttp.ClientResponse) -> tuple[bytes, Failure]:
 class _Token:
     """A token, or "" where the token service refused, and what it was asked with."""
 
-    text: str
+    text: str = field(repr=False)
     until: float
-    access: Access
+    access: Access = field(repr=False)
 
     def fits(self, access: Access, now: float) -> bool:
         same = self.access.settings == access.settings and self.access.secrets == access.secrets

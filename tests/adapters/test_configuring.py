@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -171,6 +172,18 @@ def test_credentials_are_sealed_and_never_shown(accounts: Accounts) -> None:
     assert [("password", "key_1"), ("password", None)] == [(e.fields["key_id"], e.fields.get("actor")) for e in added]
     assert not any(SECRET.encode() in e.leaf for e in accounts.ledger.feed())
     assert SECRET not in repr(accounts.ledger.values(accounts.ledger.feed()))
+
+
+def test_two_who_set_the_same_at_once_both_succeed(accounts: Accounts) -> None:
+    """The last event says what is in force; nobody gets an error of the database."""
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(accounts.configure, TENANT, "sms", {**GIVEN, "page_rows": n}) for n in range(1, 9)]:
+            assert done.result()
+        list(pool.map(lambda n: accounts.set_credentials(TENANT, "sms", {"password": str(n)}), range(8)))
+    found = accounts.access(TENANT, "sms", NOW)
+    last = events(accounts, "account.setting_changed")[-1]
+    assert str(found.settings.page_rows) == accounts.ledger.values([last])[last.position]["setting.page_rows"]["after"]
+    assert found.secrets["password"] in map(str, range(8))
 
 
 def test_credential_that_cannot_be_is_refused_without_quoting_it(sqlite_accounts: Accounts) -> None:
