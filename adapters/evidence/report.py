@@ -22,12 +22,13 @@ from adapters.evidence.seal import Sealer, Timestamper, TokenSource, stamped
 from adapters.evidence.story import Original, Story
 from adapters.evidence.texts import FOLDER, MAX_CHARACTERS, Texts, event_type, plain, rule, texts
 from ledger.events import parse_time
+from projections.grades import Evidence
 from projections.rules import MILESTONES
 from projections.views import DeliveryView, TrailEntry
 
 __all__ = ["TEMPLATE", "Original", "Story", "render", "sign"]
 
-TEMPLATE = "report/1"
+TEMPLATE = "report/2"
 """Stands in a pack's trail.json; changes whenever the same story would give other bytes."""
 MAX_ENTRIES = 1_000
 MAX_DELIVERIES = 200
@@ -163,11 +164,25 @@ def _delivery(delivery: DeliveryView, entries: dict[str, TrailEntry], words: Tex
         "status": words["status"].get(delivery.status, delivery.status),
         "since": (f"{since}; {final}." if delivery.since else f"{final[:1].upper()}{final[1:]}."),
         "word": plain(delivery.sub_status),
+        "evidence": _evidence(delivery.evidence, words),
         "milestones": [
             (words["milestone"].get(name, name), f"{_when(m.at)} UTC", words["zone"].get(m.zone, m.zone))
             for name, m in milestones
         ],
     }
+
+
+def _evidence(evidence: Evidence, words: Texts) -> list[tuple[str, str]]:
+    """How strong the evidence for the status is, and what is proven, not proven and missing: (name, text) lines."""
+    label, grade = words["label"], evidence.grade
+    lines = [(label["evidence"], f"{grade}: {words['evidence_grade'].get(grade, '')}")]
+    for table, tokens in (
+        ("evidence_claim", evidence.proven),
+        ("evidence_doubt", evidence.not_proven),
+        ("evidence_missing", [missing.what for missing in evidence.missing]),
+    ):
+        lines += [(label[table], words[table].get(token, token)) for token in tokens]
+    return lines
 
 
 _SAID_ELSEWHERE = ("artifact.", "document.")

@@ -19,6 +19,7 @@ from adapters.evidence.report import Story
 from adapters.providers import registry
 from ledger.observations import ArrivalKind, Verdict, ZoneBasis
 from ledger.types import TYPES
+from projections.grades import GRADE_TEXTS, MISSING_TEXTS, NOT_PROVEN_TEXTS, PROVEN_TEXTS, Evidence, Grade, Missing
 from projections.rules import MILESTONES, RULE_TEXTS, Status
 from tests.evidence.stories import ENTRIES, HOSTILE, LONG_ADDRESS, MESSAGE, STORY, delivery, entry, message
 
@@ -51,6 +52,10 @@ def text_of(story: Story, language: str, folder: Path) -> str:
         ("type", set(TYPES)),
         ("rule", set(RULE_TEXTS)),
         ("milestone", set(MILESTONES)),
+        ("evidence_grade", set(GRADE_TEXTS)),
+        ("evidence_claim", set(PROVEN_TEXTS)),
+        ("evidence_doubt", set(NOT_PROVEN_TEXTS)),
+        ("evidence_missing", set(MISSING_TEXTS)),
         ("arrival", set(ArrivalKind)),
         ("verdict", set(Verdict)),
         ("zone", {*ZoneBasis, "observed"}),
@@ -60,7 +65,7 @@ def text_of(story: Story, language: str, folder: Path) -> str:
     ],
 )
 def test_every_word_of_ours_has_a_text(language: str, table: str, names: set[str]) -> None:
-    """Each status, type, rule, milestone, way, verdict, zone and effect is said in each language, and nothing else is."""
+    """Each status, type, rule, milestone, grade, way, verdict, zone and effect is said in each language, and nothing else is."""
     assert names == set(texts.texts(language)[table])
     assert all(texts.texts(language)[table].values())
 
@@ -82,7 +87,7 @@ def _places(text: str) -> list[str]:
 @in_each_language
 def test_no_language_only_repeats_english(language: str) -> None:
     """A sentence that was never translated would be the same as in English."""
-    tables = ("status", "rule", "type", "proven", "unproven")
+    tables = ("status", "rule", "type", "proven", "unproven", "evidence_grade", "evidence_claim", "evidence_doubt")
     same = [n for t in tables for n, text in texts.texts(language)[t].items() if text == texts.texts("en")[t][n]]
     assert language == "en" or not same
 
@@ -152,6 +157,18 @@ def test_report_tells_the_whole_story(language: str, tmp_path: Path) -> None:
 def _bare(text: str) -> str:
     """Without spaces: where a line breaks is not what a report says."""
     return re.sub(r"\s+", "", text)
+
+
+@needs_poppler
+@in_each_language
+def test_report_says_how_strong_the_evidence_is(language: str, tmp_path: Path) -> None:
+    """Beside each status: the grade in words, what is proven, what is not, and what is missing."""
+    weighed = Evidence(Grade.E3, tuple(PROVEN_TEXTS), tuple(NOT_PROVEN_TEXTS), tuple(map(Missing, MISSING_TEXTS)))
+    weighing = msgspec.structs.replace(STORY.message.deliveries[0], evidence=weighed)
+    story = msgspec.structs.replace(STORY, message=message(deliveries=(weighing,)))
+    found, words = _bare(text_of(story, language, tmp_path)), texts.texts(language)
+    said = [t for table in ("claim", "doubt", "missing") for t in words[f"evidence_{table}"].values()]
+    assert [] == [text for text in [f"E3: {words['evidence_grade']['E3']}", *said] if _bare(text) not in found]
 
 
 def test_claims_follow_from_the_story() -> None:
