@@ -93,7 +93,7 @@ def _show_advice(found: AccountSettings) -> None:
 def _text(value: Any) -> str:
     if value is None:
         return "(default)"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
 
 
 def _pairs(option: str, given: Iterable[str]) -> dict[str, str]:

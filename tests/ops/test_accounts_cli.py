@@ -60,6 +60,7 @@ def test_settings_are_set_one_by_one_and_each_change_is_told(shell: Shell) -> No
     shown = shell.run("accounts", "show", "sms-1")
     assert 'folders = ["INBOX","[x]"]\n' in shown
     assert "page_rows = 25  (default)" in shown
+    assert 'mailbox: a=b -> ""\n' in configure(shell, "--set", "mailbox=")
 
 
 def test_credentials_come_from_files_standard_input_and_the_environment(shell: Shell) -> None:
