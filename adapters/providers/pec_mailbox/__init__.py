@@ -14,7 +14,7 @@ Quirks:
 from __future__ import annotations
 
 from adapters.providers.contract import Operation, Provider
-from adapters.providers.pec_mailbox import statuses
+from adapters.providers.pec_mailbox import smtp, statuses
 from adapters.providers.pec_mailbox.crosscheck import NOTES
 from adapters.providers.pec_mailbox.wire import parse, recognise
 
@@ -28,7 +28,7 @@ PROVIDER = Provider(
     "signature of its provider is good is a verdict of its own, established over the raw bytes",
     operations=(
         Operation("receipt", "mailbox", "used", "one e-mail of the mailbox: receipt, notice or certified message", "R"),
-        Operation("submission", "SMTP", "out_of_scope", "sending certified e-mail is the mail client's work", "R"),
+        Operation("submission", "SMTP", "used", "what the submission server said to our message; nothing certified", "R"),
         Operation("directory", "LDAP", "out_of_scope", "the providers' directory is open to providers only", "R"),
     ),
     tables={
@@ -39,6 +39,7 @@ PROVIDER = Provider(
         "address_type": statuses.RECIPIENTS,
         "receipt_kind": statuses.RECEIPTS,
         "bounce": statuses.BOUNCES,
+        "reply": smtp.REPLIES,
         "limit": statuses.LIMITS,
     },
     parse=parse,

@@ -1,4 +1,4 @@
-"""Reads the receipts and envelopes of certified e-mail (RFC 6109) into observations, and ordinary bounces beside them.
+"""Reads the receipts and envelopes of certified e-mail (RFC 6109) into observations, with what else stands in a mailbox.
 
 The certification data alone decides what a message means; header fields are compared with it and a difference becomes
 a note. Leaves out: the S/MIME signature, and comparing the original inside a receipt with what was sent.
@@ -14,6 +14,7 @@ from adapters.providers.contract import Word
 from adapters.providers.pec_mailbox import bounces, crosscheck, daticert, mime
 from adapters.providers.pec_mailbox.contents import contents
 from adapters.providers.pec_mailbox.daticert import Daticert, bare_id
+from adapters.providers.pec_mailbox.smtp import submitted
 from adapters.providers.pec_mailbox.statuses import ERRORS, FINAL_NOTICE, KINDS, RECIPIENTS, TIMEOUTS, TRANSPORTS
 from adapters.providers.reading import repaired, time_rfc2822
 from ledger.observations import Address, Arrival, Observation, Reference, UnreadableError
@@ -46,10 +47,15 @@ def parse(arrival: Arrival) -> tuple[Observation, ...]:
     if reader is None:
         msg = f"operation {arrival.operation!r} is not read"
         raise UnreadableError(msg)
-    return reader(arrival.body)
+    return reader(arrival)
 
 
-def _receipt(mail: bytes) -> tuple[Observation, ...]:
+def _submission(arrival: Arrival) -> tuple[Observation, ...]:
+    return tuple(map(_finished, submitted(arrival)))
+
+
+def _receipt(arrival: Arrival) -> tuple[Observation, ...]:
+    mail = arrival.body
     top = mime.read(mail)
     transport = _TRANSPORTS.get(top.fields.get("x-trasporto", "").casefold())
     found = None if transport else daticert.find(mail, top)
@@ -260,4 +266,4 @@ _READERS: dict[str, Callable[[Observation, Daticert], list[Observation]]] = {
     "preavviso-errore-consegna": _delivery,
     "rilevazione-virus": _delivery,
 }
-_OPERATIONS: dict[str, Callable[[bytes], tuple[Observation, ...]]] = {"receipt": _receipt}
+_OPERATIONS: dict[str, Callable[[Arrival], tuple[Observation, ...]]] = {"receipt": _receipt, "submission": _submission}
