@@ -12,6 +12,7 @@ from typing import Any
 from ledger.appender import Item
 from ledger.application import Ledger, digest_value
 from ledger.chains import Sightings
+from ledger.contents import CONSIGNED
 from ledger.events import Event, delivery_stream, message_of, time_text
 from ledger.names import Attestation, Reading, Settled
 from ledger.observations import ArrivalKind, Observation
@@ -52,6 +53,7 @@ class Outcome:
         messages: streams of the messages concerned.
         is_new: its bytes were not held before and are now.
         position: last position written, 0 when nothing was.
+        contents: (message, stream) of the receipts that tell what was delivered.
     """
 
     facts: list[str] = field(default_factory=list)
@@ -63,6 +65,7 @@ class Outcome:
     messages: list[str] = field(default_factory=list)
     is_new: bool = False
     position: int = 0
+    contents: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Decision:
@@ -114,6 +117,7 @@ class Decision:
             self._keep_copy(known)
         if self.reading.attested and self.plan.events:
             self._attest(self.reading.attested, known)
+        self._note_contents(known)
         self.outcome.messages += self.placing.messages
         return self._finish(is_held=bool(self.reading.stored)) if self.plan.events else None
 
@@ -257,6 +261,13 @@ class Decision:
         texts = clean_texts({**attested.texts, **({"text": attested.why} if attested.why else {})})[0]
         clear |= _about(stream)
         self.plan.add(Planned("evidence.verified", stream, clear, {_person(stream): dict(texts)}, tuple(self._facts)))
+
+    def _note_contents(self, known: Sequence[bytes]) -> None:
+        """Remember which receipts tell what was delivered, new or seen: a comparison may have been cut off."""
+        if any(seen.type == CONSIGNED and seen.documents for seen in self.reading.observations):
+            streams = [self.plan.events[index].stream for index in self._facts]
+            streams += [self._event(key).stream for key in known if self.context.known[key]]
+            self.outcome.contents += [(self.context.canonical(message_of(s)), s) for s in dict.fromkeys(streams)]
 
     def _settle(self, settled: Settled, key: bytes) -> None:
         """Write, once, what an answer to a call of ours means."""

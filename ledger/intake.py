@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from ledger import contents
 from ledger.addresses import normal
 from ledger.appender import Appended, Item
 from ledger.application import Ledger
@@ -96,6 +97,9 @@ class Intake:
                 results[index] = self._admit_alone(reading._replace(observations=(), unreadable=str(result)))
             elif failed and isinstance(each, _Submitted) and each.leans:
                 results[index] = self._lean_no_more(reading, each)
+        for result in results:
+            for message, stream in result.contents if isinstance(result, Outcome) else ():
+                contents.check(self.ledger, message, [stream])
         return results
 
     def _submit(self, context: Context, reading: Reading) -> _Submitted | Exception:
@@ -224,7 +228,10 @@ class Intake:
             now, sealed = time_text(self.ledger.clock()), seal_artifact(key.key, payload, message.stream.encode())
             waits = (message.stream, tenant, registration.account, registration.provider, "queued", now)
             item.outbox.append(OutboxRow(*waits, key.key_id, sealed))
-        return Registered(message.stream, self.ledger.append(item).positions[-1], is_new=True)
+        position = self.ledger.append(item).positions[-1]
+        if orphans:
+            contents.check(self.ledger, message.stream)
+        return Registered(message.stream, position, is_new=True)
 
     def _orphans(self, writer: Writer, registration: Registration, source: Mapping[str, Any]) -> list[Message]:
         """Messages that only receipts have told of and that carry this registration's references."""

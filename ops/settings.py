@@ -58,9 +58,9 @@ class Settings(BaseSettings):
     extra_ca: Path | None = Field(
         None, description="PEM file of authorities trusted in calls to providers, besides the system's"
     )
-    pec_roots: Path | None = Field(
+    trust_roots: Path | None = Field(
         None,
-        description="PEM file or folder of the authorities that signers of certified mail must lead to. Default: the system's",
+        description="PEM file, or folder of them, of the authorities whose signers' receipts count. Default: the system's",
     )
     keep_payloads_h: float = Field(
         0.0, ge=0, description="how long the content of a send is kept, sealed, after the provider took or refused it"

@@ -10,12 +10,13 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from adapters import trust
 from adapters.accounts import Accounts
 from adapters.calls import Caller
 from adapters.lanes import Lanes
 from adapters.outbox import Outbox
 from adapters.quarantine import Quarantine
-from adapters.receiving import vocabulary
+from adapters.receiving import attester, vocabulary
 from ledger import identity as identities
 from ledger.application import Ledger
 from ledger.checkpoints import HeadFile, SignedHead
@@ -84,7 +85,8 @@ def opened(settings: Settings) -> Iterator[System]:
         with suppress(ForkError):
             leader.check()
         runner = Runner(ledger, [StatusModel(), LanesModel(), ActivityModel()])
-        intake = Intake(ledger)
+        roots = settings.trust_roots or trust.SYSTEM_STORE
+        intake = Intake(ledger, attester(lambda: trust.load(roots)))
         accounts = Accounts(ledger)
         quarantine = Quarantine(ledger, accounts, intake)
         queries = Queries(ledger, runner)

@@ -189,6 +189,36 @@ CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_at, message) WHERE due_at <
 --;
 CREATE INDEX IF NOT EXISTS outbox_by_state ON outbox (tenant, state, message)
 --;
+-- What is done by the clock: when it is next due and how it went; what there is to do is derived from the accounts.
+CREATE TABLE IF NOT EXISTS jobs (
+    tenant text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
+    job text COLLATE "C" NOT NULL,
+    next_at text COLLATE "C" NOT NULL,
+    asked_at text COLLATE "C" NOT NULL,
+    started_at text COLLATE "C" NOT NULL,
+    ended_at text COLLATE "C" NOT NULL,
+    ok_at text COLLATE "C" NOT NULL,
+    last_error text NOT NULL,
+    failures bigint NOT NULL,
+    runs bigint NOT NULL,
+    found bigint NOT NULL,
+    nothing_new bigint NOT NULL,
+    told bigint NOT NULL,
+    state text NOT NULL,
+    PRIMARY KEY (tenant, account, job)
+)
+--;
+-- When a provider was last asked about a message, and how often it failed since it last answered.
+CREATE TABLE IF NOT EXISTS polls (
+    tenant text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
+    message text COLLATE "C" NOT NULL,
+    asked_at text COLLATE "C" NOT NULL,
+    failures bigint NOT NULL,
+    PRIMARY KEY (tenant, account, message)
+)
+--;
 CREATE SCHEMA IF NOT EXISTS {reader}
 --;
 -- How far each read model has read; written in the transaction of its rows.
@@ -320,7 +350,7 @@ CREATE CONSTRAINT TRIGGER head_ends AFTER INSERT ON heads
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_head()
 --;
 REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
-    accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine, timestamps, outbox
+    accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine, timestamps, outbox, jobs, polls
     FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
 --;
 GRANT USAGE ON SCHEMA {schema} TO {service}, {privacy}
@@ -333,7 +363,7 @@ GRANT SELECT, INSERT ON stored_events, heads, tile_hashes, duplicates, joins, me
     TO {service}
 --;
 GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine,
-    timestamps, outbox TO {service}
+    timestamps, outbox, jobs, polls TO {service}
 --;
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;

@@ -181,6 +181,36 @@ CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_at, message) WHERE due_at <
 --;
 CREATE INDEX IF NOT EXISTS outbox_by_state ON outbox (tenant, state, message)
 --;
+-- What is done by the clock: when it is next due and how it went; what there is to do is derived from the accounts.
+CREATE TABLE IF NOT EXISTS jobs (
+    tenant TEXT NOT NULL,
+    account TEXT NOT NULL,
+    job TEXT NOT NULL,
+    next_at TEXT NOT NULL,
+    asked_at TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at TEXT NOT NULL,
+    ok_at TEXT NOT NULL,
+    last_error TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    runs INTEGER NOT NULL,
+    found INTEGER NOT NULL,
+    nothing_new INTEGER NOT NULL,
+    told INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (tenant, account, job)
+) WITHOUT ROWID, STRICT
+--;
+-- When a provider was last asked about a message, and how often it failed since it last answered.
+CREATE TABLE IF NOT EXISTS polls (
+    tenant TEXT NOT NULL,
+    account TEXT NOT NULL,
+    message TEXT NOT NULL,
+    asked_at TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    PRIMARY KEY (tenant, account, message)
+) WITHOUT ROWID, STRICT
+--;
 CREATE TRIGGER IF NOT EXISTS stored_events_next BEFORE INSERT ON stored_events BEGIN
     SELECT RAISE(ABORT, 'position is not the next one')
     WHERE NEW.rowid <> (SELECT coalesce(max(rowid), 0) + 1 FROM stored_events);

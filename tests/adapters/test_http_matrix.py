@@ -25,6 +25,8 @@ BODIES: dict[str, Any] = {
     "/v1/messages/{message}/evidence": {"language": "en"},
     "/v1/lanes/{item}/retry": {"note": "n"},
     "/v1/lanes/{item}/dismiss": {"note": "n"},
+    "/v1/messages/{message}/dispatch/resolve": {"call": 1, "was_sent": True, "note": "n"},
+    "/v1/messages/{message}/dispatch/cancel": {"note": "n"},
 }
 ANY = {
     "message": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",

@@ -16,6 +16,8 @@ from __future__ import annotations
 from adapters.providers.contract import Operation, Provider
 from adapters.providers.pec_mailbox import smtp, statuses
 from adapters.providers.pec_mailbox.crosscheck import NOTES
+from adapters.providers.pec_mailbox.signatures import attest
+from adapters.providers.pec_mailbox.verdicts import VERDICTS
 from adapters.providers.pec_mailbox.wire import parse, recognise
 
 PROVIDER = Provider(
@@ -28,7 +30,9 @@ PROVIDER = Provider(
     "signature of its provider is good is a verdict of its own, established over the raw bytes",
     operations=(
         Operation("receipt", "mailbox", "used", "one e-mail of the mailbox: receipt, notice or certified message", "R"),
-        Operation("submission", "SMTP", "used", "what the submission server said to our message; nothing certified", "R"),
+        Operation(
+            "submission", "SMTP", "used", "what the submission server said to our message; nothing certified", "R"
+        ),
         Operation("directory", "LDAP", "out_of_scope", "the providers' directory is open to providers only", "R"),
     ),
     tables={
@@ -44,5 +48,6 @@ PROVIDER = Provider(
     },
     parse=parse,
     recognise=recognise,
-    notes=NOTES,
+    notes={**NOTES, **VERDICTS},
+    attest=attest,
 )
