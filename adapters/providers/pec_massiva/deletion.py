@@ -125,7 +125,7 @@ def carry_out(
     Args:
         evidence: what the ledger holds of the e-mail that an observation of its row is about.
         reason: of an operator, to go on though evidence is lost; "" = never.
-        message: stream of the message, for the events.
+        message: stream of the message, where the deletion is told.
 
     Raises:
         CallFailedError: the mailbox could not be looked at, or changed meanwhile; nothing was deleted.
@@ -140,17 +140,20 @@ def carry_out(
     request = Request(operation=target.operation, method="DELETE", url=_path(target))
     clear = {
         "operation": target.operation,
-        "about": "message" if message else "account",
         "rule": "deletion.overridden" if isinstance(decision, Refused) else "deletion.evidence_held",
         "numbers": {"emails": len(found)} | ({"lost": len(decision.losses)} if isinstance(decision, Refused) else {}),
     }
     told = _told(target, found, decision, reason)
-    # Announced first: what a cut off process may have deleted must not go unsaid.
-    desk.record("dispatch.attempted", clear, told, message)
+    # Announced first: what a cut off process may have deleted must not go unsaid. In the account's stream: of a message's
+    # calls those are kept that send it.
+    desk.record("dispatch.attempted", {**clear, "about": "account"}, told)
     answer = desk.call(request)
     kind = _outcome(answer)
-    said = value(fields_of(answer.body), "message") or str(answer.failure or answer.status)
-    desk.record(kind, clear, {**told, "answer": said}, message)
+    told["answer"] = value(fields_of(answer.body), "message") or str(answer.failure or answer.status)
+    is_told_there = message and kind == "provider_content.deleted"
+    desk.record(
+        kind, {**clear, "about": "message" if is_told_there else "account"}, told, message if is_told_there else ""
+    )
     return Done(kind, len(found), decision)
 
 

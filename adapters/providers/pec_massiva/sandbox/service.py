@@ -24,6 +24,7 @@ from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import EmailMessage, Message
 from email.policy import SMTP
+from functools import lru_cache
 from random import Random
 from typing import Any, Literal
 from urllib.parse import quote_plus
@@ -252,7 +253,7 @@ class Service:
         return 200, {"data": data, "success": True, "message": ""}
 
     def _of(self, mailbox: str, code: str) -> list[Mail]:
-        return [m for m in self.provider.mailboxes[mailbox] if _field(_read(m), "Subject").endswith(f" {code}")]
+        return [m for m in self.provider.mailboxes[mailbox] if _subject(m).endswith(f" {code}")]
 
     def _numbered(self, mailbox: str, number: int) -> Mail | None:
         mails = self.provider.mailboxes[mailbox]
@@ -328,8 +329,17 @@ def _read(mail: Mail) -> Message:
     return message_from_bytes(mail.raw)
 
 
+@lru_cache(maxsize=100_000)
+def _subject(mail: Mail) -> str:
+    return _field(_read(mail), "Subject")
+
+
 def _field(read: Message, name: str) -> str:
-    return str(make_header(decode_header(" ".join(str(read.get(name, "")).split()))))
+    written = " ".join(str(read.get(name, "")).split())
+    try:
+        return str(make_header(decode_header(written)))
+    except (LookupError, ValueError):  # an unknown or a wrong character set
+        return written
 
 
 def _text(read: Message) -> str:
