@@ -142,7 +142,7 @@ async def test_failure_after_the_request_went_out_may_have_sent(caller: Caller, 
     """Each is told apart, none passes for an answer, and none is repeated or followed by itself, not even a GET."""
     conversation, failure, status = FAILURES[name]
     peer = Peer(conversation)
-    request = replace(SEND, method=method, timeout_s=0.3 if failure == "timeout" else 20)
+    request = replace(SEND, method=method, timeout_s=1 if failure == "timeout" else 20)
     async with peer.at() as port:
         got = await call(caller, f"http://127.0.0.1:{port}", request)
     assert (failure, status) == (got.failure, got.status)
