@@ -101,8 +101,9 @@ class TestReading:
         with dovecot.person(user) as client:
             client.add_flags([2], [b"\\Seen"])
             before = client.get_flags([1, 2])
-            desk = FakeDesk(access(dovecot, user))
-            SWEEP.run(desk)
+            with wire(dovecot.plain) as between:
+                desk = FakeDesk(access(dovecot, user, between.port))
+                SWEEP.run(desk)
             client.noop()
             after = client.get_flags([1, 2])
         assert {1: (), 2: (b"\\Seen",)} == {
@@ -110,6 +111,8 @@ class TestReading:
         }
         assert before == after
         assert 2 == len(desk.handed)
+        assert b"EXAMINE" in between.said
+        assert b"SELECT" not in between.said
 
     def test_all_named_folders_are_read(self, dovecot: Dovecot, user: str) -> None:
         """A folder with blanks and other letters than ASCII too; one that is not named is left alone."""

@@ -65,8 +65,8 @@ def submit(request: Request, access: Access) -> Answer:
         status, said = _dialogue(request, access.settings, login, progress)
     except (OSError, ValueError) as error:  # also all that smtplib raises, but for a reply
         failure = _failure(error, progress)
-        # A ValueError may quote a credential that cannot be written, a command names a recipient.
-        detail = login.hidden(str(error)) if isinstance(error, OSError) else ""
+        # A letter that cannot be written may be one of the password; a command may name a recipient.
+        detail = "" if isinstance(error, UnicodeError) else login.hidden(str(error))
         LOG.warning("%s at %s: %s %s", failure, progress.command.partition(" ")[0], type(error).__name__, detail)
     at = access.now + timedelta(seconds=time.monotonic() - began)
     if failure:

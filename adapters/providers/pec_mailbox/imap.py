@@ -151,8 +151,8 @@ class Session:
             client.login(user, password)
 
     def _told(self, error: Exception) -> str:
-        # A ValueError may quote a letter of the password that cannot be written.
-        detail = "" if isinstance(error, ValueError) else f": {error}"
+        # A letter that cannot be written may be one of the password.
+        detail = "" if isinstance(error, UnicodeError) else f": {error}"
         return self._login.hidden(f"{type(error).__name__}{detail}")[:500]
 
 

@@ -137,7 +137,7 @@ def check(submission: Submission, access: Access) -> str:
         f"recipients {bad} are no e-mail addresses in ASCII": bad,
         "a recipient is there twice": doubled,
         "cc names a recipient that is not there": not cc <= set(range(len(values))),
-        "one recipient at least must not be in cc": len(cc) >= len(values),
+        "no recipient stands in To": len(cc) >= len(values),
         "the subject holds a line break, or what cannot be written": not _is_line(submission.subject),
         f"the text is one of {', '.join(TEXT_TYPES)}": submission.text_type not in TEXT_TYPES,
         "the text holds half a character": _SURROGATE.search(submission.text),
