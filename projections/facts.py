@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ledger.events import Event, parse_time, time_text
+from ledger.events import Event, parse_time
 from projections.rules import EFFECTS
 
 
@@ -79,7 +79,7 @@ def to_fact(event: Event, scope: str) -> Fact | None:
         return None
     said = msgspec.convert(event.fields, _Clear)
     for at in filter(None, (said.occurred_at, said.observed_at)):
-        if time_text(parse_time(at)) != at:
+        if parse_time(at).isoformat(timespec="microseconds").replace("+00:00", "Z") != at:
             msg = f"a time of {len(at)} characters that is not written as times are"
             raise ValueError(msg)
     if len(said.part) not in {0, 2}:

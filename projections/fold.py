@@ -133,6 +133,8 @@ def _once(ordered: Sequence[Fact]) -> list[Fact]:
     for fact in ordered:
         is_single = fact.occurred_at or fact.rule or fact.type in SETS_ASIDE or fact.event_id in aside
         alike.setdefault(fact.event_id if is_single else fact.said(), []).append(fact)
+    if len(alike) == len(ordered):
+        return list(ordered)
     stands_for = {fact.event_id: same[0].event_id for same in alike.values() for fact in same}
     return [
         msgspec.structs.replace(
@@ -307,14 +309,17 @@ _SOME_PARTS = frozenset({"parts.incomplete", "parts.failed"})
 """Rules of parts that arrived while others did not: as far as the network, not as far as the recipient."""
 
 
-def _milestones(facts: Sequence[Fact]) -> dict[str, Milestone]:
+def _milestones(ordered: Sequence[Fact]) -> dict[str, Milestone]:
+    """Milestone -> the earliest fact that reaches it."""
     found: dict[str, Milestone] = {}
-    for name, types in MILESTONES.items():
-        reached = [f for f in facts if f.type in types]
-        if reached:
-            first = min(reached, key=Fact.order)
-            found[name] = Milestone(first.at(), first.zone or "observed", first.event_id)
-    return found
+    for fact in ordered:
+        name = _MILESTONE_OF.get(fact.type, "")
+        if name and name not in found:
+            found[name] = Milestone(fact.at(), fact.zone or "observed", fact.event_id)
+    return {name: found[name] for name in MILESTONES if name in found}
+
+
+_MILESTONE_OF = {kind: name for name, kinds in MILESTONES.items() for kind in kinds}
 
 
 def _flags(decided: _Decided, facts: Sequence[Fact], deadlines: Iterable[Deadline]) -> tuple[str, ...]:

@@ -152,6 +152,8 @@ CLAIMS: tuple[tuple[str, Collection[str], Grade], ...] = (
 )
 """What is proven -> the types that say so, and the least grade at which it counts."""
 
+_CLAIMS_OF = {kind: [(claim, least) for claim, types, least in CLAIMS if kind in types] for kind in BASE}
+
 AWAITED: dict[str, str] = {
     "certified_email": "delivery_receipt",
     "registered_email": "delivery_statement",
@@ -225,9 +227,7 @@ def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Seque
         top = min(Grade.E1, max(grades.values(), default=Grade.E0))
     elif is_signed and _acted_and_identified(standing, best, checks):
         top = Grade.E5
-    proven = [claim for claim, types, least in CLAIMS if _is_said(standing, grades, types, least)]
-    if "reached" in proven:
-        proven = [claim for claim in proven if claim != "reported"]
+    proven = _claims(standing, grades)
     proven += ["signed"] if is_signed else []
     proven += ["content"] if status in _POSITIVE and any(MATCHES in fact.notes for fact in holding) else []
     bad = {checks[fact.event_id] for fact in best if fact.event_id in checks} if not is_signed else set()
@@ -280,8 +280,11 @@ def _ceiling(arrival: str) -> Grade:
     return CEILING.get(arrival, Grade.E2)
 
 
-def _is_said(facts: Iterable[Fact], grades: dict[str, Grade], types: Collection[str], least: Grade) -> bool:
-    return any(fact.type in types and grades[fact.event_id] >= least for fact in facts)
+def _claims(standing: Iterable[Fact], grades: dict[str, Grade]) -> list[str]:
+    """What the facts prove, in the order of `CLAIMS`; who reached the recipient need not be reported to have."""
+    said = {c for f in standing for c, least in _CLAIMS_OF.get(f.type, ()) if grades[f.event_id] >= least}
+    said -= {"reported"} if "reached" in said else set()
+    return [claim for claim, _, _ in CLAIMS if claim in said]
 
 
 def _acted_and_identified(standing: Iterable[Fact], best: Iterable[Fact], checks: dict[str, str]) -> bool:

@@ -266,6 +266,7 @@ def test_tables_speak_of_what_exists() -> None:
     )
     assert set() == {*AWAITED, *OTHER_CHANNEL.values(), *(channel for channel, _ in BY_CHANNEL)} - CHANNELS
     assert set(ArrivalKind) == set(CEILING)
+    assert all(kind in BASE for _, kinds, _ in CLAIMS for kind in kinds)
 
 
 def test_nothing_unsigned_rises_above_the_providers_word() -> None:

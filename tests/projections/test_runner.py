@@ -145,6 +145,8 @@ def test_content_stops_nothing(found: World) -> None:
         write(found, "content.consigned", f"{message}/0", part="one of two"),
         write(found, "content.consigned", f"{message}/first", code="1"),
         write(found, "content.consigned", f"{message}/0", notes={"a": 1}),
+        write(found, "content.consigned", f"{message}/0", occurred_at="2026-03-02T09:00:00+01:00"),
+        write(found, "content.consigned", f"{message}/0", occurred_at="yesterday"),
         write(found, "recipients.declared", message, first=10**9, count=10**9),
         write(found, "recipients.declared", message, first=1, count=10**9),
         write(found, "streams.joined", message, streams=7),
