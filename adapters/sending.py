@@ -163,7 +163,7 @@ def check_secrets(client: Client, access: Access, account: str) -> None:
     Raises:
         ConfigurationError: names them and the command that sets them.
     """
-    missing = [name for name in client.secrets if not access.secrets.get(name)]
+    missing = client.missing(access.settings, access.secrets)
     if missing:
         given = " ".join(f"--secret {name}=@FILE" for name in missing)
         msg = f"account {account!r} lacks credentials: {', '.join(missing)}; delivery-ledger accounts configure {account} {given}"

@@ -7,7 +7,7 @@ where it was, and nothing is asked twice that might have been taken. What happen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -74,9 +74,9 @@ class Access:
     """
 
     settings: Any
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     now: datetime
-    token: str = ""
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +98,8 @@ class Request:
     operation: str
     method: str = "POST"
     url: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     kept: bytes | None = None
     name: str = ""
     recipient: int | None = None
@@ -300,6 +300,7 @@ class Client:
     Attributes:
         settings: msgspec type of the account's settings (nothing secret); has `base_url` for HTTP.
         secrets: names of credentials -> what they are.
+        needs: those of them that an account with these settings must have; None: all.
         options: msgspec type of `dispatch.options`.
         check: why a submission cannot be sent through this account ("" when it can); asked before anything is written.
         next_request: the next step of a send, or None when nothing (more) can be asked now.
@@ -320,6 +321,7 @@ class Client:
 
     settings: type[msgspec.Struct]
     secrets: Mapping[str, str] = field(default_factory=dict)
+    needs: Callable[[Any], Collection[str]] | None = None
     options: type[msgspec.Struct] = NoOptions
     check: Callable[[Submission, Access], str] = lambda _submission, _access: ""
     next_request: Callable[[Submission, Sequence[Exchange], Access], Request | None] = no_request
@@ -336,6 +338,11 @@ class Client:
     transport: Callable[[Request, Access], Answer] | None = None
     pace_s: float = 0.0
     zone: str = "UTC"
+
+    def missing(self, settings: Any, held: Collection[str]) -> list[str]:
+        """Credentials that an account with these settings must have and has not, in the order of `secrets`."""
+        needed = self.secrets if self.needs is None else self.needs(settings)
+        return [name for name in self.secrets if name in needed and name not in held]
 
     def can_send(self) -> bool:
         return self.next_request is not no_request
