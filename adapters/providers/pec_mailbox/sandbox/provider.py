@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -81,7 +82,7 @@ class Provider:
         hour: timedelta = HOUR,
         doubling: float = 0.0,
         disorder: float = 0.0,
-        mailbox_bytes: int = 1 << 40,
+        mailbox_bytes: int = 1 << 30,
     ) -> None:
         """Open for business.
 
@@ -100,6 +101,7 @@ class Provider:
         self._draw, self._lock = Random(seed), RLock()  # noqa: S311 - repeatable on purpose
         self._doubling, self._disorder, self.mailbox_bytes = doubling, disorder, mailbox_bytes
         self._counter = itertools.count(1)
+        self._usage: Counter[str] = Counter()
         self._due: list[tuple[datetime, int, Callable[[datetime], None]]] = []
 
     def is_customer(self, address: str, password: str) -> bool:
@@ -161,10 +163,11 @@ class Provider:
         """Delete a mail; a mailbox that is served by IMAP keeps its own copy."""
         with self._lock:
             self.mailboxes[address].remove(mail)
+            self._usage[address] -= len(mail.raw)
 
     def usage(self, address: str) -> int:
         """Bytes in a mailbox."""
-        return sum(len(mail.raw) for mail in self.mailboxes[address])
+        return self._usage[address]
 
     def _promise(self, sending: Sending, recipient: str) -> None:
         steps = behaviour.steps(recipient)
@@ -212,6 +215,7 @@ class Provider:
             return
         mail = Mail(next(self._counter), at, raw)
         self.mailboxes[to].append(mail)
+        self._usage[to] += len(raw)
         for tell in self.listeners:
             tell(to, mail)
 
