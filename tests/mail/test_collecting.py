@@ -332,6 +332,20 @@ class TestDurability:
         SWEEP.run(next_day)
         assert [mail(2, 50_000)] == next_day.bodies()
 
+    def test_a_message_that_was_passed_and_is_gone_is_forgotten(self, dovecot: Dovecot, user: str) -> None:
+        """It is not asked for every day for ever."""
+        dovecot.deliver(user, [mail(1), mail(2, 50_000)])
+        desk = FakeDesk(access(dovecot, user, imap_message_bytes=10_000))
+        SWEEP.run(desk)
+        with dovecot.person(user) as client:
+            client.delete_messages([2])
+            client.expunge()
+        dovecot.deliver(user, [mail(3)])
+        next_day = later(desk, days=1)
+        SWEEP.run(next_day)
+        assert [mail(3)] == next_day.bodies()
+        assert {} == next_day.state["folders"]["INBOX"]["skipped"]
+
     def test_a_message_that_the_ledger_does_not_take_is_noted_and_passed(self, dovecot: Dovecot, user: str) -> None:
         """The others are stored, and the note says what kind of error it was and quotes nothing."""
         dovecot.deliver(user, [mail(1), mail(2), mail(3)])

@@ -17,7 +17,7 @@ from adapters.providers.pec_mailbox import smtp
 from adapters.providers.pec_mailbox.client import CLIENT, transport
 from adapters.providers.pec_mailbox.collecting import mailbox_sweep
 from adapters.providers.pec_mailbox.settings import Mailbox, Settings
-from ledger.observations import Address
+from ledger.observations import Address, Arrival, ArrivalKind, Reference, UnreadableError
 from tests.mail.desk import FakeDesk
 from tests.mail.dovecot import PASSWORD, Dovecot
 from tests.mail.rogue import Says, no, ok, rogue
@@ -192,6 +192,14 @@ class TestRogues:
         with rogue({}, greeting) as port, pytest.raises(CallFailedError, match="cannot be reached"):
             SWEEP.run(desk(imap_port=port))
 
+    @pytest.mark.parametrize("host", ["a" * 70, "nowhere.invalid", "127.0.0.1"])
+    def test_a_host_that_is_not_there_is_an_error(self, host: str) -> None:
+        """Also one that cannot be a name."""
+        with rogue({}) as port:
+            pass
+        with pytest.raises(CallFailedError, match=f"the mailbox at {host}:{port} cannot be reached"):
+            SWEEP.run(desk(imap_host=host, imap_port=port, allow_plain_mail=True))
+
 
 class TestTrace:
     """What became of a message whose submission was not answered."""
@@ -210,6 +218,19 @@ class TestTrace:
         assert not request.may_send
         return transport(request, one.access)
 
+    def arrival(self, answer: Answer, **change: Any) -> Arrival:
+        """The answer as the ledger gets it."""
+        request = CLIENT.ask(self.WHAT, [], desk().access)
+        assert request is not None
+        given = {"kind": ArrivalKind.POLL, "observed_at": NOW, "body": answer.body, "request": request.body, **change}
+        return Arrival(provider="pec_mailbox", account="ufficio", operation=request.operation, **given)
+
+    @pytest.mark.parametrize("change", [{"body": b"\xff"}, {"body": b"{}"}, {"request": None}, {"request": b"[]"}])
+    def test_what_is_no_search_is_unreadable(self, change: dict[str, Any]) -> None:
+        """Neither question nor answer."""
+        with pytest.raises(UnreadableError):
+            smtp.traced(self.arrival(Answer(at=NOW, status=200, body=b"[]"), **change))
+
     def test_a_receipt_that_names_it_says_that_it_was_taken(self, dovecot: Dovecot, user: str) -> None:
         """In any of the folders."""
         receipt = f"X-Ricevuta: accettazione\r\nX-Riferimento-Message-ID: <{self.NAME}>\r\n\r\n".encode()
@@ -217,6 +238,14 @@ class TestTrace:
         answer = self.ask(desk(user, imap_port=dovecot.plain, imap_folders=("INBOX", "Ricevute")))
         assert [{"folder": "Ricevute", "uid": 2, "field": "X-Riferimento-Message-ID"}] == json.loads(answer.body)
         assert "sent" == CLIENT.found(self.WHAT, answer)
+        (seen,) = smtp.traced(self.arrival(answer))
+        expected = (
+            "production.advanced",
+            "trace",
+            (Reference("msgid", self.NAME),),
+            "X-Riferimento-Message-ID in Ricevute",
+        )
+        assert expected == (seen.type, seen.code, seen.references, seen.texts["text"])
 
     def test_a_copy_among_the_sent_says_that_it_was_taken(self, dovecot: Dovecot, user: str) -> None:
         """Some providers keep one; the folder is found by its use, whatever its name."""
@@ -231,6 +260,7 @@ class TestTrace:
         dovecot.deliver(user, [MAIL])
         answer = self.ask(desk(user, imap_port=dovecot.plain))
         assert (200, b"[]") == (answer.status, answer.body)
+        assert () == smtp.traced(self.arrival(answer))
         assert "unclear" == CLIENT.found(self.WHAT, answer)
 
     def test_a_mailbox_that_cannot_be_searched_proves_nothing(self, dovecot: Dovecot, user: str) -> None:

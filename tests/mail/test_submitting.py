@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ import msgspec
 import pytest
 
 from adapters.providers.calling import Access, Answer, Document, Exchange, Judged, Submission, judge
-from adapters.providers.pec_mailbox import smtp
+from adapters.providers.pec_mailbox import mime, smtp
 from adapters.providers.pec_mailbox.client import CLIENT, transport
 from adapters.providers.pec_mailbox.settings import Settings
+from adapters.sending import fingerprint
 from ledger.observations import Address, Arrival, ArrivalKind, Reference, UnreadableError
 from tests.mail.authority import server_certificate
 from tests.mail.dovecot import PASSWORD
@@ -127,6 +129,14 @@ class TestMessage:
             (part.get_filename(), part.get_content_type(), part.get_payload(decode=True))
             for part in mail.iter_attachments()
         ]
+
+    def test_a_document_goes_out_as_it_was_fingerprinted(self) -> None:
+        """In a brief receipt stands the SHA-1 of the part as it went out, of its base64 lines (RFC 6109 section 3.3.2.2)."""
+        document = Document("fattura.pdf", "application/pdf", bytes(range(256)) * 3)
+        raw = smtp.compose(submission(documents=(document,)), access())
+        part = mime.read(raw).parts[1]
+        expected = fingerprint(document, "certified_email")
+        assert expected.sha1_base64 == hashlib.sha1(raw[part.body : part.end], usedforsecurity=False).hexdigest()
 
     def test_lines_are_short_and_end_in_cr_lf(self) -> None:
         """ASCII only, at most 998 characters, no bare CR or LF (RFC 5321 section 4.5.3.1.6): nothing a server could rewrite."""

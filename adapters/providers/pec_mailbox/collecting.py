@@ -185,6 +185,10 @@ class _Folder:
                     self._skip(uid, f"it has {size} bytes; at most {limit} are read")
                 elif uid in sizes:
                     batch.append(uid)
+                else:
+                    self.skipped.pop(
+                        str(uid), None
+                    )  # gone; it is not remembered before those that still wait in the batch
             if batch:
                 yield batch
 

@@ -130,7 +130,7 @@ class Session:
             client = IMAPClient(settings.imap_host, port, ssl=security == "tls", ssl_context=context, timeout=TIMEOUT)
             if security == "starttls":
                 client.starttls(context)
-        except (OSError, IMAPClientError) as error:
+        except (OSError, IMAPClientError, ValueError) as error:
             _shut(client)
             msg = f"{where} cannot be reached: {self._told(error)}"
             raise CallFailedError(msg) from error

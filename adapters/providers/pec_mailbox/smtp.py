@@ -46,6 +46,8 @@ REPLIES = (  # what a submission server says last; RFC 5321 section 4.2
     Word("4xx", "", "not now; nothing was sent", "R", retry="later"),
     Word("5xx", "submission.rejected", "the submission server refused it; nothing was sent", "R", retry="never",
          note="530, 534, 535, 538 and any 5xx before MAIL FROM are about our access and say nothing of the message"),
+    Word("trace", "production.advanced", "a receipt or copy in the mailbox names it, so the server had taken it", "A",
+         note="no word of a server: what `search` found after a submission that was not answered"),
 )  # fmt: skip
 
 _ROWS = {row.word: row for row in REPLIES}
@@ -233,6 +235,31 @@ def found(_submission: Submission, answer: Answer) -> Verdict:
     if answer.failure or answer.status != 200:
         return "unclear"
     return "sent" if msgspec.json.decode(answer.body, type=list[Hit]) else "unclear"
+
+
+def traced(arrival: Arrival) -> tuple[Observation, ...]:
+    """What a search of the mailbox tells of the message it was for; the receipts themselves are read from there as they are.
+
+    Raises:
+        UnreadableError: question or answer is not ours.
+    """
+    try:
+        name = msgspec.json.decode(arrival.request or b"", type=Search).msgid
+        hits = msgspec.json.decode(arrival.body, type=list[Hit])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        msg = "neither a search of the mailbox nor what it found"
+        raise UnreadableError(msg) from error
+    if not hits:
+        return ()
+    row = _ROWS["trace"]
+    seen = Observation(
+        type=row.type,
+        references=(Reference("msgid", name),),
+        code=row.word,
+        identity=("search", name),
+        texts={"text": "; ".join(f"{hit.field} in {hit.folder}" for hit in hits[:10])},
+    )
+    return (seen,)
 
 
 # --- small things
