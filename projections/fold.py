@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from ledger.contents import DIFFERS
 from ledger.placing import CONTRADICTS
 from projections.deadlines import Deadline, State, expected, is_void
 from projections.facts import Fact
-from projections.grades import DIFFERS, Evidence, most_direct, weigh
+from projections.grades import Evidence, most_direct, verified, weigh
 from projections.rules import (
     EFFECTS,
     FINAL,
@@ -184,8 +185,9 @@ def _decide(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]]) -> _Dec
     _weigh_parts(groups, verdicts)
     positive, negative, deemed = groups[Force.POSITIVE], groups[Force.NEGATIVE], groups[Force.DEEMED]
     finals = positive + negative
+    other_content = verified(facts, DIFFERS)
     disputed = {
-        "content.contradiction": [f for f in facts if DIFFERS in f.notes and _effect(f).force is Force.POSITIVE],
+        "content.contradiction": [f for f in finals if f.event_id in other_content],
         "identity.contradiction": _same_identity(facts),
         "final.contradiction": finals if positive and negative else [],
     }

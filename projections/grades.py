@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
+from ledger.contents import MATCHES
 from ledger.observations import ArrivalKind
 from projections.facts import Fact
 from projections.rules import Status
@@ -111,9 +112,6 @@ SECOND_HAND = frozenset({ArrivalKind.IMPORT, ArrivalKind.API})
 GOOD, WRONG, ABSENT = "attest.good", "attest.wrong", "attest.absent"
 CHECKED = (ABSENT, WRONG, GOOD)
 """Rules of evidence.verified; of several verdicts on one fact the last in this row holds: one good original is enough."""
-
-MATCHES, DIFFERS = "content_matches", "content_differs"
-"""Notes of a delivery whose receipt carries or quotes the content, compared with what was sent."""
 
 _ARRIVED = frozenset({"content.consigned", "content.handed_over"})
 _ACTED = frozenset(
@@ -229,7 +227,8 @@ def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Seque
         top = Grade.E5
     proven = _claims(standing, grades)
     proven += ["signed"] if is_signed else []
-    proven += ["content"] if status in _POSITIVE and any(MATCHES in fact.notes for fact in holding) else []
+    same = verified(standing, MATCHES)
+    proven += ["content"] if status in _POSITIVE and any(fact.event_id in same for fact in holding) else []
     bad = {checks[fact.event_id] for fact in best if fact.event_id in checks} if not is_signed else set()
     doubts = {
         "outcome": status is Status.DISPUTED,
@@ -253,14 +252,14 @@ def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Seque
     )
 
 
-def checked(facts: Iterable[Fact]) -> dict[str, str]:
+def verified(facts: Iterable[Fact], rule: str) -> set[str]:
+    """The event ids that some evidence.verified with this rule names."""
+    return {event_id for f in facts if f.type == "evidence.verified" and f.rule == rule for event_id in f.events}
+
+
+def checked(facts: Sequence[Fact]) -> dict[str, str]:
     """Event id -> the verdict on the signature of its original that counts."""
-    found: dict[str, str] = {}
-    for fact in facts:
-        if fact.type == "evidence.verified" and fact.rule in CHECKED:
-            for event_id in fact.events:
-                found[event_id] = max(found.get(event_id, ABSENT), fact.rule, key=CHECKED.index)
-    return found
+    return {event_id: rule for rule in CHECKED for event_id in verified(facts, rule)}
 
 
 def most_direct(arrivals: Iterable[str]) -> str:

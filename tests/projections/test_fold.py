@@ -10,13 +10,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ledger.contents import DIFFERS, MATCHES
 from ledger.observations import ArrivalKind
 from ledger.placing import CONTRADICTS
 from ledger.types import TYPES
 from projections.deadlines import EXPECTATIONS
 from projections.facts import Fact, seen_as
 from projections.fold import Folded, fold
-from projections.grades import CHECKED, DIFFERS, MATCHES
+from projections.grades import CHECKED
 from projections.rules import EFFECTS, MILESTONES, RULE_TEXTS, SETS_ASIDE, Force, Status
 from tests.projections.facts import clock, fact
 
@@ -47,6 +48,7 @@ GONE = fact("gone", "relay.accepted", "8:02", code="presa-in-carico")
 WARNED = fact("warned", "relay.delayed", "8:30", reason="warning_12h")
 LAPSED = fact("lapsed", "relay.failed", "8:50", reason="final_24h")
 ARRIVED = fact("arrived", "content.consigned", "9:00", code="avvenuta-consegna")
+OTHER_CONTENT = fact("compared", "evidence.verified", seen="9:01", rule=DIFFERS, events=("arrived", "asked"))
 UNCLEAR = fact("call", "dispatch.unclear", seen="8:01", rule="dispatch.unclear")
 DAY_LATER = "32:01"
 FAILED = fact("failed", "content.consignment_failed", "9:05", code="errore-consegna", reason="no-dest")
@@ -318,24 +320,30 @@ CASES = (
     ),
     Case(
         "content that is not what was sent is disputed",
-        (TAKEN, msgspec.structs.replace(ARRIVED, notes=("content_differs",))),
+        (TAKEN, ARRIVED, OTHER_CONTENT),
         *("disputed", "avvenuta-consegna", "9:00", False),
-        {"taken": "progress.passed agrees", "arrived": "content.contradiction decides"},
+        {"taken": "progress.passed agrees", "arrived": "content.contradiction decides", "compared": "shown shown"},
     ),
     Case(
-        "a person settles what was delivered by naming the receipt",
-        (
-            TAKEN,
-            msgspec.structs.replace(ARRIVED, notes=("content_differs",)),
-            fact("settled", "dispute.resolved", "9:40", events=("arrived",)),
-            fact("again", "content.consigned", "9:00", code="avvenuta-consegna", notes=("content_matches",)),
-        ),
+        "a person who finds the comparison wrong names it",
+        (TAKEN, ARRIVED, OTHER_CONTENT, fact("settled", "dispute.resolved", "9:40", events=("compared",))),
         *("delivered", "avvenuta-consegna", "9:00", True),
         {
             "taken": "progress.passed agrees",
-            "arrived": "settled.set_aside set_aside",
+            "arrived": "final.positive decides",
+            "compared": "settled.set_aside set_aside",
             "settled": "shown shown",
-            "again": "final.positive decides",
+        },
+    ),
+    Case(
+        "a person who finds the receipt wrong names that",
+        (TAKEN, ARRIVED, OTHER_CONTENT, fact("settled", "dispute.resolved", "9:40", events=("arrived",))),
+        *("accepted", "accettazione", "8:01", False),
+        {
+            "taken": "progress.furthest decides",
+            "arrived": "settled.set_aside set_aside",
+            "compared": "shown shown",
+            "settled": "shown shown",
         },
     ),
     Case(
@@ -474,8 +482,8 @@ def _facts() -> st.SearchStrategy[list[Fact]]:
         st.sampled_from(("", "1", "2")),
         st.sampled_from(((), (), (1, 2), (2, 2))),
         st.lists(st.sampled_from(names), max_size=1).map(tuple),
-        st.sampled_from(((), (), (CONTRADICTS,), (MATCHES,), (DIFFERS,))),
-        st.sampled_from(("", "", *CHECKED, *(f"deadline.{row.name}" for row in EXPECTATIONS))),
+        st.sampled_from(((), (), (CONTRADICTS,))),
+        st.sampled_from(("", "", *CHECKED, MATCHES, DIFFERS, *(f"deadline.{row.name}" for row in EXPECTATIONS))),
         st.sampled_from(("", *ArrivalKind)),
     )
     fields = ("scope", "about", "code", "part", "events", "notes", "rule", "arrival")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from ledger.contents import DIFFERS, MATCHES
 from ledger.observations import ArrivalKind
 from ledger.types import TYPES
 from projections.facts import Fact
@@ -207,12 +208,12 @@ CASES = (
     ),
     Case(
         *("content that is not what was sent is a contradiction", "certified_email"),
-        (msgspec.structs.replace(ARRIVED, notes=("content_differs",)),),
+        (ARRIVED, verdict(DIFFERS, "arrived")),
         *("E0", "", "outcome reached"),
     ),
     Case(
         *("content that is what was sent is proven", "certified_email"),
-        (msgspec.structs.replace(ARRIVED, notes=("content_matches",)), verdict("attest.good", "arrived")),
+        (ARRIVED, verdict(MATCHES, "arrived", "asked"), verdict("attest.good", "arrived")),
         *("E4", "accepted reached signed content", "read"),
     ),
     Case(
