@@ -48,7 +48,7 @@ class AccountDesk:
     """The desk of one account; see `adapters.providers.calling.Desk`.
 
     Attributes:
-        save: called after each admission, so that `state` never runs ahead of the ledger by more than one.
+        admitted: told of each outcome, once it is durable: whoever keeps `state` does so then.
         message: the message that a poll is about; what it brings belongs to it.
     """
 
@@ -61,7 +61,7 @@ class AccountDesk:
     intake: Intake
     calls: Calls
     state: MutableMapping[str, Any] = field(default_factory=dict)
-    save: Callable[[], None] = lambda: None
+    admitted: Callable[[Outcome], None] = lambda _outcome: None
     message: str = ""
 
     def call(self, request: Request) -> Answer:
@@ -107,7 +107,7 @@ class AccountDesk:
         outcome = self.intake.admit([read(self.tenant, arrival, message=message)])[0]
         if isinstance(outcome, Exception):
             raise outcome
-        self.save()
+        self.admitted(outcome)
         return outcome
 
     def record(

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
-from ops import accounts_cli, evidence_cli, log_cli, outbox_cli, show
+from ops import accounts_cli, evidence_cli, jobs_cli, log_cli, outbox_cli, show
 from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
 from ops.settings import Settings, load
 
@@ -31,7 +31,7 @@ keys = cyclopts.App(name="keys", help="API keys of people and systems.")
 accounts = cyclopts.App(name="accounts", help="Accounts at providers: webhook keys, settings and credentials.")
 lanes = cyclopts.App(name="lanes", help="What waits for a person: unreadable, unmatched and quarantined arrivals.")
 database = cyclopts.App(name="db", help="The database's tables, roles and guards.")
-for sub in (keys, accounts, lanes, outbox_cli.outbox, database, log_cli.checkpoint):
+for sub in (keys, accounts, lanes, outbox_cli.outbox, jobs_cli.jobs, database, log_cli.checkpoint):
     app.command(sub)
 keys.command(log_cli.keys_log)
 accounts.command(accounts_cli.configure)

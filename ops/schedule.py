@@ -1,64 +1,111 @@
-"""What `serve` does by the clock: hands heads to other places, has them and originals time-stamped, and checks the whole log.
+"""What `serve` does by the clock: the jobs of all accounts (`adapters.jobs`) and the ledger's own, which are listed here.
 
-Only the process that leads does any of it.
+Only the process that leads does any of it. When a job is next due stands in the database, so a restart neither forgets nor repeats;
+what was missed while nothing ran is done once.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC
+from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from adapters import pushing, stamping
+from adapters.jobs import ticks
+from adapters.jobs.board import Board
+from adapters.jobs.rows import Job, Key, Rows, Turn
 from ledger import fsck
-from ledger.errors import ForkError, LedgerError
+from ledger.errors import LedgerError
 from ops.evidence import tsa_roots
 from ops.system import System
 
 LOG = logging.getLogger(__name__)
+LOOK_EVERY_S = 1
+DEADLINES_EVERY_S = 60
+DAY_S = 24 * 3600
+AT_ONCE = 16
+"""Jobs that run side by side; a provider that hangs holds one place for each of its account's jobs."""
+
+
+def board(system: System) -> Board:
+    """All jobs of the opened system."""
+    own = tuple(_own(system))
+    leads = system.leader.is_leading
+    return Board(system.intake, system.accounts, system.caller, system.queries, own=own, may_run=leads)
 
 
 @contextmanager
 def running(system: System) -> Iterator[None]:
-    """Do what is due until the end of the block; a job that still runs is waited for."""
-    settings = system.settings
+    """Run what is due until the end of the block; a job that still runs stops after what it is handing to the ledger."""
+    jobs, handed = board(system), set[Key]()
     scheduler = BackgroundScheduler(timezone=UTC)
-    jobs = [(push_heads, settings.push_every_s), (check_log, settings.fsck_every_h * 3600)]
+    with ThreadPoolExecutor(AT_ONCE, "jobs") as pool:
+        look = partial(_hand_out, jobs, pool, handed)
+        scheduler.add_job(
+            look, "interval", seconds=LOOK_EVERY_S, coalesce=True, max_instances=1, misfire_grace_time=None
+        )
+        scheduler.start()
+        try:
+            yield
+        finally:
+            jobs.stop()
+            scheduler.shutdown(wait=True)
+
+
+def _hand_out(jobs: Board, pool: Executor, handed: set[Key]) -> None:
+    """Hand what is due to the threads, unless it waits for one already."""
+    try:
+        due = jobs.due() if jobs.may_run() else []
+    except Exception:
+        LOG.exception("what is due could not be looked up; trying again")
+        return
+    for job in due:
+        if job.key not in handed:
+            handed.add(job.key)
+            pool.submit(_run, jobs, job, handed)
+
+
+def _run(jobs: Board, job: Job, handed: set[Key]) -> None:
+    try:
+        jobs.run(job)
+    except Exception:  # its row could not be written, for example: it is still due
+        LOG.exception("job %s %s could not be run", job.name, job.account)
+    finally:
+        handed.discard(job.key)
+
+
+def _own(system: System) -> Iterator[Job]:
+    """The ledger's own jobs, as the settings ask for them."""
+    settings, ledger = system.settings, system.ledger
+
+    def job(what: Callable[[System], None], every_s: float, title: str) -> Job:
+        return Job(name=what.__name__, title=title, every_s=max(1, int(every_s)), run=lambda _turn: what(system))
+
+    def deadlines(turn: Turn) -> None:
+        ticks.note_deadlines(system.queries, turn)
+
+    def count_answers(turn: Turn) -> None:
+        ticks.count_answers(ledger, Rows(ledger.database), turn)
+
+    yield Job(name="deadlines", title="notes deadlines that are near or over", every_s=DEADLINES_EVERY_S, run=deadlines)
+    yield Job(name="count_answers", title="notes how many answers told nothing new", every_s=DAY_S, run=count_answers)
+    if settings.push_targets:
+        yield job(push_heads, settings.push_every_s, "hands the newest head to other places")
+    yield job(check_log, settings.fsck_every_h * 3600, "checks the whole log")
+    yield job(sweep_artifacts, DAY_S, "removes files of originals that no event names")
     if settings.tsa_url:
         tsa_roots(settings)  # what is missing is said before anything is served
-        jobs += [(stamp_originals, settings.tsa_every_s), (stamp_head, settings.tsa_checkpoint_every_h * 3600)]
-    for job, every_s in jobs:
-        scheduler.add_job(_guarded(job, system), "interval", seconds=every_s, coalesce=True, max_instances=1)
-    scheduler.start()
-    try:
-        yield
-    finally:
-        scheduler.shutdown(wait=True)
-
-
-def _guarded(job: Callable[[System], None], system: System) -> Callable[[], None]:
-    """A job that only the leader does, and that never takes the scheduler down."""
-
-    def run() -> None:
-        try:
-            if system.leader.is_leading():
-                job(system)
-        except ForkError as error:
-            system.ledger.freeze(str(error))
-            LOG.critical("appending is refused: %s", error)
-        except Exception:
-            LOG.exception("%s failed; it is done again when it is next due", job.__name__)
-
-    return run
+        yield job(stamp_originals, settings.tsa_every_s, "has new signed originals time-stamped")
+        yield job(stamp_head, settings.tsa_checkpoint_every_h * 3600, "has the newest head time-stamped")
 
 
 def push_heads(system: System) -> None:
     """Hand the newest head to every target; one that fails does not stop the others."""
-    if not system.settings.push_targets:
-        return
     head, identity = system.signed_head(), system.leader.identity()
     for target in system.settings.push_targets:
         try:
@@ -76,6 +123,13 @@ def check_log(system: System) -> None:
         fsck.record(system.ledger, verdict)
     except LedgerError as error:
         LOG.error("the verdict of fsck could not be recorded: %s", error)  # noqa: TRY400  as above
+
+
+def sweep_artifacts(system: System) -> None:
+    """Remove files that no event names, once a signed head shows that the database is the one they were written for."""
+    system.signed_head()
+    for name in system.ledger.sweep_artifacts():
+        LOG.info("removed %s: no event names it", name)
 
 
 def stamp_originals(system: System) -> None:

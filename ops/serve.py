@@ -77,6 +77,7 @@ def services_of(system: System) -> Services:
         quarantine=system.quarantine,
         lanes=system.lanes,
         outbox=system.outbox,
+        jobs=schedule.board(system),
         log=Log(
             heads=system.heads,
             signed_head=system.signed_head,

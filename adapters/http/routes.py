@@ -33,6 +33,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "recipient": (r"0|[1-9][0-9]{0,5}", "index of the recipient in its message, from 0"),
     "artifact": (UUID, "id of an original"),
     "item": (UUID, "id of a waiting item"),
+    "job": (NAME, "name of a job, as the list of jobs has it"),
     "tenant": (NAME, "the organisation"),
     "account": (NAME, "name of an account"),
     "operation": (r"[a-z][a-z0-9_.:-]{0,62}", "operation of the provider"),

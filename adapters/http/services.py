@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from adapters.accounts import Accounts
 from adapters.evidence.desk import Desk
+from adapters.jobs.board import Board
 from adapters.lanes import Lanes
 from adapters.outbox import Outbox
 from adapters.quarantine import Quarantine
@@ -73,6 +74,7 @@ class Services:
     quarantine: Quarantine
     lanes: Lanes
     outbox: Outbox
+    jobs: Board
     log: Log
     evidence: Desk | None = None
     limits: Limits = Limits()

@@ -68,7 +68,8 @@ def test_scheduled_push_freezes_a_ledger_that_a_folder_contradicts(on_sqlite: In
     restore()
     shutil.rmtree(tmp_path / "heads")
     with on_sqlite.opened() as system:
-        schedule._guarded(schedule.push_heads, system)()  # noqa: SLF001  as the scheduler calls it
+        jobs = schedule.board(system)
+        jobs.run(*jobs.find("", "push_heads", own=True))
         assert "a head of 7 events was signed" in system.ledger.frozen
 
 
