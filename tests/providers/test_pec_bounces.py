@@ -93,6 +93,10 @@ def test_an_address_is_read_without_its_type(field: bytes) -> None:
             ENVELOPE + b"X-Riferimento-Message-ID: <m1@client.example>\n",
             [("msgid", "m1@client.example"), ("identificativo", "p1@pec.example")],
         ),
+        (
+            (ENVELOPE + b"X-Riferimento-Message-ID: <m1@client.example>\n").replace(b"X-Trasporto", b"X-Other"),
+            [("msgid", "m1@client.example"), ("identificativo", "p1@pec.example")],
+        ),
         (ENVELOPE, [("identificativo", "p1@pec.example")]),
         (b"Content-Type: text/plain\n\nMessage-ID: <m1@client.example>\n", []),
         (b"Content-Type: message/rfc822\n\nSubject: Message-ID <m1@client.example>\n\nMessage-ID: <m1@x>\n", []),

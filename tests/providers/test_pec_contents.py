@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -15,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.providers.pec_mailbox import contents, mime
+from adapters.providers.pec_mailbox import PROVIDER, contents, mime
 from adapters.providers.pec_mailbox.contents import Contents
-from ledger.observations import Fingerprint
+from ledger.observations import Arrival, ArrivalKind, Fingerprint
 
 PDF = b"%PDF-1.7\n" + bytes(range(256)) * 20
 LOGO = b"\x89PNG\r\n\x1a\n" + bytes(range(99))
@@ -106,6 +107,26 @@ def test_a_copy_with_other_line_ends_tells_the_same() -> None:
     assert set(told(mail).documents) == set(saved.documents)
     assert known_by_sha256(saved.documents, b"id;importo\n1;2\n")
     assert known_by_sha256(saved.documents, b"id;importo\r\n1;2\r\n")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Type: text/plain; name=a.txt",
+        b"Content-Type: text/plain\r\nContent-Disposition: attachment",
+        b"Content-Type: text/html\r\nContent-Disposition: ATTACHMENT; size=5",
+        b"Content-Type: application/json",
+    ],
+)
+def test_a_text_file_is_known_with_the_line_ends_it_had(head: bytes) -> None:
+    """A name, an attachment's disposition or another type than a body's makes it a file."""
+    assert known_by_sha256(told(receipt(head + b"\r\n\r\n1\r\n2\r\n")).documents, b"1\n2\n")
+
+
+def test_torn_base64_is_digested_as_far_as_it_goes() -> None:
+    """A single character at the end is no byte."""
+    part = b"Content-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\nQUJD\r\nR"
+    assert {hashlib.sha256(b"ABC").hexdigest()} == {document.sha256 for document in told(receipt(part)).documents}
 
 
 @pytest.mark.parametrize("line", [b"x", b"xy", b"xyz", b"x\r"])
@@ -272,6 +293,35 @@ def test_an_original_that_the_signature_does_not_cover_does_not_count() -> None:
     )
     found = told(both, covered=True).documents
     assert (True, False) == (known_by_sha256(found, LOGO), known_by_sha256(found, PDF))
+
+
+def test_the_part_that_is_named_so_is_the_original() -> None:
+    """A provider may add other messages for services of its own."""
+    other = b"Content-Type: message/rfc822\r\n\r\n" + composed([("b.png", LOGO)]).as_bytes() + b"\r\n--mix\r\n"
+    mail = receipt(composed([("a.pdf", PDF)]).as_bytes())
+    found = told(mail.replace(b"--mix\r\nContent-Type: text/plain", b"--mix\r\n" + other, 1)).documents
+    assert (True, False) == (known_by_sha256(found, PDF), known_by_sha256(found, LOGO))
+
+
+@pytest.mark.parametrize("kind", ["avvenuta-consegna", "accettazione", "errore-consegna"])
+def test_only_a_delivery_receipt_says_what_was_delivered(kind: str) -> None:
+    """With or without a signature in this copy; of other receipts nothing is said of the content."""
+    cert = (
+        b"\r\n--mix\r\nContent-Type: application/xml; name=daticert.xml\r\n\r\n<postacert tipo='" + kind.encode() + b"'>"
+        b"<dati><identificativo>i</identificativo><consegna>a@pec.example</consegna></dati></postacert>\r\n--mix--\r\n"
+    )  # fmt: skip
+    (seen,) = PROVIDER.parse(
+        Arrival(
+            provider="pec_mailbox",
+            account="a",
+            operation="receipt",
+            kind=ArrivalKind.MAILBOX,
+            observed_at=datetime(2026, 3, 2, tzinfo=UTC),
+            body=receipt(composed([("a.pdf", PDF)]).as_bytes(), end=cert),
+        )
+    )
+    is_delivery = kind == "avvenuta-consegna"
+    assert is_delivery == known_by_sha256(seen.documents, PDF) == ("content_completa" in seen.notes)
 
 
 # --- torn, too many

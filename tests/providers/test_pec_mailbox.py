@@ -146,6 +146,13 @@ def test_a_recipient_listed_twice_is_declared_once() -> None:
     assert (Address("email", "a@pec.example"),) == seen.declares
 
 
+def test_a_receipt_with_very_many_recipients_is_read_in_full() -> None:
+    """Its certification data is found by its beginning and read to its end."""
+    many = "".join(f"<destinatari>a{i}@pec.example</destinatari>" for i in range(2000))
+    seen = only(attached(base64.b64encode(certification(tipo="accettazione", destinatari=many, consegna=""))))
+    assert 2000 == len(seen.declares)
+
+
 def test_an_envelope_never_declares_recipients() -> None:
     """The message itself came in from somebody; whom they wrote to is not ours."""
     seen = only(attached(certification(tipo="posta-certificata", consegna="")))
