@@ -34,6 +34,7 @@ ANY = {
     "item": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "recipient": "0",
     "account": "sms",
+    "job": "poll",
     "provider": "pec_mailbox",
     "key_id": "wk_1",
     "name": "password",
