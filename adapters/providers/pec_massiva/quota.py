@@ -55,7 +55,8 @@ def read(arrival: Arrival) -> Iterator[Observation]:
         type="account.setting_changed",
         about="account",
         identity=("quota", f"{percent} % of {usage.limit_kib} KiB"),
-        numbers={"usage_kib": usage.usage_kib, "limit_kib": usage.limit_kib, "percent": percent},
+        texts={name: str(kib) for name, kib in usage._asdict().items()},
+        numbers={"percent": min(percent, 100)},
         notes=("mailbox_quota",),
     )
 
