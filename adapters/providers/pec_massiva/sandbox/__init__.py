@@ -74,7 +74,7 @@ async def serve(
     """
     service, faults = service or Service(Provider({ACCOUNT: PASSWORD})), Faults()
     async with simulator(service.provider, **mail_options) as mail:
-        runner = web.AppRunner(application(service, faults), access_log=None, shutdown_timeout=0.0)
+        runner = web.AppRunner(application(service, faults), access_log=None, shutdown_timeout=0.05)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
