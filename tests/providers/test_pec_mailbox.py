@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.providers.pec_mailbox import PROVIDER, daticert, mime, statuses
-from ledger.observations import Address, Arrival, ArrivalKind, Observation, UnreadableError, ZoneBasis
+from ledger.observations import Address, Arrival, ArrivalKind, Observation, Reference, UnreadableError, ZoneBasis
 from tests.providers import samples
 
 MINE = [c for suffix in ("", ".words") for c in samples.cases(suffix) if samples.provider_of(c) == "pec_mailbox"]
@@ -158,6 +158,13 @@ def test_an_envelope_never_declares_recipients() -> None:
     seen = only(attached(certification(tipo="posta-certificata", consegna="")))
     assert ("inbound.received", ()) == (seen.type, seen.declares)
     assert "not_a_receipt" in seen.notes
+
+
+def test_the_id_that_a_stranger_chose_claims_no_message_of_ours() -> None:
+    """An envelope is known by its provider's id; the sender's Message-ID may be that of any message."""
+    seen = only(attached(certification(tipo="posta-certificata", consegna="")))
+    told = [Reference("msgid", "m1@client.example", exclusive=False), Reference("identificativo", "id1@pec.example")]
+    assert tuple(told) == seen.references
 
 
 def test_an_unknown_tipo_stays_with_the_recipient_it_names() -> None:

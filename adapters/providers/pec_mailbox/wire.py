@@ -176,7 +176,9 @@ def _not_accepted(base: Observation, cert: Daticert) -> list[Observation]:
 
 
 def _envelope(base: Observation, _: Daticert) -> list[Observation]:
-    return [replace(base, notes=(*base.notes, "not_a_receipt"))]
+    """A certified message to us; its msgid was chosen by a stranger, so it is no claim on a message of ours."""
+    names = tuple(name._replace(exclusive=name.kind != "msgid") for name in base.references)
+    return [replace(base, references=names, notes=(*base.notes, "not_a_receipt"))]
 
 
 def _delivery(base: Observation, cert: Daticert) -> list[Observation]:
