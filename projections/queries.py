@@ -339,14 +339,17 @@ class Queries:
         )
         rows = self.ledger.database.read(sql, (tenant, account, before, tenant, account, limit))
         found = (self._watching(tenant, account, int(opened)) for (opened,) in rows)
-        return [each for each in found if each.opened_at >= since]
+        return [each for each in found if each is not None and each.opened_at >= since]
 
-    def _watching(self, tenant: str, account: str, opened_position: int) -> Watching:
+    def _watching(self, tenant: str, account: str, opened_position: int) -> Watching | None:
+        """The message that was opened at a position; None when it was settled since it was found."""
         sql = (
             "SELECT message, recipient, opened_at, sub_status FROM read_deliveries "
             "WHERE tenant = ? AND account = ? AND is_final = 0 AND opened_position = ? ORDER BY recipient"
         )
         rows = self.ledger.database.read(sql, (tenant, account, opened_position))
+        if not rows:
+            return None
         message, _, opened_at, _ = rows[0]
         story = self._story(self._rows([message])[message])
         events = [e for stream in self._telling(story) for e in self.ledger.stream(stream)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -136,6 +137,43 @@ def test_deliveries_are_found_by_grade(found: World) -> None:
     assert {"E1", "E2"} == {d.evidence.grade for ds in by_grade.values() for d in ds}
     with pytest.raises(ValueError, match="unknown grade 'E6'; there are E0, E1, E2, E3, E4, E5"):
         found.queries.search(TENANT, Filters(grade="E6"))
+
+
+def test_a_message_that_is_settled_while_the_list_is_made_is_left_out(
+    found: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The read models go on while somebody reads them: what was open a moment ago may be settled, and hurts nobody."""
+    other, message = send(found), send(found)
+    found.runner.run()
+
+    def settle() -> None:
+        deliver(found, message)
+        found.runner.run()
+
+    settling = Settling(found.ledger.database, settle)
+    monkeypatch.setattr(found.ledger, "database", settling)
+    queries = Queries(found.ledger, found.runner)
+    assert [other] == [each.message for each in queries.watched(TENANT, "a")]
+    assert settling.is_settled
+
+
+class Settling:
+    """A database beside which somebody settles a message, after it was asked which ones are open."""
+
+    def __init__(self, database: Any, settle: Callable[[], None]) -> None:
+        self._database = database
+        self._settle = settle
+        self.is_settled = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def read(self, sql: str, params: Any = ()) -> Any:
+        rows = self._database.read(sql, params)
+        if "RECURSIVE" in sql and not self.is_settled:
+            self.is_settled = True
+            self._settle()
+        return rows
 
 
 class Noting:
