@@ -391,6 +391,21 @@ def test_the_quota_grows_with_receipts_until_nothing_fits() -> None:
         assert 400 == caller.get("/quota/Altra").status
 
 
+def test_whatever_lies_in_the_mailbox_is_shown(client: Client) -> None:
+    """Bytes that are no e-mail, and a subject in an unknown character set, hurt neither the page nor their neighbours."""
+    code = client.sent("rossi")
+    for raw in (
+        b"",
+        b"\xff\x00\xfe" * 50,
+        b"Subject: =?unknown?q?=FF?=\r\nFrom: \xff\r\n\r\n\xff",
+        b"Subject: =?utf-8?b?AAA?=",
+    ):
+        client.sandbox.mail.provider.put(ACCOUNT, raw)
+    assert 6 == len(client.get("/inbox").said["data"])
+    assert [200] * 6 == [client.get(f"/inbox/{number}").status for number in range(1, 7)]
+    assert 2 == len(client.get(f"/send/{code}").said["data"])
+
+
 # --- faults
 
 

@@ -189,7 +189,16 @@ def test_what_providers_tell_each_other_goes_to_the_service_mailbox() -> None:
     provider.submit(ACCOUNT, (address("rossi"), address("virus")), message(address("rossi"), address("virus")))
     provider.advance(timedelta(hours=1))
     between = [one.type for mail in provider.mailboxes[SERVICE_MAILBOX] for one in read(mail.raw)]
-    assert ["relay.accepted", "relay.rejected"] == between
+    assert ["relay.accepted", "relay.rejected"] == sorted(between)
+
+
+def test_one_receipt_tells_all_whom_a_provider_took_a_message_for() -> None:
+    """RFC 6109 section 3.2.1: `ricezione` names each; our reader sees one fact for each."""
+    to = (address("talkative1"), address("talkative2"))
+    (_, taken, *_) = sent(*to)
+    assert [("relay.accepted", one) for one in to] == [
+        (one.type, one.recipient and one.recipient.value) for one in read(taken)
+    ]
 
 
 # --- signatures

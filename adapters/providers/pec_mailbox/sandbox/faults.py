@@ -40,6 +40,3 @@ class Faults:
         """The fault that strikes this call, if any."""
         waiting = self._waiting[operation]
         return waiting.popleft() if waiting else None
-
-    def clear(self) -> None:
-        self._waiting.clear()

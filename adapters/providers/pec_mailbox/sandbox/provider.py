@@ -10,7 +10,7 @@ import heapq
 import itertools
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 from threading import RLock
@@ -120,10 +120,9 @@ class Provider:
             sending = Sending(told, sender, listed, receipts.new_id(now, self._draw), now)
             refusal = _refusal(told, sender, recipients)
             self.accepted.append(Accepted(sending, refusal is None))
-            self._schedule(sending, refusal or Step(0, "accepted"), "")
+            self._schedule(sending, refusal or Step(0, "accepted"), ())
             if refusal is None:
-                for one in listed:
-                    self._promise(sending, one.address)
+                self._promise(sending)
             self.deliver_due()
             return sending
 
@@ -169,20 +168,27 @@ class Provider:
         """Bytes in a mailbox."""
         return self._usage[address]
 
-    def _promise(self, sending: Sending, recipient: str) -> None:
-        steps = behaviour.steps(recipient)
-        for step in steps:
-            self._schedule(sending, step, recipient)
-        if any(step.form == "delivered" for step in steps) and recipient in self.mailboxes:
-            self._schedule(sending, Step(behaviour.SOON, "envelope"), recipient)
+    def _promise(self, sending: Sending) -> None:
+        together: dict[Step, list[str]] = {}
+        for address, _ in sending.recipients:
+            steps = behaviour.steps(address)
+            for step in steps:
+                if step.form == "taken":  # one receipt for all whom a provider took it for (RFC 6109 section 3.2.1)
+                    together.setdefault(step, []).append(address)
+                else:
+                    self._schedule(sending, step, (address,))
+            if any(step.form == "delivered" for step in steps) and address in self.mailboxes:
+                self._schedule(sending, Step(behaviour.SOON, "envelope"), (address,))
+        for step, taken in together.items():
+            self._schedule(sending, step, tuple(taken))
 
-    def _schedule(self, sending: Sending, step: Step, recipient: str) -> None:
+    def _schedule(self, sending: Sending, step: Step, about: tuple[str, ...]) -> None:
         at = sending.at + step.after_h * self.hour
-        self._at(at, lambda due: self._issue(sending, step, recipient, due))
+        self._at(at, lambda due: self._issue(sending, step, about, due))
 
-    def _issue(self, sending: Sending, step: Step, recipient: str, at: datetime) -> None:
-        mail = self._written(sending, step, recipient, at)
-        to = recipient if step.form == "envelope" else sending.sender
+    def _issue(self, sending: Sending, step: Step, about: tuple[str, ...], at: datetime) -> None:
+        mail = self._written(sending, step, about, at)
+        to = about[0] if step.form == "envelope" else sending.sender
         if step.form in {"taken", "virus_found"} and not step.to_user:
             to = SERVICE_MAILBOX
         copies = step.copies + (self._draw.random() < self._doubling)
@@ -193,15 +199,20 @@ class Provider:
             else:
                 self._put(to, mail, at)
 
-    def _written(self, sending: Sending, step: Step, recipient: str, at: datetime) -> bytes:
-        receipt = Receipt(step.form, at, recipient, (), step.error, step.error_text, step.style)
+    def _written(self, sending: Sending, step: Step, about: tuple[str, ...], at: datetime) -> bytes:
+        names_one = len(about) == 1 and step.form not in {"taken", "envelope"}
+        receipt = Receipt(
+            form=step.form,
+            at=at,
+            recipient=about[0] if names_one else "",
+            received=about if step.form == "taken" else (),
+            error=step.error,
+            error_text=step.error_text,
+            style=step.style,
+        )
         if step.form in {"bounce", "wrapped_bounce"}:
             mail = receipts.bounce(sending, receipt, self._draw)
             return mail if step.form == "bounce" else receipts.anomaly(mail, sending.sender, ORDINARY, at, self._draw)
-        if step.form == "taken":
-            receipt = replace(receipt, recipient="", received=(recipient,))
-        if step.form == "envelope":
-            receipt = replace(receipt, recipient="")
         return receipts.write(sending, receipt, self._draw)
 
     def _at(self, at: datetime, act: Callable[[datetime], None]) -> None:
