@@ -1,7 +1,7 @@
 """What the KPN products share: return codes, error envelopes, quota headers, and how a send call is answered.
 
 Not a provider: the folders `kpn_*` use it. KPN's gateway is Apigee; an error may come from the gateway, from KPN's
-proxy behind it, from the token endpoint, or from the product, each in its own envelope. Fetching the token is not here.
+proxy behind it, from the token endpoint, or from the product, each in its own envelope. Calls are made in `kpn_calling`.
 
 Source: https://developer.kpn.com/documentation-response-headers and the SwaggerHub definitions of KPN, July 2026.
 """
@@ -28,13 +28,13 @@ HTTP: tuple[Word, ...] = (
     Word("403", "submission.rejected", "forbidden", "R", retry="person", note="also for want of the product"),
     Word("404", "submission.rejected", "not found", "R", retry="person"),
     Word("405", "submission.rejected", "method not allowed", "R", retry="person"),
-    Word("412", "submission.rejected", "precondition failed", "R", retry="person"),
+    Word("412", "submission.rejected", "precondition failed", "R", retry="never"),
     Word("429", "submission.rejected", "too many requests; the quota headers say when", "R", retry="later"),
     Word("500", "dispatch.unclear", "internal server error", "R", retry="unclear", note="also said of bad tokens"),
     Word("502", "dispatch.unclear", "bad gateway", "R", retry="unclear"),
     Word("503", "dispatch.unclear", "service unavailable", "R", retry="unclear"),
     Word("3xx", "dispatch.unclear", "any other redirection", "A", retry="unclear"),
-    Word("4xx", "submission.rejected", "any other refusal", "A", retry="person"),
+    Word("4xx", "submission.rejected", "any other refusal", "A", retry="never"),
     Word("5xx", "dispatch.unclear", "any other failure of the server", "A", retry="unclear"),
 )
 
@@ -75,6 +75,7 @@ NOTES = {
     "no_answer": "our call was not answered, or with nothing",
     "not_ok": "the answer names an id and yet does not say OK",
     "request_unreadable": "our own request, or a document in it, could not be read again",
+    "sunset_announced": "KPN announces the end of this version of its API; the texts say when",
     "text_repaired": "U+0000 or a lone surrogate was replaced by U+FFFD",
     "time_unreadable": "the provider's time could not be read; it stands in the texts",
 }
@@ -219,6 +220,29 @@ def read_failure(body: Mapping[str, Any]) -> Failure | None:
     return None
 
 
+def known_code(failure: Failure | None) -> str:
+    """The first of an error's codes that a table knows, or ""."""
+    return next((code for code in (failure.codes if failure else ()) if code in _ROWS), "")
+
+
+def sunset(arrival: Arrival) -> tuple[Observation, ...]:
+    """That the end of the API's version is announced in the headers of an answer: a fact about the account, once.
+
+    Source: https://developer.kpn.com/documentation-response-headers: `n/a` by default.
+    """
+    said, version = (arrival.headers.get(name, "").strip() for name in ("sunset", "api-version"))
+    if said.casefold() in {"", "n/a"}:
+        return ()
+    noted = Observation(
+        type="account.setting_changed",
+        about="account",
+        identity=("sunset", version, said),
+        texts=filled({"sunset": said, "api_version": version}),
+        notes=("sunset_announced",),
+    )
+    return (noted,)
+
+
 def _answered(arrival: Arrival) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
     if not arrival.body.strip():
         return None, ("no_answer",)
@@ -250,8 +274,7 @@ def _http_row(status: int | None) -> Word | None:
 
 def _row(arrival: Arrival, failure: Failure | None) -> Word | None:
     """What decides: the body's own code before the HTTP status, because a gateway may replace only the latter."""
-    known = (_ROWS[code] for code in (failure.codes if failure else ()) if code in _ROWS)
-    return next(known, None) or _http_row(arrival.status)
+    return _ROWS.get(known_code(failure)) or _http_row(arrival.status)
 
 
 def _not_ok(product: Product, body: Mapping[str, Any]) -> str:
@@ -283,12 +306,12 @@ def _answer_texts(product: Product, body: Mapping[str, Any], failure: Failure | 
     texts = {name: text(body.get(name)) for name in product.texts}
     if failure is None:
         return {**texts, product.ok_field: _not_ok(product, body)}
-    unknown = "" if any(code in _ROWS for code in failure.codes) else " ".join(failure.codes[:1])
+    unknown = "" if known_code(failure) else " ".join(failure.codes[:1])
     return {**texts, **failure.texts, "code": unknown}
 
 
 def read_send(arrival: Arrival, product: Product) -> tuple[Observation, ...]:
-    """The answer to a send call of ours, as one observation.
+    """The answer to a send call of ours, as one observation; a second one when KPN announces the end of this API.
 
     Raises:
         UnreadableError: the body is no JSON object and no HTTP status says more.
@@ -311,4 +334,5 @@ def read_send(arrival: Arrival, product: Product) -> tuple[Observation, ...]:
             texts=filled({**asked.texts, **_answer_texts(product, body or {}, failure)}),
             notes=tuple(dict.fromkeys(body_notes + asked.notes + notes)),
         ),
+        *sunset(arrival),
     )
