@@ -33,6 +33,9 @@ PROVIDER = Provider(
         Operation(
             "submission", "SMTP", "used", "what the submission server said to our message; nothing certified", "R"
         ),
+        Operation(
+            "search", "IMAP", "used", "whether the mailbox holds a trace of a message that may have been taken", "A"
+        ),
         Operation("directory", "LDAP", "out_of_scope", "the providers' directory is open to providers only", "R"),
     ),
     tables={

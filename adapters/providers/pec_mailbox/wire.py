@@ -14,7 +14,7 @@ from adapters.providers.contract import Word
 from adapters.providers.pec_mailbox import bounces, crosscheck, daticert, mime
 from adapters.providers.pec_mailbox.contents import contents
 from adapters.providers.pec_mailbox.daticert import Daticert, bare_id
-from adapters.providers.pec_mailbox.smtp import submitted
+from adapters.providers.pec_mailbox.smtp import submitted, traced
 from adapters.providers.pec_mailbox.statuses import ERRORS, FINAL_NOTICE, KINDS, RECIPIENTS, TIMEOUTS, TRANSPORTS
 from adapters.providers.reading import repaired, time_rfc2822
 from ledger.observations import Address, Arrival, Observation, Reference, UnreadableError
@@ -52,6 +52,10 @@ def parse(arrival: Arrival) -> tuple[Observation, ...]:
 
 def _submission(arrival: Arrival) -> tuple[Observation, ...]:
     return tuple(map(_finished, submitted(arrival)))
+
+
+def _search(arrival: Arrival) -> tuple[Observation, ...]:
+    return tuple(map(_finished, traced(arrival)))
 
 
 def _receipt(arrival: Arrival) -> tuple[Observation, ...]:
@@ -268,4 +272,8 @@ _READERS: dict[str, Callable[[Observation, Daticert], list[Observation]]] = {
     "preavviso-errore-consegna": _delivery,
     "rilevazione-virus": _delivery,
 }
-_OPERATIONS: dict[str, Callable[[Arrival], tuple[Observation, ...]]] = {"receipt": _receipt, "submission": _submission}
+_OPERATIONS: dict[str, Callable[[Arrival], tuple[Observation, ...]]] = {
+    "receipt": _receipt,
+    "submission": _submission,
+    "search": _search,
+}
