@@ -39,8 +39,8 @@ def system(*, fresh: bool = True) -> Iterator[System]:
 
 
 @contextmanager
-def bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr where a person watches; yields a function of (done, total)."""
+def bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar on stderr where a person watches; yields a function of (done, total; None: nobody knows)."""
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
         task = progress.add_task(label, total=None)

@@ -6,9 +6,11 @@ the lead is lost or the process ends, a run stops after what it is just handing 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -182,7 +184,11 @@ class Board:
         return sum(self.run(job) is not None for job in due)
 
     def run(
-        self, job: Job, *, is_asked: bool = False, progress: Callable[[int, int], None] = lambda _done, _total: None
+        self,
+        job: Job,
+        *,
+        is_asked: bool = False,
+        progress: Callable[[int, int | None], None] = lambda _done, _total: None,
     ) -> Row | None:
         """Run a job now; whatever goes wrong in it is kept with it and stops nothing else.
 
@@ -240,12 +246,6 @@ class Board:
     def _desk(self, account: Account, provider: Provider, client: Client, turn: Turn) -> AccountDesk:
         access = self.accounts.access(account.tenant, account.account, turn.now)
         sending.check_secrets(client, access, account.account)
-
-        def admitted(outcome: Outcome) -> None:
-            turn.found += len(outcome.facts)
-            turn.nothing_new += outcome.position == 0
-            turn.go_on()
-
         return AccountDesk(
             tenant=account.tenant,
             account=account.account,
@@ -256,11 +256,17 @@ class Board:
             intake=self.intake,
             calls=self.calls,
             state=turn.state,
-            admitted=admitted,
+            admitted=turn.count,
         )
 
     def _sweep(self, account: Account, provider: Provider, client: Client, sweep: Sweep, turn: Turn) -> None:
-        sweep.run(self._desk(account, provider, client, turn))
+        desk, done = self._desk(account, provider, client, turn), itertools.count(1)
+
+        def admitted(outcome: Outcome) -> None:
+            turn.count(outcome)
+            turn.progress(next(done), None)
+
+        sweep.run(replace(desk, admitted=admitted))
 
     def _poll(self, account: Account, provider: Provider, client: Client, turn: Turn) -> None:
         polls = Polls(self.queries, account.tenant, account.account, client.cadence)

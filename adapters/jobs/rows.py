@@ -15,6 +15,7 @@ import msgspec
 from adapters.providers.calling import CallFailedError
 from ledger.application import OWN_TENANT
 from ledger.database import Database
+from ledger.decision import Outcome
 from ledger.errors import LedgerError
 from ledger.events import time_text
 
@@ -36,7 +37,7 @@ class Turn:
         has_more: it stopped at its bound; it is run again at once.
         trouble: what went wrong though the run as a whole succeeded.
         go_on: keeps what was done so far. Raises StoppedError when this process is not to go on.
-        progress: told (done, total) where the total is known.
+        progress: told (done, total); a total of None is not known.
     """
 
     now: datetime
@@ -47,7 +48,13 @@ class Turn:
     has_more: bool = False
     trouble: str = ""
     go_on: Callable[[], None] = lambda: None
-    progress: Callable[[int, int], None] = lambda _done, _total: None
+    progress: Callable[[int, int | None], None] = lambda _done, _total: None
+
+    def count(self, outcome: Outcome) -> None:
+        """Count what an arrival brought, now that it is durable, and keep the state."""
+        self.found += len(outcome.facts)
+        self.nothing_new += outcome.position == 0
+        self.go_on()
 
 
 class StoppedError(Exception):

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from adapters.jobs import polling, ticks
@@ -17,81 +16,19 @@ from adapters.jobs.polling import step
 from adapters.jobs.rows import Job, Row, Turn, pause
 from adapters.outbox import ActRefusedError
 from adapters.providers import registry
-from adapters.providers.calling import (
-    DEFAULT_CADENCE,
-    Access,
-    Answer,
-    CallFailedError,
-    Client,
-    Desk,
-    Request,
-    Sweep,
-    Watched,
-)
-from adapters.providers.contract import Operation, Provider
+from adapters.providers.calling import DEFAULT_CADENCE, Access, Answer, Client, Request
+from adapters.providers.contract import Provider
 from ledger.errors import NotFoundError
 from ledger.events import Event, time_text
-from ledger.observations import Address, Arrival, Observation, Reference, UnreadableError
+from ledger.observations import Address, Reference
 from ledger.streams import Registration
 from tests.flow import carrier
+from tests.flow.parcels import ON_ITS_WAY, PROVIDER, THERE
 from tests.postgres import Database
 from tests.world import TENANT, World, world
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 PHONE = Address("phone", "+31612345678")
-ON_ITS_WAY, THERE = b'{"state": "accepted"}', b'{"state": "delivered"}'
-TYPES = {"accepted": "submission.accepted", "delivered": "content.consigned"}
-
-
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of the carrier's account: where it is, and whether its list is read."""
-
-    base_url: str = "https://carrier.example"
-    reads_list: bool = False
-
-
-def parse(arrival: Arrival) -> tuple[Observation, ...]:
-    """The state of a parcel, or a page of the list, which says nothing of any."""
-    if arrival.operation == "list":
-        return ()
-    try:
-        state = msgspec.json.decode(arrival.body, type=dict[str, str])["state"]
-    except (msgspec.DecodeError, KeyError) as error:
-        raise UnreadableError(str(error)) from error
-    parcel = arrival.name.rpartition("/")[2]
-    name = Reference("parcel", parcel)
-    return (Observation(type=TYPES[state], references=(name,), code=state, identity=("parcel", parcel, state)),)
-
-
-def poll(desk: Desk, watched: Watched) -> None:
-    """One question for each parcel of a message."""
-    for parcel in watched.references["parcel"]:
-        request = Request(operation="find", method="GET", url=f"/find/{parcel}", may_send=False)
-        answer = desk.call(request)
-        if answer.status != 200:
-            msg = f"GET /find/…: {answer.failure or answer.status}"
-            raise CallFailedError(msg)
-        desk.admit(request, answer)
-
-
-def read_list(desk: Desk) -> None:
-    """Three pages; the state says which comes next."""
-    for page in range(desk.state.get("next", 0), 3):
-        request = Request(operation="list", method="GET", url=f"/list/{page}", may_send=False)
-        desk.admit(request, desk.call(request))
-        desk.state["next"] = page + 1
-    desk.state["next"] = 0
-
-
-CLIENT = Client(
-    settings=Settings, poll=poll, sweeps=(Sweep("list", 900, read_list, "reads the list", "reads_list"),), pace_s=0.0
-)
-PROVIDER = replace(
-    carrier.PROVIDER,
-    client=CLIENT,
-    parse=parse,
-    operations=(*carrier.PROVIDER.operations, Operation("list", "GET /list", "used", "a page", "A")),
-)
 
 
 class Service:
