@@ -256,6 +256,7 @@ def test_the_body_and_the_senders_signature_stay_in_a_brief_receipt() -> None:
         ("", composed([("a", PDF)]).as_bytes(), ("content_completa",)),
         ("", composed([("a.hash", sha1(PDF).encode())]).as_bytes(), ("content_breve",)),
         ("lunga", composed([("a", PDF)]).as_bytes(), ("content_completa",)),
+        ("partial", composed([("a", PDF)]).as_bytes(), ("content_completa",)),
         ("completa", b"no header", ("content_completa", "original_damaged")),
         ("", b"no header", ("original_damaged",)),
     ],

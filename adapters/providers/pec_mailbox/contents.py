@@ -17,6 +17,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from adapters.providers.pec_mailbox import mime
+from adapters.providers.pec_mailbox.statuses import RECEIPTS
 from ledger.observations import Fingerprint, UnreadableError
 
 MAX_DOCUMENTS = 200
@@ -35,6 +36,7 @@ NOTES = {
     "content_partial": "the original message has more parts than are digested",
 }
 
+_KINDS = frozenset(row.word for row in RECEIPTS)
 _WITH_ORIGINAL = frozenset({"content_completa", "content_breve"})
 _BODY_TYPES = ("text/plain", "text/html")
 _MAX_QUOTE_BYTES = 1024
@@ -64,8 +66,7 @@ def contents(mail: bytes, top: mime.Part, kind: str, *, covered: bool) -> Conten
         kind: `ricevuta@tipo`, or "": then it is what it looks like.
         covered: whether the certification data lies under a signature; then only an original under it counts.
     """
-    declared = f"content_{kind.casefold()}"
-    known = declared if declared in NOTES else ""
+    known = f"content_{kind.casefold()}" if kind.casefold() in _KINDS else ""
     try:
         original = _original(mail, top, covered=covered)
     except UnreadableError:
