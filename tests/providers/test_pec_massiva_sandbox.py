@@ -16,8 +16,12 @@ from urllib.parse import unquote_plus
 import aiohttp
 import pytest
 
+from adapters.providers.calling import Access, Request, Submission, judge
+from adapters.providers.calling import Answer as CallAnswer
 from adapters.providers.pec_mailbox import PROVIDER as PEC_MAILBOX
 from adapters.providers.pec_massiva import PROVIDER
+from adapters.providers.pec_massiva.client import CLIENT
+from adapters.providers.pec_massiva.dispatch import Options
 from adapters.providers.pec_massiva.sandbox import (
     ACCOUNT,
     PASSWORD,
@@ -30,9 +34,12 @@ from adapters.providers.pec_massiva.sandbox import (
     running,
     serve,
 )
-from ledger.observations import Arrival, ArrivalKind, Observation
+from adapters.providers.pec_massiva.settings import Settings
+from ledger.observations import Address, Arrival, ArrivalKind, Observation
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+PATIENCE_S = 0.5
+"""How long a caller waits for an answer that will not come."""
 HOST = "ws.pecmassiva.com"
 BASIC = "Basic " + base64.b64encode(b"conto@cliente.example:chiave-di-prova").decode()
 NOT_AUTHORISED = {"success": False, "message": "Authorization is not valid or empty"}
@@ -60,15 +67,18 @@ class Client:
     """A caller with a token and the credentials of the mailbox, each of which a test may change."""
 
     def __init__(self, sandbox: PecMassiva, scopes: list[str] = ALL) -> None:
-        self.sandbox = sandbox
+        self.sandbox, self.timeout_s = sandbox, 20.0
         self.token = self.call("POST", "/tokens", {"scopes": scopes}, Authorization=BASIC).said.get("token", "")
         self.opened = {"x-username": ACCOUNT, "x-password": PASSWORD}
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        return self.raw(method, path, json.dumps(body).encode() if body is not None else None, headers)
+
+    def raw(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         host = self.sandbox.base_url.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=0.5)
+        connection = http.client.HTTPConnection(host, timeout=self.timeout_s)
         try:
-            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return Answer(answer.status, answer.read(), dict(answer.getheaders()))
         finally:
@@ -409,35 +419,82 @@ def test_whatever_lies_in_the_mailbox_is_shown(client: Client) -> None:
 # --- faults
 
 
-@pytest.mark.parametrize(
-    ("fault", "status", "accepted"),
-    [
-        (Fault("status", 500), 500, 0),
-        (Fault("status", 429), 429, 0),
-        (Fault("status", 403), 403, 0),
-        (Fault("redirect"), 302, 0),
-        (Fault("garbage"), 201, 1),
-        (Fault("cut_after"), None, 1),
-        (Fault("cut_before"), None, 0),
-        (Fault("slow_after"), None, 1),
-        (Fault("slow_before"), None, 0),
-    ],
-)
+FAULTS: list[tuple[Fault, int | None, int]] = [
+    (Fault("status", 500), 500, 0),
+    (Fault("status", 429), 429, 0),
+    (Fault("status", 403), 403, 0),
+    (Fault("redirect"), 302, 0),
+    (Fault("garbage"), 201, 1),
+    (Fault("cut_after"), None, 1),
+    (Fault("cut_before"), None, 0),
+    (Fault("slow_after"), None, 1),
+    (Fault("slow_before"), None, 0),
+]
+"""A fault, the status that the caller sees, and how many sends are accepted."""
+
+
+@pytest.mark.parametrize(("fault", "status", "accepted"), FAULTS)
 def test_each_fault_strikes_one_send_and_its_acceptance_is_counted(
     client: Client, fault: Fault, status: int | None, accepted: int
 ) -> None:
     """Whatever the caller saw, the sandbox knows how often a request was accepted."""
     client.sandbox.faults.add("POST /send", fault)
+    client.timeout_s = PATIENCE_S if fault.kind.startswith("slow") else client.timeout_s
     try:
         seen: int | None = client.send("rossi").status
     except (http.client.HTTPException, OSError):
         seen = None
+    client.timeout_s = 20.0
     service = client.sandbox.service
     assert (status, accepted) == (seen, len(service.sends))
     assert 201 == client.send("rossi").status
     assert accepted + 1 == service.times_accepted(service.sends[-1].marker)
     assert accepted + 1 == service.times_accepted("Diffida n. 7")
     assert 0 == service.times_accepted("Altro")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_our_client_never_takes_an_accepted_send_for_one_that_may_be_repeated(
+    client: Client, fault: tuple[Fault, int | None, int]
+) -> None:
+    """What it judges `later` or `refused` was not accepted here, and what it judges `sent` was; the rest is unclear."""
+    settings = Settings(mailbox=ACCOUNT, base_url=client.sandbox.base_url, scope_host=HOST, allow_plain_http=True)
+    secrets = {"email": "", "api_key": "", "username": ACCOUNT, "password": PASSWORD}
+    access = Access(settings=settings, secrets=secrets, now=START, token=client.token)
+    what = Submission(
+        message="m1",
+        recipients=(Address("email", "rossi@pec.altro.example"),),
+        subject="Diffida n. 7",
+        text="Testo",
+        options=Options(),
+        requested_at=START,
+    )
+    request = CLIENT.next_request(what, [], access)
+    assert request is not None
+    client.sandbox.faults.add("POST /send", fault[0])
+    client.timeout_s = PATIENCE_S if fault[0].kind.startswith("slow") else client.timeout_s
+    judged = judge(CLIENT, request, answered(client, CLIENT.authorise(request, access)))
+    possible = {"sent": {1}, "later": {0}, "refused": {0}, "unclear": {0, 1}}[judged.verdict]
+    assert client.sandbox.service.times_accepted("Diffida n. 7") in possible
+    assert (judged.verdict == "unclear") or (fault[0].kind == "status")
+    client.timeout_s = 20.0
+    again = judge(CLIENT, request, answered(client, CLIENT.authorise(request, access)))
+    assert "sent" == again.verdict
+
+
+def answered(client: Client, request: Request) -> CallAnswer:
+    """Make one call of our client's."""
+    try:
+        got = client.raw(request.method, request.url, request.body, dict(request.headers))
+    except TimeoutError:
+        return CallAnswer(at=START, failure="timeout")
+    except (http.client.HTTPException, OSError):
+        return CallAnswer(at=START, failure="cut")
+    if got.status == 302:
+        return CallAnswer(at=START, failure="redirected")
+    return CallAnswer(
+        at=START, status=got.status, headers={k.lower(): v for k, v in got.headers.items()}, body=got.body
+    )
 
 
 def test_credentials_do_not_change_the_marker_of_a_request(client: Client) -> None:

@@ -495,13 +495,13 @@ def tls(sandbox: Sandbox) -> ssl.SSLContext:
 
 
 def starttls(sandbox: Sandbox) -> smtplib.SMTP:
-    client = smtplib.SMTP("localhost", sandbox.smtp_port, timeout=5)
+    client = smtplib.SMTP("localhost", sandbox.smtp_port, timeout=20)
     client.starttls(context=tls(sandbox))
     return client
 
 
 def implicit(sandbox: Sandbox) -> smtplib.SMTP:
-    return smtplib.SMTP_SSL("localhost", sandbox.smtps_port, timeout=5, context=tls(sandbox))
+    return smtplib.SMTP_SSL("localhost", sandbox.smtps_port, timeout=20, context=tls(sandbox))
 
 
 @pytest.mark.parametrize("connect", [starttls, implicit])
@@ -516,7 +516,7 @@ def test_a_message_goes_in_by_smtp_and_its_receipts_come_out_by_imap(
     service.advance(minutes=1)
     service.settle()
     assert accepted + 1 == len(service.provider.accepted)
-    with imaplib.IMAP4_SSL("localhost", service.imap_port, ssl_context=tls(service), timeout=5) as mailbox:
+    with imaplib.IMAP4_SSL("localhost", service.imap_port, ssl_context=tls(service), timeout=20) as mailbox:
         mailbox.login(ACCOUNT, PASSWORD)
         mailbox.select("INBOX")
         _, answer = mailbox.uid("FETCH", "1:*", "(UID BODY.PEEK[])")
@@ -542,7 +542,7 @@ def test_nobody_sends_without_logging_in_or_for_somebody_else(connect: type[smtp
 
 def test_no_password_is_taken_before_tls(service: Sandbox) -> None:
     """AUTH is not even offered."""
-    with smtplib.SMTP("localhost", service.smtp_port, timeout=5) as client:
+    with smtplib.SMTP("localhost", service.smtp_port, timeout=20) as client:
         client.ehlo()
         assert not client.has_extn("auth")
 
@@ -571,7 +571,7 @@ def test_a_fault_strikes_once_and_the_sandbox_knows_what_was_accepted(
     def send() -> None:
         with starttls(service) as client:
             client.login(ACCOUNT, PASSWORD)
-            client.sock.settimeout(0.3 if fault.kind.startswith("slow") else 5)  # type: ignore[union-attr]
+            client.sock.settimeout(0.3 if fault.kind.startswith("slow") else 20)  # type: ignore[union-attr]
             client.sendmail(ACCOUNT, [address("rossi")], message(address("rossi")))
 
     with pytest.raises(error):

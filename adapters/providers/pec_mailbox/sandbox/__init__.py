@@ -109,7 +109,7 @@ async def simulator(
 
 async def _keep_time(provider: Provider, tick_s: float) -> None:
     while True:
-        provider.deliver_due()
+        await asyncio.to_thread(provider.deliver_due)  # signing takes a while, and another thread may hold the lock
         await asyncio.sleep(tick_s)
 
 
