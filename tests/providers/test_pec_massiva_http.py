@@ -15,8 +15,9 @@ from asn1crypto import pem
 from adapters import sending
 from adapters.calls import Caller
 from adapters.desk import AccountDesk
+from adapters.jobs.polling import Polls
 from adapters.outbox import Outbox
-from adapters.providers.calling import CallFailedError, Document, Submission, Watched
+from adapters.providers.calling import CallFailedError, Document, Submission
 from adapters.providers.pec_mailbox.sandbox import ACCOUNT as MAILBOX
 from adapters.providers.pec_mailbox.sandbox import Clock, Fault, Provider
 from adapters.providers.pec_massiva import PROVIDER
@@ -103,10 +104,13 @@ class Place:
         return desk
 
     def poll(self, message: str) -> None:
-        """Ask for what the sandbox gave out for this ledger's sends."""
-        names = [sent.message_id for sent in self.sandbox.service.sends]
+        """Ask about a message as the clock would."""
+        self.found.runner.run()
+        polls = Polls(self.found.queries, TENANT, ACCOUNT, CLIENT.cadence)
+        due = next(each for each in polls.due(self.found.ledger.clock(), everything=True) if each.message == message)
+        watched = polls.watched(due)
+        assert watched is not None
         assert CLIENT.poll is not None
-        watched = Watched(message=message, references={"message_id": names}, opened_at=START)
         CLIENT.poll(self.desk("poll", message), watched)
 
     def advance(self, **span: float) -> None:
