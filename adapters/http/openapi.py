@@ -22,6 +22,7 @@ TITLE = "Delivery Ledger"
 MEANINGS = {
     200: "as asked",
     201: "stored: durable, and in the tree",
+    202: "asked for: done in a moment",
     204: "done",
     304: "unchanged since the tag given in If-None-Match",
     503: "not ready",
