@@ -300,9 +300,11 @@ def _sentence(sending: Sending, receipt: Receipt) -> str:
 def _original(sending: Sending, receipt: Receipt) -> bytes | None:
     if receipt.form not in {"envelope", "delivered"}:
         return None
-    identified = sending.original.identified(sending.identifier)
     kind = "completa" if receipt.form == "envelope" else sending.receipt_type(receipt.recipient)
-    return {"completa": identified, "breve": brief(identified, receipt.style.hash_form), "sintetica": None}[kind]
+    if kind == "sintetica":
+        return None
+    identified = sending.original.identified(sending.identifier)
+    return brief(identified, receipt.style.hash_form) if kind == "breve" else identified
 
 
 def _to(sending: Sending, receipt: Receipt) -> str:
