@@ -441,6 +441,7 @@ def test_encoded_words_are_decoded_in_known_character_sets_only(written: str, pl
         attached(b'<!DOCTYPE postacert [<!ENTITY a "b">]><postacert>&a;</postacert>'),
         attached(b'<!DOCTYPE postacert [<!ENTITY a SYSTEM "file:///etc/passwd">]><postacert>&a;</postacert>'),
         attached(certification(oggetto="<oggetto>" + "x" * daticert.MAX_BYTES + "</oggetto>")),
+        attached(b"<postacert>" + b"<a/>" * daticert.MAX_TAGS + b"</postacert>"),
         b"X-Ricevuta: x\nContent-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n" * (mime.MAX_PARTS + 1),
     ],
 )

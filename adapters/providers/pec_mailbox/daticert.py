@@ -19,6 +19,9 @@ from ledger.observations import ProviderTime, UnreadableError, ZoneBasis
 MAX_BYTES = 8 * 1024 * 1024
 """Measured: 100,000 recipients with short addresses take 5 MB."""
 
+MAX_TAGS = 400_000
+"""As many as twice 100,000 recipients have; empty elements in 8 MB would be two million, and take seconds."""
+
 NAMES = frozenset({"daticert.xml", "certdata.xml"})
 """certdata.xml is the name in RFC 6109 section 4.3.3; providers write daticert.xml, the name of the Italian rules."""
 
@@ -121,6 +124,10 @@ def read(xml: bytes) -> Daticert:
     """
     if len(xml) > MAX_BYTES:
         msg = f"{len(xml)} bytes of certification data; at most {MAX_BYTES} are read"
+        raise UnreadableError(msg)
+    tags = xml.count(b"<")
+    if tags > MAX_TAGS:
+        msg = f"{tags} tags in the certification data; at most {MAX_TAGS} are read"
         raise UnreadableError(msg)
     root, was_repaired = _root(xml)
     if root.tag != "postacert":
