@@ -622,4 +622,5 @@ def test_the_sandbox_does_not_know_the_reader() -> None:
     trees = [ast.parse(path.read_text("utf-8")) for path in folder.glob("*.py")]
     names = {node.module or "" for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     ours = {name for name in names if name.startswith(("adapters", "ledger"))}
-    assert set() == {name for name in ours if not name.startswith("adapters.providers.pec_mailbox.sandbox")}
+    shared = {name for name in ours if not name.startswith("adapters.providers.pec_mailbox.sandbox")}
+    assert {"adapters.providers.sandboxing"} == shared

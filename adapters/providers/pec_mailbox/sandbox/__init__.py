@@ -18,10 +18,9 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.providers.pec_mailbox.sandbox import authority, servers
-from adapters.providers.pec_mailbox.sandbox.faults import Fault, Faults
-from adapters.providers.pec_mailbox.sandbox.provider import HOUR, Clock, Mail, Provider
+from adapters.providers.pec_mailbox.sandbox.provider import HOUR, Mail, Provider
 from adapters.providers.pec_mailbox.sandbox.servers import Postbox
-from adapters.providers.pec_mailbox.sandbox.threads import in_thread
+from adapters.providers.sandboxing import Clock, Fault, Faults, in_thread
 
 ACCOUNT = f"ufficio@{authority.DOMAIN}"
 PASSWORD = "di-prova"  # noqa: S105 - of an account that only exists in the sandbox

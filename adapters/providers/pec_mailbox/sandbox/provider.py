@@ -11,7 +11,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from threading import RLock
 
@@ -19,22 +19,10 @@ from adapters.providers.pec_mailbox.sandbox import behaviour, original, receipts
 from adapters.providers.pec_mailbox.sandbox.behaviour import Step
 from adapters.providers.pec_mailbox.sandbox.original import Original
 from adapters.providers.pec_mailbox.sandbox.receipts import SERVICE_MAILBOX, Receipt, Recipient, Sending
+from adapters.providers.sandboxing import Clock
 
 HOUR = timedelta(hours=1)
 ORDINARY = "messaggio di posta ordinaria"
-
-
-class Clock:
-    """Stands still at `start` until it is advanced; without `start` it is the real one, put forward by what it was advanced."""
-
-    def __init__(self, start: datetime | None = None) -> None:
-        self._start, self._ahead = start, timedelta()
-
-    def now(self) -> datetime:
-        return (self._start or datetime.now(UTC)) + self._ahead
-
-    def advance(self, by: timedelta) -> None:
-        self._ahead += by
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from pymap.user import UserMetadata
 from pysasl.hashing import Cleartext
 
 from adapters.providers.pec_mailbox.sandbox import authority
-from adapters.providers.pec_mailbox.sandbox.faults import Fault, Faults
 from adapters.providers.pec_mailbox.sandbox.original import MAX_TOTAL_BYTES
 from adapters.providers.pec_mailbox.sandbox.provider import Mail, Provider
+from adapters.providers.sandboxing import Fault, Faults
 
 HOST = "127.0.0.1"
 

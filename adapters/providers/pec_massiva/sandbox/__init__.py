@@ -10,11 +10,10 @@ accepted sends (`GET /sends?text=`). Leaves out: TLS, the other token calls, and
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,9 +21,9 @@ from typing import Any
 
 from aiohttp import web
 
-from adapters.providers.pec_mailbox.sandbox import ACCOUNT, PASSWORD, Clock, Fault, Faults, Provider, Sandbox, simulator
-from adapters.providers.pec_mailbox.sandbox.threads import in_thread
+from adapters.providers.pec_mailbox.sandbox import ACCOUNT, PASSWORD, Provider, Sandbox, simulator
 from adapters.providers.pec_massiva.sandbox.service import NOT_AUTHORISED, NOT_VALID, Manners, Reply, Service
+from adapters.providers.sandboxing import Clock, Fault, Faults, Handler, in_thread, with_fault
 
 MAX_BODY_BYTES = 48 * 1024 * 1024
 
@@ -42,9 +41,11 @@ __all__ = [
     "serve",
 ]
 
+_CLOSE_S = 0.05
+"""How long calls that are under way may take at the end; to aiohttp, 0 means for ever."""
+
 _SERVICE = web.AppKey("service", Service)
 _FAULTS = web.AppKey("faults", Faults)
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ async def serve(
     """
     service, faults = service or Service(Provider({ACCOUNT: PASSWORD})), Faults()
     async with simulator(service.provider, **mail_options) as mail:
-        runner = web.AppRunner(application(service, faults), access_log=None, shutdown_timeout=0.05)
+        runner = web.AppRunner(application(service, faults), access_log=None, shutdown_timeout=_CLOSE_S)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
@@ -112,36 +113,14 @@ def application(service: Service, faults: Faults) -> web.Application:
 
 
 @web.middleware
-async def _with_faults(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def _with_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     fault = request.app[_FAULTS].take(f"{request.method} /{_path(request)}")
-    match fault:
-        case Fault(kind="status"):
-            message = fault.text or {500: "MySQL Error 1205"}.get(fault.status, "sandbox fault")
-            return _json(request, (fault.status, {"success": False, "message": message}))
-        case Fault(kind="redirect"):
-            return web.Response(status=302, headers={"Location": fault.text or "/elsewhere"})
-        case Fault(kind="cut_before"):
-            return _cut(request)
-        case Fault(kind="slow_before"):
-            await asyncio.sleep(fault.seconds)
-    response = await handler(request)
-    match fault:
-        case Fault(kind="cut_after"):
-            return _cut(request)
-        case Fault(kind="slow_after"):
-            await asyncio.sleep(fault.seconds)
-        case Fault(kind="garbage"):
-            return web.Response(
-                status=response.status, text=fault.text or "<html>Bad gateway", content_type="text/html"
-            )
-    return response
+    return await with_fault(fault, request, handler, lambda one: _failed(request, one))
 
 
-def _cut(request: web.Request) -> web.Response:
-    """End the connection without an answer; what is returned goes nowhere."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
+def _failed(request: web.Request, fault: Fault) -> web.Response:
+    message = fault.text or {500: "MySQL Error 1205"}.get(fault.status, "sandbox fault")
+    return _json(request, (fault.status, {"success": False, "message": message}))
 
 
 async def _token(request: web.Request) -> web.Response:
@@ -157,7 +136,7 @@ async def _send(request: web.Request) -> web.Response:
     return _json(request, NOT_VALID if asked is None else request.app[_SERVICE].send(asked))
 
 
-def _opened(act: Callable[[Service, str, web.Request], Reply]) -> _Handler:
+def _opened(act: Callable[[Service, str, web.Request], Reply]) -> Handler:
     """A call about a mailbox, which its credentials in the headers must open."""
 
     async def handle(request: web.Request) -> web.Response:
