@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,11 @@ from hypothesis import strategies as st
 
 from adapters.providers.pec_mailbox import PROVIDER, contents, mime
 from adapters.providers.pec_mailbox.contents import Contents
+from adapters.receiving import read
+from ledger.decision import Outcome
 from ledger.observations import Arrival, ArrivalKind, Fingerprint
+from tests.postgres import Database
+from tests.world import TENANT, world
 
 PDF = b"%PDF-1.7\n" + bytes(range(256)) * 20
 LOGO = b"\x89PNG\r\n\x1a\n" + bytes(range(99))
@@ -47,6 +52,22 @@ def receipt(original: bytes, encoding: str = "7bit", end: bytes = b"\r\n--mix--\
         + f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode()
         + original
         + end
+    )
+
+
+def delivered(kind: str, original: bytes) -> Arrival:
+    """A receipt with certification data, unsigned in this copy."""
+    cert = (
+        b"\r\n--mix\r\nContent-Type: application/xml; name=daticert.xml\r\n\r\n<postacert tipo='" + kind.encode() + b"'>"
+        b"<dati><identificativo>i</identificativo><consegna>a@pec.example</consegna></dati></postacert>\r\n--mix--\r\n"
+    )  # fmt: skip
+    return Arrival(
+        provider="pec_mailbox",
+        account="a",
+        operation="receipt",
+        kind=ArrivalKind.MAILBOX,
+        observed_at=datetime(2026, 3, 2, tzinfo=UTC),
+        body=receipt(original, end=cert),
     )
 
 
@@ -307,20 +328,7 @@ def test_the_part_that_is_named_so_is_the_original() -> None:
 @pytest.mark.parametrize("kind", ["avvenuta-consegna", "accettazione", "errore-consegna"])
 def test_only_a_delivery_receipt_says_what_was_delivered(kind: str) -> None:
     """With or without a signature in this copy; of other receipts nothing is said of the content."""
-    cert = (
-        b"\r\n--mix\r\nContent-Type: application/xml; name=daticert.xml\r\n\r\n<postacert tipo='" + kind.encode() + b"'>"
-        b"<dati><identificativo>i</identificativo><consegna>a@pec.example</consegna></dati></postacert>\r\n--mix--\r\n"
-    )  # fmt: skip
-    (seen,) = PROVIDER.parse(
-        Arrival(
-            provider="pec_mailbox",
-            account="a",
-            operation="receipt",
-            kind=ArrivalKind.MAILBOX,
-            observed_at=datetime(2026, 3, 2, tzinfo=UTC),
-            body=receipt(composed([("a.pdf", PDF)]).as_bytes(), end=cert),
-        )
-    )
+    (seen,) = PROVIDER.parse(delivered(kind, composed([("a.pdf", PDF)]).as_bytes()))
     is_delivery = kind == "avvenuta-consegna"
     assert is_delivery == known_by_sha256(seen.documents, PDF) == ("content_completa" in seen.notes)
 
@@ -360,3 +368,13 @@ def test_an_original_of_too_many_parts_is_noted() -> None:
     """No digest is guessed for what was not read."""
     parts = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * (mime.MAX_PARTS + 1) + b"--b--"
     assert Contents((), ("content_completa", "original_damaged")) == told(receipt(parts))
+
+
+def test_an_event_can_name_as_many_files_as_are_told(sqlite_database: Database, tmp_path: Path) -> None:
+    """With the longest names there are: the receipt is a fact and does not wait among the unreadable."""
+    files = [(f"{i:03}" + "è" * 300, b"%d" % i) for i in range(contents.MAX_DOCUMENTS)]
+    mail = delivered("avvenuta-consegna", composed(files).as_bytes())
+    with world(sqlite_database.url, tmp_path) as found:
+        (outcome,) = found.intake.admit([read(TENANT, mail)])
+        assert isinstance(outcome, Outcome)
+        assert (1, 0) == (len(outcome.facts), outcome.unreadable)
