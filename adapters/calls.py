@@ -337,7 +337,7 @@ class Caller:
     def _exchange(self, party: _Party, request: Request) -> Answer:
         """One call in its turn, credentials and all; logged without address, headers and bodies, which may name people."""
         client, name = party.client, party.provider.name
-        with self._turn(party.line, client.pace_s):
+        with self._turn(party.line, client.pace_s if request.may_send else 0.0):
             began = self._monotonic()
             if client.transport is not None:
                 answer = client.transport(request, party.access)

@@ -76,7 +76,8 @@ class Journal:
         self.calls = self._read()
 
     def _read(self) -> list[Call]:
-        calls = [_call(e) for e in self.ledger.stream(self.message) if e.type == ATTEMPTED]
+        announced = (e for e in self.ledger.stream(self.message) if e.type == ATTEMPTED)
+        calls = [_call(e) for e in announced if "attempt" in e.fields.get("numbers", {})]
         outcomes = self._found({c.event.id: answer_key(self.ledger.keyring, self.tenant, c.event.id) for c in calls})
         unclear = {c.event.id: outcomes[c.event.id].id for c in calls if c.event.id in outcomes}
         resolved = self._found({attempt: self._resolved_key(outcome) for attempt, outcome in unclear.items()})

@@ -28,7 +28,7 @@ from ledger.application import Ledger
 from ledger.errors import ConfigurationError, DuplicateError, ErasedError, LedgerError, NotFoundError
 from ledger.events import parse_time, time_text
 from ledger.intake import Intake
-from ledger.observations import ArrivalKind
+from ledger.observations import ArrivalKind, Observation
 from ledger.sealing import unseal_artifact
 from projections.queries import Queries
 
@@ -55,7 +55,13 @@ LOOK_AGAIN = tuple(timedelta(minutes=m) for m in (1, 5, 15, 60, 180, 720))
 STOP_LOOKING = timedelta(days=30)
 NOT_READY = timedelta(minutes=5)
 UNTOLD = frozenset({"pending", "unknown"})
-WAITS = frozenset({"later", "unclear"})
+NO_NEWS: dict[str, frozenset[str]] = {
+    "sent": frozenset({"dispatch.attempted"}),
+    "refused": frozenset({"dispatch.attempted"}),
+    "later": frozenset({"dispatch.attempted", "submission.rejected"}),
+    "unclear": frozenset({"dispatch.attempted", "submission.rejected"}),
+}
+"""What an answer to a call of ours does not tell of the message: that the call was made is known, and who asks to wait refuses nothing."""
 
 
 class ActRefusedError(LedgerError):
@@ -328,9 +334,10 @@ class Outbox:
         reading = read(send.row.tenant, arrival, message=send.row.message)
         if call is not None:
             reading = reading._replace(settles=send.journal.settled(call, judged, answer.status), unreadable="")
-        if judged.verdict in WAITS:
-            kept = tuple(seen for seen in reading.observations if seen.type != "submission.rejected")
-            reading = reading._replace(observations=kept)
+        told = [seen for seen in reading.observations if seen.type not in NO_NEWS[judged.verdict]]
+        if judged.verdict == "refused" and not any(seen.type == "submission.rejected" for seen in told):
+            told.append(_refused(send, request, judged))
+        reading = reading._replace(observations=tuple(told))
         outcome = self.intake.admit([reading])[0]
         if isinstance(outcome, Exception):
             raise outcome
@@ -429,6 +436,18 @@ class Outbox:
             msg = f"message {message} cannot be withdrawn: it is being sent at this moment"
             raise ActRefusedError(msg) from error
         return self._set(row, "cancelled", None)
+
+
+def _refused(send: _Send, request: Request, judged: Judged) -> Observation:
+    """A refusal that the provider's reader takes for less: for a send of ours it is final."""
+    whom = None if request.recipient is None else send.submission.recipients[request.recipient]
+    return Observation(
+        type="submission.rejected",
+        about="message" if whom is None else "recipient",
+        recipient=whom,
+        identity=("refused", send.row.message, str(len(send.journal.calls))),
+        texts={"text": judged.why} | ({"reason": judged.code} if judged.code else {}),
+    )
 
 
 @dataclass(slots=True)

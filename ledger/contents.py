@@ -14,7 +14,7 @@ from ledger.errors import DuplicateError, ErasedError
 from ledger.events import Event, delivery_stream, message_of
 from ledger.streams import WHOLE_MESSAGE
 
-CONSIGNED = "content.consigned"
+CONSIGNED, COPIED = "content.consigned", "evidence.ingested"
 MATCHES, DIFFERS = "content.matches", "content.differs"
 UNTOLD = frozenset({"content_sintetica", "original_missing", "original_damaged", "content_partial"})
 """Notes of a receipt that does not tell all of the content: what it does not show may have been delivered all the same."""
@@ -62,14 +62,19 @@ def check(ledger: Ledger, message: str, streams: Sequence[str] = ()) -> None:
     requests = [e for e in ledger.stream(message) if e.type == "submission.requested"]
     if not requests or not (sent := _documents(ledger, requests[:1]).get(requests[0].position)):
         return
-    facts = [e for stream in streams or _deliveries(ledger, message) for e in ledger.stream(stream)]
-    facts = [e for e in facts if e.type == CONSIGNED]
+    told = [e for stream in streams or _deliveries(ledger, message) for e in ledger.stream(stream)]
+    facts = [e for e in told if e.type == CONSIGNED]
+    originals = {
+        e.id: [e, *(c for c in told if c.type == COPIED and e.id in c.fields.get("events", ()))] for e in facts
+    }
     keys = {e.id: ledger.keyring.duplicate(None, e.tenant, "", "content", e.id, requests[0].id) for e in facts}
     known = ledger.known(keys.values())
     fresh = [e for e in facts if keys[e.id] not in known]
-    delivered = _documents(ledger, fresh)
+    shown = _documents(ledger, [e for fact in fresh for e in originals[fact.id]])
     for fact in fresh:
-        found = compare(sent, delivered.get(fact.position, []), fact.fields.get("notes", ()))
+        delivered = [document for e in originals[fact.id] for document in shown.get(e.position, [])]
+        notes = [note for e in originals[fact.id] for note in e.fields.get("notes", ())]
+        found = compare(sent, delivered, notes)
         if found.rule:
             _write(ledger, requests[0], fact, found, keys[fact.id])
 

@@ -18,7 +18,7 @@ from ledger.names import Attestation, Reading, Settled
 from ledger.observations import ArrivalKind, Observation
 from ledger.placing import ALONE, CONTRADICTS, Like, Placing
 from ledger.recorders import ArtifactRow
-from ledger.streams import WHOLE_MESSAGE, Planned, clean, clean_texts, evolve
+from ledger.streams import WHOLE_MESSAGE, Planned, clean, clean_texts, evolve, plan_names
 from ledger.writer import WITHOUT_ORIGINAL, Context, Writer
 
 MEDIA_TYPES = frozenset(
@@ -221,7 +221,12 @@ class Decision:
         first = facts[min(facts)]
         named = [facts[position].id for position in sorted(facts)]
         clear = self.placing.source() | {"events": named, "rule": "evidence.copy"}
-        self.plan.add(Planned("evidence.ingested", first.stream, clear))
+        shown = next((seen for seen in self.reading.observations if seen.documents), None)
+        if shown and shown.notes:
+            clear["notes"] = sorted(shown.notes)
+        copy = self.plan.add(Planned("evidence.ingested", first.stream, clear))
+        if shown:
+            plan_names(self.plan, copy, message_of(first.stream), self.arrival.account, documents=shown.documents)
         self.outcome.copies += 1
         self.outcome.messages.append(self.context.canonical(message_of(first.stream)))
 

@@ -315,7 +315,7 @@ class Client:
         read_token: (token, seconds it lasts) in its answer. Raises CallFailedError.
         authorise: the request with credentials in its headers; told to nobody.
         transport: makes the call where it is not HTTP.
-        pace_s: least time between two calls of one account.
+        pace_s: least time between two calls of one account that may send something.
         zone: where the provider's days and months begin.
     """
 
