@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import hashlib
 import imaplib
 import re
@@ -28,6 +29,7 @@ from adapters.providers.pec_mailbox.sandbox import (
     PASSWORD,
     Clock,
     Fault,
+    Mail,
     Provider,
     Sandbox,
     authority,
@@ -449,6 +451,7 @@ def test_a_customer_gets_the_envelope_of_what_is_delivered_to_it() -> None:
     envelope = message_from_bytes(mails[-1])
     assert f'"Per conto di: {ACCOUNT}" <{authority.MAILBOX}>' == envelope["From"]
     assert ACCOUNT == envelope["Reply-To"]
+    assert "completa" == envelope["X-TipoRicevuta"]
 
 
 def test_certified_and_ordinary_mail_from_outside_are_told_apart() -> None:
@@ -597,6 +600,22 @@ async def test_it_runs_in_the_callers_own_event_loop() -> None:
         sandbox.advance(hours=1)
         await sandbox.settled()
         assert 2 == len(sandbox.mailboxes[ACCOUNT])
+
+
+async def test_notices_come_by_themselves_as_time_passes() -> None:
+    """On the real clock, with hours of a millisecond, nobody needs to advance anything."""
+    final, loop = asyncio.Event(), asyncio.get_running_loop()
+    provider = Provider({ACCOUNT: PASSWORD}, hour=timedelta(milliseconds=1))
+
+    def tell(_to: str, mail: Mail) -> None:
+        if b"<errore-esteso>5.4.1" in xml(mail.raw).encode():
+            loop.call_soon_threadsafe(final.set)
+
+    provider.listeners.append(tell)
+    async with simulator(provider, tick_s=0.001):
+        provider.submit(ACCOUNT, (address("silent"),), message(address("silent")))
+        await asyncio.wait_for(final.wait(), 60)
+    assert 3 == len(provider.mailboxes[ACCOUNT])
 
 
 def test_a_sandbox_that_cannot_start_says_so() -> None:

@@ -1,6 +1,7 @@
 """Certified e-mails as bytes: every kind of RFC 6109 section 3, the anomaly envelope, and ordinary bounces (RFC 3464).
 
-`FORMS` holds what the kinds do not share. Leaves out: when which of them is issued (provider.py, behaviour.py).
+`FORMS` holds what the kinds do not share. Leaves out: when which of them is issued (provider.py, behaviour.py), and the fields
+`Received` and `Return-Path`, which envelopes inherit.
 Assumption: the sentences are in the Italian that published receipts of real providers share; the RFC gives them in
 English only.
 """
@@ -188,6 +189,7 @@ def write(sending: Sending, receipt: Receipt, draw: Random) -> bytes:
         "From": _from(sending.sender) if is_envelope else authority.MAILBOX,
         **({"Reply-To": sending.original.reply_to or sending.sender} if is_envelope else {}),
         "To": _to(sending, receipt),
+        **({"Cc": ", ".join(sending.original.cc)} if is_envelope and sending.original.cc else {}),
         "Message-ID": f"<{sending.identifier if is_envelope else new_id(receipt.at, draw)}>",
         **({"X-Riferimento-Message-ID": sending.original.msgid} if sending.original.msgid else {}),
         "MIME-Version": "1.0",
@@ -210,6 +212,7 @@ def anomaly(mail: bytes, to: str, why: str, at: datetime, draw: Random) -> bytes
         "Date": format_datetime(at.astimezone(ROME)),
         "Subject": f"ANOMALIA MESSAGGIO: {told.subject}",
         "From": _from(told.sender),
+        "Reply-To": told.reply_to or told.sender,
         "To": to,
         "Message-ID": told.msgid or f"<{new_id(at, draw)}>",
         "MIME-Version": "1.0",
