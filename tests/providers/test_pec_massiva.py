@@ -403,7 +403,7 @@ def test_deleting_is_never_used() -> None:
 # --- hostile bytes
 
 BUDGET: dict[str, Any] = {"max_examples": 300, "deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-OPERATIONS = st.sampled_from(["send", "send_status", "inbox"])
+OPERATIONS = st.sampled_from(["send", "send_status", "inbox", "quota", "receipt"])
 STATUSES = st.one_of(st.none(), st.integers(0, 700))
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 from dataclasses import replace
@@ -27,7 +28,8 @@ from adapters.providers.calling import (
     Verdict,
     judge,
 )
-from adapters.providers.pec_massiva import PROVIDER, inbox, statuses, tokens
+from adapters.providers.pec_massiva import PROVIDER, inbox, quota, statuses, tokens
+from adapters.providers.pec_massiva.answers import fields_of
 from adapters.providers.pec_massiva.client import CLIENT, rows_request
 from adapters.providers.pec_massiva.dispatch import Options
 from adapters.providers.pec_massiva.settings import Settings
@@ -324,6 +326,33 @@ def test_one_call_a_second() -> None:
     """The document's limit for POST /send."""
     assert 1.0 == CLIENT.pace_s
     assert not CLIENT.ask(SUBMISSION, (), ACCESS)
+
+
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    ["success", "message", "message_id", "sent", "data", "token", "expire", "expireAt", "usage", "limit", "body", "id"]
+)
+BODIES = st.one_of(st.binary(max_size=100), st.dictionaries(FIELDS, ANYTHING).map(lambda v: json.dumps(v).encode()))
+
+
+@given(st.integers(0, 999), BODIES, st.dictionaries(FIELDS, ANYTHING))
+def test_any_answer_is_judged_and_none_is_taken_for_a_success(status: int, body: bytes, data: dict[str, Any]) -> None:
+    """Whatever the service says: a verdict, a token or none, an e-mail or none, a usage or none."""
+    nested = json.dumps({"success": True, "data": data}).encode()
+    for each in (body, nested):
+        answer = Answer(at=NOW, status=status, body=each)
+        judged = judge(CLIENT, steps()[0], answer)
+        assert judged.verdict != "sent" or (status in {200, 201} and b"message_id" in each)
+        with contextlib.suppress(CallFailedError):
+            token, _ = tokens.read(answer)
+            assert token
+        inbox.read_message(answer)
+        usage = quota.usage_of(fields_of(each))
+        assert usage is None or (usage.usage_kib >= 0 and usage.limit_kib > 0)
 
 
 # --- settings
