@@ -130,9 +130,9 @@ def code(product: Product) -> Callable[[Request, Answer], str]:
         known = known_code(failure)
         if known or not 200 <= answer.status < 300:
             return _quota_code(answer) or known
-        if body is None or failure:
-            return ""
-        return "ok" if product.read_id(body) else product.without_id[1]
+        if body and product.read_id(body):
+            return "ok"
+        return "" if body is None or failure else product.without_id[1]
 
     return of
 

@@ -83,7 +83,12 @@ class Gateway:
 
     def application(self, routes: Iterable[web.AbstractRouteDef]) -> web.Application:
         """The token service and the routes of a product behind it."""
-        app = web.Application(middlewares=[web.middleware(self._gate)], client_max_size=MAX_BODY_BYTES)
+
+        @web.middleware
+        async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._gate(request, handler)
+
+        app = web.Application(middlewares=[gate], client_max_size=MAX_BODY_BYTES)
         app.add_routes([web.post(TOKEN_PATH, self._token), *routes])
         return app
 

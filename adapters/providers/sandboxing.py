@@ -20,8 +20,8 @@ from aiohttp import web
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Kind = Literal["status", "redirect", "cut_before", "cut_after", "slow_before", "slow_after", "garbage"]
-CLOSE_S = 0.0
-"""Whoever is still waiting for a slow answer is cut off."""
+CLOSE_S = 0.01
+"""Whoever is still waiting for a slow answer then is cut off; 0 would mean to wait for ever."""
 
 
 class Clock:
