@@ -12,7 +12,7 @@ from ops.console import EXIT_WRONG, Json, Tenant, bar, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
-    from adapters.jobs.board import JobView
+    from adapters.jobs.views import JobView
 
 jobs = App(name="jobs", help="What is done by the clock: polls, sweeps, deadlines, checks; and doing one of it now.")
 

@@ -8,7 +8,7 @@ import msgspec
 
 from adapters.http.routes import Answer, Call, NoQuery, route
 from adapters.http.types import Given
-from adapters.jobs.board import JobView
+from adapters.jobs.views import JobView
 from adapters.records import Name
 
 OPERATORS = ("operator",)

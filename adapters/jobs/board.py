@@ -15,15 +15,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from adapters import sending
 from adapters.accounts import Account, Accounts
 from adapters.desk import AccountDesk, Calls
 from adapters.jobs import polling
 from adapters.jobs.polling import Polls
 from adapters.jobs.rows import Job, Key, Row, Rows, StoppedError, Turn, pause, said
-from adapters.outbox import OPEN, ActRefusedError
+from adapters.jobs.views import JobView, outbox_view, view
+from adapters.outbox import ActRefusedError
 from adapters.providers import registry
 from ledger.errors import ConfigurationError, ForkError, NotFoundError
 from ledger.events import time_text
@@ -37,40 +36,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 DERIVE_EVERY = timedelta(seconds=30)
-POLL, OUTBOX = "poll", "outbox"
-
-
-class JobView(msgspec.Struct, frozen=True):
-    """How a job stands, as people see it.
-
-    Attributes:
-        account: "" for the ledger's own.
-        state: `off`, `waiting` (never ran), `asked`, `running`, `failing` or `ok`.
-        off: why it is not done, and what would switch it on.
-        next_at: when it is next due; "" when it is off or goes on all the time.
-        last_error: what went wrong in the last run, in our own words.
-        failures: in a row.
-        found: new facts, of all runs.
-        nothing_new: answers that told nothing new, of all runs.
-        queue: of the outbox, how many sends are not at their end.
-    """
-
-    job: str
-    account: str
-    title: str
-    every_s: int
-    state: str
-    off: str = ""
-    next_at: str = ""
-    started_at: str = ""
-    ended_at: str = ""
-    ok_at: str = ""
-    last_error: str = ""
-    failures: int = 0
-    runs: int = 0
-    found: int = 0
-    nothing_new: int = 0
-    queue: int = 0
+POLL = "poll"
 
 
 class Board:
@@ -219,6 +185,9 @@ class Board:
         except StoppedError:
             self.rows.stop(job.key)
             return
+        except (KeyboardInterrupt, SystemExit):
+            self.rows.stop(job.key)
+            raise
         except Exception as error:  # noqa: BLE001  as `run` says
             if isinstance(error, ForkError):
                 self.ledger.freeze(str(error))
@@ -277,29 +246,8 @@ class Board:
     def views(self, tenant: str) -> list[JobView]:
         """How the tenant's jobs and the ledger's own stand."""
         rows = self.rows.all()
-        return [self._view(job, rows.get(job.key)) for job in (*self.own, *self.of(tenant))] + [self._outbox(tenant)]
-
-    def _outbox(self, tenant: str) -> JobView:
-        marks = ",".join("?" * len(OPEN))
-        sql = f"SELECT count(*) FROM outbox WHERE tenant = ? AND state IN ({marks})"
-        queue = int(self.ledger.database.read(sql, (tenant, *OPEN))[0][0])
-        return JobView(OUTBOX, "", "sends what waits", 1, "running" if queue else "ok", queue=queue)
-
-    def _view(self, job: Job, row: Row | None) -> JobView:
-        row = row or Row(*job.key, next_at="")
-        states = {
-            "off": bool(job.off),
-            "running": bool(row.started_at),
-            "asked": bool(row.asked_at),
-            "waiting": not row.runs,
-            "failing": row.failures > 0,
-            "ok": True,
-        }
-        copied = {name: getattr(row, name) for name in _COPIED}
-        if job.off:
-            copied["next_at"] = ""
-        state = next(name for name, holds in states.items() if holds)
-        return JobView(job.name, job.account, job.title, job.every_s, state, job.off, **copied)
+        found = [view(job, rows.get(job.key)) for job in (*self.own, *self.of(tenant))]
+        return [*found, outbox_view(self.ledger.database, tenant)]
 
     def find(self, tenant: str, name: str, account: str = "", *, own: bool = False) -> list[Job]:
         """The jobs of that name: of one account, or of all the tenant's.
@@ -330,10 +278,4 @@ class Board:
             raise ActRefusedError(msg)
         self.rows.ensure([job], self.ledger.clock())
         self.rows.ask(job.key, self.ledger.clock())
-        return self._view(job, self.rows.all()[job.key])
-
-
-_COPIED = (
-    *("next_at", "started_at", "ended_at", "ok_at", "last_error"),
-    *("failures", "runs", "found", "nothing_new"),
-)
+        return view(job, self.rows.all()[job.key])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,13 +12,15 @@ from typing import Any
 import pytest
 
 from adapters.jobs import polling, ticks
-from adapters.jobs.board import Board, JobView
+from adapters.jobs.board import Board
 from adapters.jobs.polling import step
 from adapters.jobs.rows import Job, Row, Turn, pause
+from adapters.jobs.views import JobView
 from adapters.outbox import ActRefusedError
 from adapters.providers import registry
 from adapters.providers.calling import DEFAULT_CADENCE, Access, Answer, Client, Request
 from adapters.providers.contract import Provider
+from ledger.database import PRIVACY_ROLE, SERVICE_ROLE, PostgresDatabase
 from ledger.errors import NotFoundError
 from ledger.events import Event, time_text
 from ledger.observations import Address, Reference
@@ -327,6 +330,7 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(office: Office) -> None:
     office.service.answers["/list/2"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         office.run()
+    assert "waiting" == office.view("list").state
     office.service.answers.clear()
     office.board = office.new_board()
     assert ["1", "2"] == office.run()
@@ -446,6 +450,17 @@ def test_an_unknown_job_is_not_found_and_the_known_are_named(office: Office) -> 
     with pytest.raises(NotFoundError, match="tenant other has no job 'poll'; there are: none"):
         office.board.find("other", "poll")
     assert ["outbox"] == [view.job for view in office.board.views("other")]
+
+
+def test_the_service_may_keep_how_jobs_stand(postgresql_database: Database) -> None:
+    """On PostgreSQL the role that serves owns no table: it was given what it needs of these two, and the public nothing."""
+    with closing(PostgresDatabase(postgresql_database.url)) as owner:
+        owner.migrate()
+        sql = (
+            "SELECT bool_and(has_table_privilege(?, t, r)) FROM unnest(ARRAY['jobs', 'polls']) AS t, "
+            "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS r"
+        )
+        assert [(True,), (False,)] == [*owner.read(sql, (SERVICE_ROLE,)), *owner.read(sql, (PRIVACY_ROLE,))]
 
 
 # --- deadlines
