@@ -9,9 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from adapters.providers.calling import Answer, CallFailedError, Desk, Request
 from adapters.providers.pec_massiva import rows
@@ -27,51 +24,44 @@ NUMBER = re.compile(r"\d{1,15}", re.ASCII)
 _STOP = frozenset({401, 403, 429})
 
 
-class Listed(NamedTuple):
-    """A row of a page: its number for now, and by what it is known."""
-
-    number: str
-    row: Row
-    name: str
-
-
 def sweep(desk: Desk) -> None:
     """Read every e-mail of the mailbox that is not in `desk.state["seen"]`.
+
+    E-mails that look alike in the list (deliveries of one second) are read together, or all again: which is which nobody can tell.
 
     Raises:
         CallFailedError: the service did not answer, or e-mails are left for the next time.
     """
-    seen: list[str] = desk.state.setdefault("seen", [])
-    known, found, left = set(seen), set(), 0
-    for listed in _listed(desk):
-        found.add(listed.name)
-        if listed.name in known:
+    listed = {_name(row, len(numbers)): (row, numbers) for row, numbers in _listed(desk).items()}
+    seen: list[str] = [name for name in desk.state.get("seen", ()) if name in listed]
+    desk.state["seen"] = seen
+    known, left = set(seen), 0
+    for name, (row, numbers) in listed.items():
+        if name in known:
             continue
-        if _read(desk, listed):
-            seen.append(listed.name)
-        else:
-            left += 1
-    desk.state["seen"] = [name for name in seen if name in found]
+        missed = sum(not _read(desk, number, row) for number in numbers)
+        left += missed
+        if not missed:
+            seen.append(name)
     if left:
         msg = f"{left} e-mails of the mailbox could not be read, or moved meanwhile"
         raise CallFailedError(msg)
 
 
-def _listed(desk: Desk) -> Iterator[Listed]:
-    """The rows of all pages, until one is empty: the stated number of pages does not fit its own example.
+def _listed(desk: Desk) -> dict[Row, list[str]]:
+    """The rows of all pages with their numbers, until a page is empty: the stated number of pages does not fit its own example.
 
     Whether the first page is 0 or 1 is not said, so it is asked for without a number; page 1 is then the first again, or the second.
     """
-    alike: Counter[Row] = Counter()
+    found: dict[Row, list[str]] = {}
     before: list[tuple[str, Row]] = []
     for page in range(MAX_PAGES):
         here = _page(desk.call(_page_request(page)))
-        is_again = here == before
-        if not here or (is_again and page > 1):
-            return
-        for number, row in () if is_again else here:
-            alike[row] += 1
-            yield Listed(number, row, _name(row, alike[row]))
+        if not here or (here == before and page > 1):
+            return found
+        for number, row in here:
+            numbers = found.setdefault(row, [])
+            numbers += [] if number in numbers else [number]
         before = here
     msg = f"GET /inbox: no end after {MAX_PAGES} pages"
     raise CallFailedError(msg)
@@ -93,26 +83,26 @@ def _page(answer: Answer) -> list[tuple[str, Row]]:
     return list(zip(numbers, rows.rows(said), strict=True))
 
 
-def _name(row: Row, nth: int) -> str:
-    """What is remembered of a row: a digest of what it says, and the how-manieth of its like it is."""
-    said = "\0".join((row.subject, row.sender, row.mailbox, row.written, str(nth)))
+def _name(row: Row, alike: int) -> str:
+    """What is remembered of a row: a digest of what it says, and how many there are of its like."""
+    said = "\0".join((row.subject, row.sender, row.mailbox, row.written, str(alike)))
     return base64.urlsafe_b64encode(hashlib.sha256(said.encode()).digest()[:12]).decode()
 
 
-def _read(desk: Desk, listed: Listed) -> bool:
+def _read(desk: Desk, number: str, row: Row) -> bool:
     """Read one e-mail into the ledger; False when this number has none, or another one by now.
 
     Raises:
         CallFailedError: the service does not answer us at all.
     """
-    if not NUMBER.fullmatch(listed.number):
+    if not NUMBER.fullmatch(number):
         return False
-    request = message_request(listed.number)
+    request = message_request(number)
     answer = desk.call(request)
     if answer.failure or answer.status in _STOP:
         msg = f"GET /inbox/…: {answer.failure or answer.status}"
         raise CallFailedError(msg)
-    if not is_same(read_message(answer), listed.row):
+    if not is_same(read_message(answer), row):
         return False
     desk.admit(request, answer)
     return True
