@@ -35,6 +35,8 @@ MEDIA_TYPES = frozenset(
 )
 """What is said in the clear of the form of an original; any other word of a header may be somebody's name."""
 UNKNOWN_MEDIA = "application/octet-stream"
+SECOND_HAND = frozenset({ArrivalKind.API, ArrivalKind.IMPORT})
+"""Ways by which somebody tells us what a provider said; we did not see it come."""
 
 
 class PendingError(Exception):
@@ -103,6 +105,7 @@ class Decision:
             for index, seen in enumerate(self.reading.observations):
                 if self._may_be_earlier(index, seen):
                     self._sight(index, is_held=True)
+                self._witness(index)
             return self._finish(is_held=True) if self.plan.events else None
         if self.reading.unreadable:
             said = {"text": self.reading.unreadable}
@@ -142,6 +145,7 @@ class Decision:
         self.outcome.seen += 1
         if self._may_be_earlier(index, seen):
             self._sight(index)
+        self._witness(index)
         return None if is_chained else key
 
     def _may_be_earlier(self, index: int, seen: Observation) -> bool:
@@ -163,6 +167,18 @@ class Decision:
             held = list(first.fields.get("artifacts", ()))
             self.plan.events[event].clear |= {"artifacts": held} if is_held and held else {}
 
+    def _witness(self, index: int) -> None:
+        """Write that a fact which somebody told us has now come from the provider itself: that proves more."""
+        key, told, seen = (
+            keys[index] for keys in (self.names.fact_keys, self.names.told_keys, self.names.witnessed_keys)
+        )
+        if self.arrival.kind in SECOND_HAND or not self._is_known(told) or self._is_known(seen):
+            return
+        first = self._event(key)
+        clear = {**self.placing.source(), "rule": "evidence.witnessed", "events": [first.id], **_about(first.stream)}
+        self._claim(self.plan.add(Planned("evidence.ingested", first.stream, clear)), [seen])
+        self.outcome.messages.append(self.context.canonical(message_of(first.stream)))
+
     def _add(self, index: int, seen: Observation, links: list[bytes]) -> None:
         """Plan the event of a new fact; what nobody can place waits, once, in the lane of the unmatched.
 
@@ -178,7 +194,8 @@ class Decision:
             self.outcome.unmatched += self._wait("unmatched", seen.texts, self.names.lane_keys[index])
             return
         self._facts.append(event)
-        own = [k for k in (key, identity) if k and k not in self.context.known]
+        told = self.names.told_keys[index] if self.arrival.kind in SECOND_HAND else None
+        own = [k for k in (key, identity, told) if k and k not in self.context.known]
         self._claim(event, [*own, *links])
         self.writer.absorb()
 

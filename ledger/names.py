@@ -87,6 +87,7 @@ class Names:
         fact_keys: per observation, identity and content: known means the same fact.
         lane_keys: per observation, under which it is known to wait in the lane of the unmatched.
         unreadable_key, unverified_key: under which bytes that nobody can read, or whose signature does not hold, are known to wait.
+        told_keys, witnessed_keys: per observation, under which it is known that somebody told us a fact, and that we saw it come later.
         answer_key: under which an answer to the same call of ours is known.
         identity_keys: per observation identity alone, where a content is certified; else None.
         references, batches, addresses: look-up digests of what it names.
@@ -106,6 +107,8 @@ class Names:
             answer_key(self._keyring, reading.tenant, reading.settles.attempt) if reading.settles else None
         )
         self.identity_keys = [self._duplicate("identity", *each.identity) if each.content else None for each in seen]
+        self.told_keys = [self._duplicate("told", key.hex()) for key in self.fact_keys]
+        self.witnessed_keys = [self._duplicate("witnessed", key.hex()) for key in self.fact_keys]
         names = {r for each in seen for r in each.references}
         self.references = {r: self._lookup("reference", r.kind, clean(r.value.strip())) for r in names}
         batches = {each.batch for each in seen if each.batch}
@@ -157,7 +160,8 @@ class Names:
         sightings = map(self.sighting_key, range(len(self.fact_keys)))
         waiting = (self.unreadable_key, self.unverified_key)
         answers = [self.answer_key] if self.answer_key else []
-        return {*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, *sightings, *waiting, *answers}
+        told = (*self.told_keys, *self.witnessed_keys)
+        return {*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, *sightings, *waiting, *told, *answers}
 
 
 def answer_key(keyring: Keyring, tenant: str, attempt: str) -> bytes:

@@ -109,6 +109,9 @@ CEILING: dict[str, Grade] = {
 SECOND_HAND = frozenset({ArrivalKind.IMPORT, ArrivalKind.API})
 """Ways by which others tell us what a provider said; we did not see it come."""
 
+WITNESSED = "evidence.witnessed"
+"""Rule of evidence.ingested: a fact that somebody had told us came from the provider itself."""
+
 GOOD, WRONG, ABSENT = "attest.good", "attest.wrong", "attest.absent"
 CHECKED = (ABSENT, WRONG, GOOD)
 """Rules of evidence.verified; of several verdicts on one fact the last in this row holds: one good original is enough."""
@@ -217,6 +220,8 @@ def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Seque
         holding: those of them that say what the status says; none when it is disputed.
     """
     checks = checked(standing)
+    seen_come = verified(standing, WITNESSED, "evidence.ingested")
+    standing, holding = ([_as_witnessed(f, seen_come) for f in facts] for facts in (standing, holding))
     grades = {fact.event_id: _grade(fact, channel, checks.get(fact.event_id, "")) for fact in standing}
     top = max((grades[fact.event_id] for fact in holding), default=Grade.E0)
     best = [fact for fact in holding if grades[fact.event_id] == top]
@@ -252,9 +257,14 @@ def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Seque
     )
 
 
-def verified(facts: Iterable[Fact], rule: str) -> set[str]:
-    """The event ids that some evidence.verified with this rule names."""
-    return {event_id for f in facts if f.type == "evidence.verified" and f.rule == rule for event_id in f.events}
+def verified(facts: Iterable[Fact], rule: str, kind: str = "evidence.verified") -> set[str]:
+    """The event ids that some event of this kind with this rule names."""
+    return {event_id for f in facts if f.type == kind and f.rule == rule for event_id in f.events}
+
+
+def _as_witnessed(fact: Fact, seen_come: set[str]) -> Fact:
+    """A fact that we were told first and then saw come counts as seen."""
+    return msgspec.structs.replace(fact, arrival=str(ArrivalKind.POLL)) if fact.event_id in seen_come else fact
 
 
 def checked(facts: Sequence[Fact]) -> dict[str, str]:
