@@ -8,6 +8,10 @@ from ledger.events import Event, parse_time
 from projections.rules import EFFECTS
 
 
+NO_FACT = frozenset({"evidence.copy", "evidence.names"})
+"""Rules of evidence.ingested that tell nothing new: a further original, a further name. The one that counts is `evidence.witnessed`."""
+
+
 class Fact(msgspec.Struct, frozen=True, array_like=True):
     """One fact of a delivery, its message or its batch.
 
@@ -75,7 +79,7 @@ def to_fact(event: Event, scope: str) -> Fact | None:
     Raises:
         ValueError: a field does not have the shape that is expected of it.
     """
-    if event.type not in EFFECTS:
+    if event.type not in EFFECTS or event.fields.get("rule") in NO_FACT:
         return None
     said = msgspec.convert(event.fields, _Clear)
     for at in filter(None, (said.occurred_at, said.observed_at)):
