@@ -211,6 +211,7 @@ def test_rows_and_signed_emails_are_one_fact_with_a_good_signature(place: Place)
     verified = [e for e in place.found.ledger.feed(0, 2_000) if e.type == "evidence.verified"]
     named = {name for e in verified if e.fields["rule"] == "attest.good" for name in e.fields["events"]}
     assert consigned.id in named
+    assert "content.matches" in {e.fields["rule"] for e in verified}
     assert "E4" == place.deliveries()["regular"].evidence.grade
 
 
