@@ -88,6 +88,7 @@ def search(
     provider: str = "",
     account: str = "",
     status: str = "",
+    grade: str = "",
     since: str = "",
     until: str = "",
     document: str = "",
@@ -104,6 +105,7 @@ def search(
         label: policy, case, customer …
         status: pending, accepted, in_transit, delayed, available, delivered, accepted_by_recipient, refused, expired, failed,
             cancelled, disputed or unknown.
+        grade: of the evidence, E0 (nothing) to E5 (a verified original says that an identified recipient acted).
         since: first heard of at or after this UTC time (2026-03-01 or 2026-03-01T09:00:00Z).
         until: first heard of before this UTC time.
         document: SHA-1 or SHA-256 of a document, hex, or the path of a file to digest here.
@@ -119,6 +121,7 @@ def search(
         provider=provider,
         account=account,
         status=status,
+        grade=grade,
         since=since,
         until=until,
         document=show.digest_of(document),

@@ -38,6 +38,7 @@ def search(call: Call[NoQuery, Search]) -> Answer:
         provider=asked.provider or "",
         account=asked.account or "",
         status=str(asked.status or ""),
+        grade=str(asked.grade or ""),
         since=time_text(utc("since", asked.since)) if asked.since else "",
         until=time_text(utc("until", asked.until)) if asked.until else "",
         document=asked.document,

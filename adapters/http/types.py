@@ -12,6 +12,7 @@ from adapters.configuring import AccountSettings, Change
 from adapters.http.problems import Problem
 from adapters.quarantine import Quarantined
 from adapters.records import END, AwareTime, MessageId, Name
+from projections.grades import Grade
 from projections.rules import Status
 from projections.views import DeliveryView, LaneItem
 
@@ -254,6 +255,7 @@ class Search(Given):
     Attributes:
         recipient: an address in any spelling; `address_kind` says which kind, else it is guessed.
         reference: any reference or provider id, whole.
+        grade: of the evidence, E0 to E5.
         since, until: bounds on when the ledger first heard of the message.
         document: SHA-1 or SHA-256 of a document or of its base64 form, hex.
         cursor: `next` of the page before.
@@ -267,6 +269,7 @@ class Search(Given):
     provider: Name | None = None
     account: Name | None = None
     status: Status | None = None
+    grade: Grade | None = None
     since: AwareTime | None = None
     until: AwareTime | None = None
     document: Annotated[str, Meta(pattern=f"^([0-9A-Fa-f]{{40}}|[0-9A-Fa-f]{{64}})?{END}")] = ""

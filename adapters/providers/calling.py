@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, MutableMapping, Seque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -268,6 +268,22 @@ class Sweep:
 
 class CallFailedError(Exception):
     """A call that a poll or sweep cannot do without failed; the text says which and how."""
+
+
+class Holding(NamedTuple):
+    """What the ledger holds of an e-mail or document at a provider.
+
+    Attributes:
+        is_text: what it says was read.
+        is_signed: its bytes are held, with a signature that holds.
+        is_covered: a signed head outside the database covers it.
+        is_read_back: the stored bytes were read again and are those that were committed to.
+    """
+
+    is_text: bool = False
+    is_signed: bool = False
+    is_covered: bool = False
+    is_read_back: bool = False
 
 
 Cadence = tuple[tuple[timedelta, timedelta], ...]

@@ -1,0 +1,54 @@
+"""What the ledger holds of an e-mail that somebody wants deleted at the provider; what may be deleted, the provider's folder decides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from adapters.providers.calling import Holding
+from ledger.application import Ledger
+from ledger.errors import ErasedError, NotFoundError
+from ledger.events import Event, message_of
+from ledger.names import Names, Reading
+from ledger.observations import Arrival, Observation
+
+GOOD = "attest.good"
+
+
+def holding(ledger: Ledger, tenant: str, arrival: Arrival, covered_size: int) -> Callable[[Observation], Holding]:
+    """A function that tells what is held of the e-mail an observation is about.
+
+    Args:
+        arrival: by which such observations come: provider and account count.
+        covered_size: tree_size of the newest head that was signed and kept outside the database.
+    """
+
+    def held(seen: Observation) -> Holding:
+        names = Names(ledger, Reading(tenant, arrival, (seen,)))
+        known = ledger.known(names.fact_keys)
+        if names.fact_keys[0] not in known:
+            return Holding()
+        fact = ledger.event(known[names.fact_keys[0]])
+        told = [e for stream in {fact.stream, message_of(fact.stream)} for e in ledger.stream(stream)]
+        verdicts = [e for e in told if e.type == "evidence.verified" and fact.id in e.fields.get("events", ())]
+        good = [e for e in verdicts if e.fields.get("rule") == GOOD and e.fields.get("artifacts")]
+        if not good:
+            return Holding(is_text=True)
+        return Holding(
+            is_text=True,
+            is_signed=True,
+            is_covered=any(e.position <= covered_size for e in good),
+            is_read_back=any(_is_read_back(ledger, e) for e in good),
+        )
+
+    return held
+
+
+def _is_read_back(ledger: Ledger, event: Event) -> bool:
+    """Whether the stored original is, byte for byte, what the event committed to."""
+    try:
+        body = ledger.artifact(event.fields["artifacts"][0]).body
+    except (ErasedError, NotFoundError):
+        return False
+    said = ledger.values([event]).get(event.position, {}).get("artifact.0", {})
+    return bool(said) and hashlib.sha256(body).hexdigest() == said.get("sha256")
