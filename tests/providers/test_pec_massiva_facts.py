@@ -42,7 +42,7 @@ def as_rows(service: Service, message_id: str) -> Arrival:
 
 def as_mails(provider: Provider) -> list[Arrival]:
     """Without their signatures being looked at: that is another verdict."""
-    return [_arrival("receipt", mail.raw, ArrivalKind.IMPORT) for mail in provider.mailboxes[MAILBOX]]
+    return [_arrival("receipt", mail.raw, ArrivalKind.MAILBOX) for mail in provider.mailboxes[MAILBOX]]
 
 
 def _arrival(operation: str, body: bytes, kind: ArrivalKind, status: int | None = None, name: str = "") -> Arrival:
