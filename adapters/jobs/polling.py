@@ -87,16 +87,16 @@ class Polls:
 
     def _open(self, since: datetime) -> Iterator[_Open]:
         """Messages without a final status, newest first; one probe of an index each, however many recipients they have."""
-        newest = "SELECT max(opened_position) FROM read_deliveries WHERE tenant = ? AND account = ? AND is_final = 0"
+        mine = "FROM read_deliveries WHERE tenant = ? AND account = ? AND is_final = 0 AND opened_position"
         sql = (
-            f"WITH RECURSIVE found(opened) AS (SELECT ({newest} AND opened_position < ?) UNION ALL "
-            f"SELECT ({newest} AND opened_position < found.opened) FROM found WHERE found.opened IS NOT NULL) "
-            "SELECT found.opened, m.message, m.opened_at FROM found JOIN read_messages AS m "
-            "ON m.tenant = ? AND m.opened_position = found.opened ORDER BY found.opened DESC LIMIT ?"
+            f"WITH RECURSIVE found(opened) AS (SELECT (SELECT max(opened_position) {mine} < ?) UNION ALL "
+            f"SELECT (SELECT max(opened_position) {mine} < found.opened) FROM found WHERE found.opened IS NOT NULL) "
+            f"SELECT opened, (SELECT message {mine} = opened LIMIT 1), (SELECT opened_at {mine} = opened LIMIT 1) "
+            "FROM found WHERE opened IS NOT NULL LIMIT ?"
         )
         whose, before, oldest = (self.tenant, self.account), MAX_INT, time_text(since)
         while True:
-            page = [_Open(*r) for r in self.database.read(sql, (*whose, before, *whose, self.tenant, PAGE))]
+            page = [_Open(*r) for r in self.database.read(sql, (*whose, before, *whose * 3, PAGE))]
             yield from (each for each in page if each.opened_at >= oldest)
             if len(page) < PAGE or page[-1].opened_at < oldest:
                 return

@@ -31,7 +31,6 @@ from tests.postgres import Database
 from tests.world import TENANT, World, world
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-PHONE = Address("phone", "+31612345678")
 
 
 class Service:
@@ -86,10 +85,11 @@ class Office:
         w = self.world
         return Board(w.intake, w.accounts, self.service, w.queries, may_run=lambda: self.leads, **how)
 
-    def send(self, parcel: str) -> str:
+    def send(self, parcel: str, recipients: int = 1) -> str:
         """A message under way."""
+        to = tuple(Address("phone", f"+3161234567{number}") for number in range(recipients))
         registration = Registration(
-            account="main", provider="carrier", recipients=(PHONE,), references=(Reference("parcel", parcel),)
+            account="main", provider="carrier", recipients=to, references=(Reference("parcel", parcel),)
         )
         message = self.world.intake.register(TENANT, registration, {"arrival": "api"}, (parcel, parcel)).message
         self.world.runner.run()
@@ -188,6 +188,14 @@ def test_the_longest_due_come_first_and_a_run_has_a_bound(office: Office, monkey
     assert ["p1", "p2"] == office.wait(MINUTE)
     assert ["p3"] == office.run()
     assert [] == office.run()
+
+
+def test_all_open_messages_are_found_page_by_page(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are; each once, however many recipients it has."""
+    monkeypatch.setattr(polling, "PAGE", 2)
+    for parcel in ("p1", "p2", "p3", "p4"):
+        office.send(parcel, recipients=3)
+    assert ["p1", "p2", "p3", "p4"] == office.wait(MINUTE)
 
 
 def test_a_person_has_everything_asked_about_at_once(office: Office) -> None:
