@@ -46,7 +46,8 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
 def fingerprint(document: Document, channel: str) -> Fingerprint:
     """The digests of a document as it goes out.
 
-    In e-mail its base64 form has lines of 76 characters (RFC 2045 section 6.8), in the JSON of the other services it has none.
+    In e-mail its base64 form has lines of 76 characters (RFC 2045 section 6.8), in the JSON of the other services it has none. A brief
+    receipt quotes the SHA-1 of one of the forms (RFC 6109 section 3.3.2.2), and providers differ in the line breaks they count.
     """
     in_mail = channel == "certified_email"
     text = base64.encodebytes(document.data).replace(b"\n", b"\r\n") if in_mail else base64.b64encode(document.data)
@@ -57,7 +58,14 @@ def fingerprint(document: Document, channel: str) -> Fingerprint:
         sha256_base64=hashlib.sha256(text).hexdigest(),
         sha1_base64=_sha1(text),
         size=len(document.data),
+        sha1_forms=tuple(map(_sha1, _other_forms(text))) if in_mail else (),
     )
+
+
+def _other_forms(text: bytes) -> tuple[bytes, ...]:
+    """The base64 text without its last line end, with bare line feeds, both, and without any line break."""
+    bare = text.replace(b"\r\n", b"\n")
+    return text.removesuffix(b"\r\n"), bare, bare.removesuffix(b"\n"), bare.replace(b"\n", b"")
 
 
 def _sha1(data: bytes) -> str:

@@ -46,7 +46,7 @@ def compare(
         notes: of the receipt.
     """
     told = {document[name] for document in delivered for name in DIGESTS if name in document}
-    missing = [d for d in sent if told.isdisjoint(d[name] for name in DIGESTS if name in d)]
+    missing = [d for d in sent if told.isdisjoint([*(d[n] for n in DIGESTS if n in d), *d.get("sha1_forms", ())])]
     is_partial = bool(UNTOLD.intersection(notes)) or not delivered
     rule = "" if not sent or (missing and is_partial) else DIFFERS if missing else MATCHES
     return Comparison(rule, len(sent), len(sent) - len(missing), tuple(str(d.get("name", "")) for d in missing))

@@ -90,6 +90,7 @@ class Fingerprint(NamedTuple):
         sha1: of the decoded bytes ("" when only a provider's sha256 is known).
         sha256_base64: of the base64 text as it went out ("" when unknown).
         sha1_base64: likewise.
+        sha1_forms: of other base64 texts that a receipt may quote: with other line breaks, or without.
         size: decoded bytes; -1 when unknown.
     """
 
@@ -99,6 +100,7 @@ class Fingerprint(NamedTuple):
     sha256_base64: str = ""
     sha1_base64: str = ""
     size: int = -1
+    sha1_forms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,10 +183,13 @@ def plan_names(
             plan.lookups.append((index, "reference", (account, kind, value), message, WHOLE_MESSAGE, True))
         plan.lookups.append((index, "any_reference", (value,), message, WHOLE_MESSAGE, False))
     for i, document in enumerate(documents):
-        digests = {k: v for k, v in document._asdict().items() if v not in ("", -1)}
-        values[f"document.{i}"] = {k: clean(v) if isinstance(v, str) else v for k, v in digests.items()}
-        for digest in sorted({v for k, v in digests.items() if k.startswith("sha")}):
-            plan.lookups.append((index, "document", (str(digest),), message, WHOLE_MESSAGE, False))
+        said = {
+            k: clean(v) if isinstance(v, str) else v for k, v in document._asdict().items() if v not in ("", -1, ())
+        }
+        digests = {str(v) for k, v in said.items() if k.startswith("sha") and isinstance(v, str)}
+        values[f"document.{i}"] = {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
+        for digest in sorted(digests):
+            plan.lookups.append((index, "document", (digest,), message, WHOLE_MESSAGE, False))
     for i, label in enumerate(labels):
         values[f"label.{i}"] = clean(label)
         plan.lookups.append((index, "label", (clean(label).casefold(),), message, WHOLE_MESSAGE, False))

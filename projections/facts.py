@@ -7,7 +7,6 @@ import msgspec
 from ledger.events import Event, parse_time
 from projections.rules import EFFECTS
 
-
 NO_FACT = frozenset({"evidence.copy", "evidence.names"})
 """Rules of evidence.ingested that tell nothing new: a further original, a further name. The one that counts is `evidence.witnessed`."""
 

@@ -23,6 +23,7 @@ from projections.rules import (
     SETS_ASIDE,
     STEP_RANK,
     SUB_STATUS,
+    UNCERTIFIED,
     Effect,
     Force,
     Status,
@@ -280,7 +281,11 @@ def _rank(fact: Fact) -> int:
 
 
 def _effect(fact: Fact) -> Effect:
-    return EFFECTS[fact.type]
+    """What a fact does; what an ordinary mail server reports of a failure is unsigned, so it yields to every final fact."""
+    effect = EFFECTS[fact.type]
+    return (
+        effect._replace(force=Force.DEEMED) if effect.force is Force.NEGATIVE and UNCERTIFIED in fact.notes else effect
+    )
 
 
 def _mark(facts: Iterable[Fact], verdicts: dict[str, tuple[str, str]], rule: str, effect: str) -> None:

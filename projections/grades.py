@@ -14,7 +14,7 @@ import msgspec
 from ledger.contents import MATCHES
 from ledger.observations import ArrivalKind
 from projections.facts import Fact
-from projections.rules import Status
+from projections.rules import UNCERTIFIED, Status
 
 RULES = "grade/1"
 
@@ -282,6 +282,8 @@ def _grade(fact: Fact, channel: str, verdict: str) -> Grade:
     base = BY_CHANNEL.get((channel, fact.type), BASE.get(fact.type, Grade.E0))
     if base is Grade.E0 or verdict in {ABSENT, WRONG}:
         return Grade.E0
+    if UNCERTIFIED in fact.notes:
+        return min(base, Grade.E2)
     return Grade.E4 if verdict == GOOD else min(base, _ceiling(fact.arrival))
 
 

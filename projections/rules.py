@@ -11,6 +11,10 @@ from typing import NamedTuple
 RULES = "status/2"
 
 
+UNCERTIFIED = "ordinary_mail"
+"""Note of a fact that an ordinary mail server reported beside a registered service: unsigned, and anybody can write one."""
+
+
 class Status(StrEnum):
     """Where a delivery is."""
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from adapters.providers.contract import Operation, Provider
 from adapters.providers.pec_mailbox import smtp, statuses
+from adapters.providers.pec_mailbox.client import CLIENT
 from adapters.providers.pec_mailbox.crosscheck import NOTES
 from adapters.providers.pec_mailbox.signatures import attest
 from adapters.providers.pec_mailbox.verdicts import VERDICTS
@@ -36,6 +37,7 @@ PROVIDER = Provider(
         Operation(
             "search", "IMAP", "used", "whether the mailbox holds a trace of a message that may have been taken", "A"
         ),
+        Operation("skipped", "mailbox", "recorded", "a message of the mailbox that could not be had, and why", "A"),
         Operation("directory", "LDAP", "out_of_scope", "the providers' directory is open to providers only", "R"),
     ),
     tables={
@@ -53,4 +55,5 @@ PROVIDER = Provider(
     recognise=recognise,
     notes={**NOTES, **VERDICTS},
     attest=attest,
+    client=CLIENT,
 )
