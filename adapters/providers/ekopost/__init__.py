@@ -9,14 +9,19 @@ Quirks:
 - Only one webhook exists (campaign completed), signed without a time, a key name or a delivery id; its example body is
   lost, so its fields are assumed (`statuses.WEBHOOK_FIELDS`). The campaign must be polled as well.
 - Content answers do not name their envelope: it is read from the path of the call (`Arrival.name`).
-- A letter that is not tracked ends as posted. Nobody ever says that it was delivered.
-- The sandbox has no TLS, and sends nothing.
+- A letter that is not tracked ends as posted. Nobody ever says that it was delivered; by when it should have been is told (terms.py).
+- A closed envelope in an open campaign is printed never: only the closed campaign counts as accepted.
+- An envelope goes on under its id after its digital address failed; the failed attempt is shown by `?state=failed` alone.
+- Lists have no pages, a rate limit is not documented, and what takes which address falls back to what stands in channels.py.
+- The sandbox has no TLS, and sends nothing: its base_url is refused unless the settings say allow_plain_http.
 """
 
 from __future__ import annotations
 
 from adapters.providers.contract import Operation, Provider
 from adapters.providers.ekopost import statuses, wire
+from adapters.providers.ekopost.client import CLIENT
+from adapters.providers.ekopost.looking import WATCHED_HEADERS
 
 OPERATIONS = (
     Operation(
@@ -44,7 +49,23 @@ OPERATIONS = (
     Operation(
         "edi_invitations", "EDI Invitations, and the same with an update first", "used", "invitation states", "R"
     ),
-    Operation("sms", "Sms poll", "used", "the state of each number; the whole shape is assumed", "A"),
+    Operation(
+        "envelope_failed",
+        "GET /campaigns/{id}/envelopes/{id}?state=failed",
+        "used",
+        "the failed attempt behind an envelope that goes on as a letter",
+        "R",
+    ),
+    Operation(
+        "reachable",
+        "POST /reachable/{type}",
+        "used",
+        "whether the recipient has such a mailbox, where that decides the channel; the method is assumed",
+        "R",
+    ),
+    Operation("sms", "GET /sms/{id}", "used", "the state of each number; path and shape are assumed", "A"),
+    Operation("sms_send", "POST /sms", "used", "the id and the numbers of a text message; all assumed but errors", "A"),
+    Operation("receipt", "a file, or a mail to consignor_contact", "used", "the parcel number of a `kb` receipt", "A"),
     Operation(
         "webhook", "webhook campaign completed", "used", "campaign and envelope states; the body is assumed", "A"
     ),
@@ -54,13 +75,6 @@ OPERATIONS = (
         "EDI Create sender",
         "recorded",
         "a setting of the account, answered by one sentence; kept as evidence that it was made",
-        "R",
-    ),
-    Operation(
-        "Check reachable status",
-        "reachable/{type}",
-        "out_of_scope",
-        "asks before a sending whether a mailbox exists; says nothing of a message, and every call names a person",
         "R",
     ),
     Operation(
@@ -91,10 +105,24 @@ OPERATIONS = (
         "asks with a full personal profile before a sending; says nothing of a message",
         "R",
     ),
-    Operation("OAuth2 client credentials", "token", "out_of_scope", "a credential, which is never stored", "R"),
+    Operation(
+        "Cancel campaign, Cancel envelope",
+        "POST …/cancel",
+        "out_of_scope",
+        "nothing that was sent from here is withdrawn by a call; what was cancelled in the portal is read as a state",
+        "R",
+    ),
+    Operation(
+        "OAuth2 client credentials",
+        "token",
+        "out_of_scope",
+        "its path is not published; an API key or a password opens the same calls",
+        "R",
+    ),
 )
 
 NOTES = {
+    "api_headers": "Ekopost announced a version of its interface, or an end of one",
     "address_in_document": "no address was given: it stands only in the document, so no recipient is declared",
     "document_unreadable": "the document in our request is not base64; it has no fingerprint",
     "item_unreadable": "one object of a list could not be read; the others were",
@@ -122,6 +150,10 @@ PROVIDER = Provider(
         "tracking": statuses.TRACKING,
         "content": statuses.CONTENT,
         "service": statuses.SERVICE,
+        "overdue": statuses.OVERDUE,
+        "rescheduled": statuses.RESCHEDULED,
+        "reachable": statuses.REACHABLE,
+        "receipt": statuses.RECEIPT,
         "invitation": statuses.INVITATION,
         "sms": statuses.SMS,
         "error": statuses.ERROR,
@@ -132,7 +164,8 @@ PROVIDER = Provider(
     parse=wire.parse,
     recognise=wire.recognise,
     notes=NOTES,
-    headers=frozenset({"content-type", wire.SIGNATURE_HEADER}),
+    headers=frozenset({"content-type", wire.SIGNATURE_HEADER, *WATCHED_HEADERS}),
     verify=wire.verify,
     signed_operations=frozenset({"webhook"}),
+    client=CLIENT,
 )

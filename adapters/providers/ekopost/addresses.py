@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import phonenumbers
+
 from adapters.providers.ekopost.statuses import IDENTIFIER_KIND, RECIPIENT_FIELDS, SIGNER_FIELDS
 from adapters.providers.reading import text
 from ledger.observations import Address
+
+REGION = "SE"
+"""Of national phone numbers: the service is Swedish."""
 
 UNKNOWN_FIELDS = (("other", "recipient"),)
 
@@ -56,3 +61,19 @@ def _postal(address: dict[str, Any]) -> tuple[Address, ...]:
     rows = [*_lines(address.get("name")), *_lines(address.get("street")), town, *_lines(address.get("country"))]
     value = "\n".join(row for row in rows if row)
     return (Address("postal", value),) if value else ()
+
+
+def phone(number: str) -> Address:
+    """A phone number with its country; as it was written where it is none."""
+    try:
+        read = phonenumbers.parse(number, REGION)
+    except phonenumbers.NumberParseException:
+        return Address("phone", number)
+    is_one = phonenumbers.is_possible_number(read)
+    return Address("phone", phonenumbers.format_number(read, phonenumbers.PhoneNumberFormat.E164) if is_one else number)
+
+
+def used(address: Any) -> str:
+    """The postal address that Ekopost says it prints or looked up; "" when it says none."""
+    is_postal = isinstance(address, dict) and text(address.get("$type")) == "postal"
+    return "\n".join(each.value for each in _postal(address)) if is_postal else ""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from adapters.providers.contract import Word
-from adapters.providers.ekopost import statuses
-from adapters.providers.ekopost.addresses import recipients
+from adapters.providers.ekopost import statuses, terms
+from adapters.providers.ekopost.addresses import phone, recipients, used
 from adapters.providers.reading import fingerprint, text, time_iso
 from ledger.observations import Address, Fingerprint, Observation, ProviderTime, Reference, UnreadableError, ZoneBasis
 
@@ -35,16 +36,18 @@ CAMPAIGN, STATUS = rows_of(statuses.CAMPAIGN), rows_of(statuses.STATUS)
 TRANSACTION, TRACKING = rows_of(statuses.TRANSACTION), rows_of(statuses.TRACKING)
 CONTENT, SERVICE = rows_of(statuses.CONTENT), rows_of(statuses.SERVICE)
 INVITATION, SMS = rows_of(statuses.INVITATION), rows_of(statuses.SMS)
+OVERDUE, RESCHEDULED, REACHABLE = (rows_of(t) for t in (statuses.OVERDUE, statuses.RESCHEDULED, statuses.REACHABLE))
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A decoded arrival: the body's value, our request's fields, and the ids in the path it came by ("" unknown)."""
+    """A decoded arrival: the body's value, our request's fields, the ids in the path it came by ("" unknown), and when it came."""
 
     value: Any
     request: dict[str, Any]
     campaign: str = ""
     envelope: str = ""
+    at: datetime | None = None
 
 
 # --- shared by all objects
@@ -126,10 +129,10 @@ def batch_of(campaign: str) -> Reference | None:
 
 def campaigns(reading: Reading) -> Iterator[Observation]:
     """The state of one campaign, or of each of a list."""
-    return _each(reading.value, _campaign, None)
+    return _each(reading.value, lambda item: _campaign(item, reading.at), None)
 
 
-def _campaign(item: Any) -> tuple[Observation]:
+def _campaign(item: Any, at: datetime | None) -> tuple[Observation, ...]:
     campaign = _id(item, "a campaign")
     count = item.get("envelope_count")
     known = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MAX_ITEMS
@@ -140,8 +143,14 @@ def _campaign(item: Any) -> tuple[Observation]:
         texts=_texts(item, _CAMPAIGN_TEXTS),
         numbers={"envelopes": count} if known else {},
     )
-    about = ("campaign", campaign, "state")
-    return (_fact(base, CAMPAIGN, _word(item, "state"), about, item.get("state_changed_at")),)
+    about = ("campaign", campaign)
+    state = _fact(base, CAMPAIGN, _word(item, "state"), (*about, "state"), item.get("state_changed_at"))
+    output = _time(text(item.get("output_date")))
+    is_waited_for = state.code == "opened" and known and bool(count) and output is not None
+    if not is_waited_for or output is None or at is None or output.at > at:
+        return (state,)
+    bare = Observation(type="", about="batch", batch=batch_of(campaign))
+    return state, _fact(bare, OVERDUE, "campaign_open", (*about, "overdue"), output.original)
 
 
 def _word(item: Mapping[str, Any], field: str) -> str:
@@ -154,17 +163,26 @@ def _word(item: Mapping[str, Any], field: str) -> str:
 
 def envelopes(reading: Reading) -> Iterator[Observation]:
     """What one envelope says, or each of a list."""
-    return _each(reading.value, lambda item: _envelope(item, reading.campaign), batch_of(reading.campaign))
+
+    def read(item: Any) -> tuple[Observation, ...]:
+        return _envelope(item, reading.campaign, used(fields_of(item).get("address")))
+
+    return _each(reading.value, read, batch_of(reading.campaign))
 
 
 def created(reading: Reading) -> tuple[Observation, ...]:
     """The answer to a creation; what it does not repeat stands in our request, and a new envelope is opened."""
     envelope = _id(reading.value, "a created envelope")
     said = {key: value for key, value in reading.value.items() if value is not None}
-    return _envelope({**reading.request, "state": "opened", **said, "id": envelope}, reading.campaign)
+    item = {**reading.request, "state": "opened", **said, "id": envelope}
+    asked = fields_of(reading.request.get("address"))
+    if text(asked.get("$type")) != "lookup":
+        return _envelope(item, reading.campaign, "")
+    # The look-up puts an address in the place of the person whom we named.
+    return _envelope({**item, "address": asked}, reading.campaign, used(said.get("address")))
 
 
-def _envelope(item: Any, campaign: str) -> tuple[Observation, ...]:
+def _envelope(item: Any, campaign: str, address_used: str = "") -> tuple[Observation, ...]:
     envelope = _id(item, "an envelope")
     tracking, transaction = fields_of(item.get("tracking")), fields_of(item.get("transaction"))
     unique, parcel = text(item.get("unique_id")).strip(), text(tracking.get("parcelNo")).strip()
@@ -172,8 +190,10 @@ def _envelope(item: Any, campaign: str) -> tuple[Observation, ...]:
     base = Observation(
         type="", references=tuple(Reference(kind, value) for kind, value in names if value), batch=batch_of(campaign)
     )
+    whole = described(base, item)
+    whole = replace(whole, texts={**whole.texts, **_told(item, address_used)})
     rows = (
-        (described(base, item), STATUS, item.get("state"), "state", item.get("state_changed_at")),
+        (whole, STATUS, item.get("state"), "state", item.get("state_changed_at")),
         (base, TRANSACTION, transaction.get("state"), "transaction", transaction.get("state_changed_at")),
         (_tracked(base, tracking), TRACKING, tracking.get("trackingState"), "tracking", None),
         (base, SERVICE, "kb" if _flag(item.get("kb")) else "", "service", item.get("created_at")),
@@ -187,6 +207,53 @@ def _envelope(item: Any, campaign: str) -> tuple[Observation, ...]:
         msg = "an envelope without a state"
         raise UnreadableError(msg)
     return seen
+
+
+def _told(item: dict[str, Any], address_used: str) -> dict[str, str]:
+    """The address that is printed, and by when an untracked letter that was posted should have arrived.
+
+    A protected address is never told, whoever tells it to us.
+    """
+    postage = text(item.get("postage"))
+    posted = _time(text(item.get("state_changed_at"))) if item.get("state") == "posted" else None
+    texts = {
+        "address_used": "" if postage == "protected" else address_used,
+        "expected": terms.expected(posted.at, postage) if posted else "",
+    }
+    return {name: value for name, value in texts.items() if value}
+
+
+def rescheduled(reading: Reading) -> tuple[Observation]:
+    """The failed attempt behind an envelope that goes on as a letter; it ends nothing."""
+    envelope, item = _id(reading.value, "an envelope"), reading.value
+    if text(item.get("state")) != "failed":
+        msg = "a failed envelope that has not failed"
+        raise UnreadableError(msg)
+    base = Observation(type="", references=(Reference("envelope_id", envelope),), batch=batch_of(reading.campaign))
+    kind = text(fields_of(item.get("address")).get("$type"))
+    whole = described(base, item)
+    whole = replace(whole, texts={**whole.texts, **({"address_type": kind} if kind else {})})
+    about = ("envelope", envelope, "rescheduled")
+    return (_fact(whole, RESCHEDULED, "rescheduled", about, item.get("state_changed_at")),)
+
+
+def reachable(reading: Reading) -> tuple[Observation]:
+    """That the recipient has such a mailbox. Who it is stands in our request, and is not repeated."""
+    if not text(fields_of(reading.value).get("recipient")):
+        msg = "an answer about a mailbox that does not repeat whose"
+        raise UnreadableError(msg)
+    return (_reachability(reading, REACHABLE["reachable"]),)
+
+
+def not_reachable(reading: Reading) -> tuple[Observation]:
+    """That the recipient has none: 404 is an answer here, not an error."""
+    return (_reachability(reading, REACHABLE["not_reachable"]),)
+
+
+def _reachability(reading: Reading, row: Word) -> Observation:
+    asked = hashlib.sha256(repr(reading.request).encode()).hexdigest()
+    at = reading.at.isoformat() if reading.at else ""
+    return Observation(type=row.type, code=row.word, identity=("reachable", asked, at))
 
 
 def _flag(value: Any) -> bool:
@@ -204,6 +271,8 @@ def described(base: Observation, item: dict[str, Any]) -> Observation:
     declares, notes = recipients(item["address"]) if "address" in item else ((), ())
     texts = _texts(item, _ENVELOPE_TEXTS)
     address = fields_of(item.get("address"))
+    if texts.get("postage") == "protected" and text(address.get("$type")) != "protected":
+        declares, notes = (), ("protected_identity",)
     texts |= {"subject": text(address.get("subject"))} if text(address.get("subject")) else {}
     texts |= {"address_type": text(address.get("$type"))} if "unknown_address_type" in notes else {}
     return replace(base, declares=declares, texts=texts, notes=notes)
@@ -242,7 +311,7 @@ def webhook(reading: Reading) -> Iterator[Observation]:
     fields, value = statuses.WEBHOOK_FIELDS, reading.value
     campaign = _id(value, "a webhook's campaign", fields["campaign"])
     state, time = value.get(fields["state"]), value.get(fields["time"])
-    yield from _campaign({"id": campaign, "state": state, "state_changed_at": time})
+    yield from _campaign({"id": campaign, "state": state, "state_changed_at": time}, reading.at)
     inside = value.get(fields["envelopes"]) or []
     yield from _each(inside, lambda item: _envelope(item, campaign), batch_of(campaign))
 
@@ -282,14 +351,14 @@ def sms(reading: Reading) -> Iterator[Observation]:
         msg = "an SMS without a list of recipients"
         raise UnreadableError(msg)
     base = Observation(
-        type="", references=(Reference("envelope_id", message),), batch=batch_of(reading.campaign), about="recipient"
+        type="", references=(Reference("sms_id", message),), batch=batch_of(reading.campaign), about="recipient"
     )
     return _each(numbers, lambda item: _sms_recipient(item, base, message), base.batch)
 
 
 def _sms_recipient(item: Any, base: Observation, message: str) -> tuple[Observation]:
     fields = statuses.SMS_FIELDS
-    number = _id(item, "a recipient of an SMS", fields["number"])
-    person = replace(base, recipient=Address("phone", number), declares=(Address("phone", number),))
-    about = ("sms", message, number, "state")
+    address = phone(_id(item, "a recipient of an SMS", fields["number"]))
+    person = replace(base, recipient=address, declares=(address,))
+    about = ("sms", message, address.value, "state")
     return (_fact(person, SMS, _word(item, fields["state"]), about, item.get(fields["time"])),)

@@ -1,27 +1,39 @@
-"""What reading Ekopost's arrivals needs to be told; nothing about calling Ekopost."""
+"""What an account says about Ekopost; nothing secret."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+SECRETS = {
+    "api_key": "API key, made in the portal under account/api; for auth=api_key",
+    "username": "user name; for auth=basic",
+    "password": "password of that user; for auth=basic",
+}
+
+_NEEDED = {"api_key": ("api_key",), "basic": ("username", "password")}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Settings of one Ekopost account.
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An account at Ekopost.
 
     Attributes:
-        webhook_secrets: name -> secret of the webhook; while one is replaced, both stand here.
-
-    Raises:
-        ValueError: a secret is empty; anybody could sign with it.
+        base_url: the sandbox is http://api.sandbox.ekopost.se; it has no TLS, so it also needs allow_plain_http.
+        auth: how calls name us; the page advises an API key, as a password that changes stops everything.
+        window_days: how far back campaigns are looked at; one that is not finished by then is followed on its own.
+        invitations: whether invitations to exchange e-invoices are looked at.
     """
 
-    webhook_secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    base_url: str = "https://api.ekopost.se"
+    auth: Literal["api_key", "basic"] = "api_key"
+    window_days: Annotated[int, Meta(ge=2, le=400)] = 35
+    invitations: bool = False
+    allow_plain_http: bool = False
 
-    def __post_init__(self) -> None:
-        """Refuse empty secrets."""
-        for name, secret in self.webhook_secrets.items():
-            if not secret:
-                msg = f"webhook_secrets.{name} is empty: put the secret of the webhook there, or remove the line"
-                raise ValueError(msg)
+
+def needs(settings: Settings) -> Collection[str]:
+    """The credentials that an account with these settings must have."""
+    return _NEEDED[settings.auth]

@@ -10,15 +10,15 @@ from __future__ import annotations
 from adapters.providers.contract import Word
 
 STATUS = (
-    Word("opened", "production.advanced", "created; contents may be added, and it may be cancelled", "R"),
+    Word("opened", "dispatch.answered", "created; contents may be added, and it may be cancelled", "R"),
     Word(
         "closed",
-        "submission.accepted",
+        "dispatch.answered",
         "marked as ready to be printed and distributed",
         "R",
-        note="Production also waits for the campaign to be closed; the campaign says that in its own state.",
+        note="Nothing is printed before the campaign is closed too: only then, or once it is transferred, it is accepted.",
     ),
-    Word("transferred", "production.advanced", "handed to the production facility; no longer cancellable", "R"),
+    Word("transferred", "submission.accepted", "handed to the production facility; no longer cancellable", "R"),
     Word("printed", "production.advanced", "printed", "R"),
     Word(
         "posted",
@@ -40,9 +40,9 @@ STATUS = (
 )
 
 CAMPAIGN = (
-    Word("opened", "production.advanced", "created; envelopes may be added", "R"),
+    Word("opened", "dispatch.answered", "created; envelopes may be added", "R"),
     Word("closed", "submission.accepted", "marked, with all its envelopes, as ready for production", "R"),
-    Word("transferred", "production.advanced", "handed, with all its envelopes, to the production facility", "R"),
+    Word("transferred", "submission.accepted", "handed, with all its envelopes, to the production facility", "R"),
     Word(
         "completed",
         "relay.accepted",
@@ -56,20 +56,20 @@ CAMPAIGN = (
 
 TRANSACTION = (
     *(
-        Word(word, "production.advanced", f"the transaction is {word}", "R", reason="transaction")
+        Word(word, "dispatch.answered", f"the transaction is {word}", "R", reason="transaction")
         for word in ("opened", "closed", "transferred", "printed", "posted", "cancelled", "failed")
     ),
     Word(
         "completed",
-        "production.advanced",
+        "dispatch.answered",
         "the transaction is completed",
         "C",
         reason="transaction",
         note="Not among the listed states, but in the published sample of an envelope.",
     ),
 )
-"""Progress inside the producer, with its own time. All of one type: a failed transaction decides nothing, the
-envelope's own state does."""
+"""The producer's own account of it, with its own time. All of a type that decides and proves nothing: the published sample
+has a completed transaction beside an envelope that is still open."""
 
 TRACKING = (
     Word("CREATED", "production.advanced", "the carrier knows the number, not yet the letter", "CMP"),
@@ -108,10 +108,10 @@ TRACKING = (
 )
 
 CONTENT = (
-    Word("document", "production.advanced", "the main document was added", "R"),
-    Word("attachment", "production.advanced", "an attachment was added", "R"),
-    Word("markup", "production.advanced", "an XML markup was added", "R"),
-    Word("replymail", "production.advanced", "the template of a reply mail was added", "R"),
+    Word("document", "dispatch.answered", "the main document was added", "R"),
+    Word("attachment", "dispatch.answered", "an attachment was added", "R"),
+    Word("markup", "dispatch.answered", "an XML markup was added", "R"),
+    Word("replymail", "dispatch.answered", "the template of a reply mail was added", "R"),
 )
 
 SERVICE = (
@@ -338,3 +338,38 @@ SMS_FIELDS = {
     "time": "state_changed_at",
 }
 """Our name -> the field of a polled SMS (A: both sample answers are lost)."""
+
+OVERDUE = (
+    Word(
+        "campaign_open",
+        "deadline.warned",
+        "its output date is over and the campaign is still open, so nothing of it is printed",
+        "R",
+        note="Ours, from state, output_date and envelope_count of one answer; closing the campaign is all that helps.",
+    ),
+)
+
+RESCHEDULED = (
+    Word(
+        "rescheduled",
+        "channel.switched",
+        "the digital address failed; the envelope goes on as a letter",
+        "R",
+        note="Told by the failed envelope behind an envelope that goes on (`?state=failed`).",
+    ),
+)
+
+REACHABLE = (
+    Word("reachable", "dispatch.answered", "the recipient has such a mailbox", "R"),
+    Word("not_reachable", "channel.switched", "the recipient has no such mailbox; it goes as a letter", "R"),
+)
+"""Asked only where the answer decides the channel (`Options.ask_reachable`)."""
+
+RECEIPT = (
+    Word(
+        "kb_receipt",
+        "acknowledgement.received",
+        "the receipt of delivery of a registered letter, as the carrier mailed it",
+        "R",
+    ),
+)

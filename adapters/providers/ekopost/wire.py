@@ -15,14 +15,15 @@ from datetime import datetime
 from typing import Any
 
 from adapters.providers.contract import Checked, Word
-from adapters.providers.ekopost import objects, statuses
+from adapters.providers.ekopost import objects, receipts, statuses
 from adapters.providers.ekopost.objects import Reading, batch_of, described, fields_of, rows_of
 from adapters.providers.reading import json_object, json_value, repaired, text
 from ledger.observations import Arrival, Observation, Reference, UnreadableError, Verdict
 
 SIGNATURE_HEADER = "x-ekopost-signature"
-CREATING = "envelope_create"
+CREATING = frozenset({"envelope_create", "sms_send"})
 SUCCESS = range(200, 300)
+NOT_FOUND = 404
 ERROR, HTTP = rows_of(statuses.ERROR), rows_of(statuses.HTTP)
 
 _PLACE = re.compile(r"/campaigns/([^/?#\s]+)(?:/envelopes/([^/?#\s]+))?")
@@ -82,13 +83,16 @@ def parse(arrival: Arrival) -> tuple[Observation, ...]:
     Raises:
         UnreadableError: the bytes are not what the operation promises.
     """
+    if arrival.operation == "receipt":
+        return receipts.read(arrival)
     reader = READERS.get(arrival.operation)
     if reader is None:
         msg = f"the operation {arrival.operation} is not read"
         raise UnreadableError(msg)
     request, notes = _request(arrival.request)
     place = _PLACE.search(arrival.name)
-    reading = Reading({}, request, *(place.groups("") if place else ()))
+    campaign, envelope = place.groups("") if place else ("", "")
+    reading = Reading({}, request, campaign, envelope, arrival.observed_at)
     try:
         given = json_value(arrival.body)
         reading = replace(reading, value=repaired(given))
@@ -118,6 +122,8 @@ def _answered(arrival: Arrival, reading: Reading, reader: Reader) -> tuple[Obser
     code = text(fields_of(reading.value).get("error_code"))
     if code:
         return (_failed(arrival, reading, ERROR.get(code), code),)
+    if arrival.status == NOT_FOUND and arrival.operation == "reachable":
+        return objects.not_reachable(reading)
     if arrival.status is not None and arrival.status not in SUCCESS:
         msg = f"HTTP {arrival.status} without an error object"
         raise UnreadableError(msg)
@@ -132,10 +138,13 @@ def _error(_: Reading) -> tuple[Observation, ...]:
 READERS: dict[str, Reader] = {
     "campaign": objects.campaigns,
     "envelope": objects.envelopes,
-    CREATING: objects.created,
+    "envelope_create": objects.created,
+    "envelope_failed": objects.rescheduled,
     "content": objects.content,
     "edi_invitations": objects.invitations,
+    "reachable": objects.reachable,
     "sms": objects.sms,
+    "sms_send": objects.sms,
     "webhook": objects.webhook,
     "error": _error,
 }
@@ -157,7 +166,7 @@ def _failed(arrival: Arrival, reading: Reading, row: Word | None, code: str) -> 
     Only the call that creates an envelope can be refused as a submission; any other refused call leaves what exists
     as it was. A refused envelope never took its unique_id; after an unclear answer it may have.
     """
-    creating = arrival.operation == CREATING
+    creating = arrival.operation in CREATING
     kind = row.type if row else "channel.unmapped"
     kind = "dispatch.attempted" if kind == "submission.rejected" and not creating else kind
     unique = text(reading.request.get("unique_id")).strip()
