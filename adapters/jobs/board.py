@@ -106,7 +106,7 @@ class Board:
                 off=why,
             )
         for sweep in client.sweeps:
-            is_on = not sweep.setting or (access and getattr(access.settings, sweep.setting))
+            is_on = not sweep.setting or (access and getattr(access.settings, sweep.setting, None))
             how = f"delivery-ledger accounts configure {name} --set {sweep.setting}=VALUE"
             yield Job(
                 name=sweep.name,
@@ -125,6 +125,8 @@ class Board:
             sending.check_secrets(client, access, account.account)
         except (ConfigurationError, NotFoundError) as error:
             return None, str(error)
+        except Exception as error:  # noqa: BLE001  of this account only, for example a credential that cannot be opened
+            return None, said(error)
         return access, ""
 
     # --- running

@@ -131,6 +131,7 @@ def _watched(found: Watching) -> Watched:
         recipients=tuple(Address(each.kind, each.address) for each in found.recipients),
         open=found.open,
         unclear=found.unclear,
+        named=found.named,
     )
 
 
