@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import msgspec
 
@@ -21,7 +21,9 @@ from adapters.providers.kpn_platform import ERRORS, HTTP, Product, count, json_r
 from adapters.providers.reading import json_object, text
 from ledger.observations import UnreadableError
 
-TOKEN_URL = "https://api-prd.kpn.com/oauth/client_credential/accesstoken"  # noqa: S105  an address
+HOST = "https://api-prd.kpn.com"
+TOKEN_PATH = "/oauth/client_credential/accesstoken?grant_type=client_credentials"  # noqa: S105  an address
+"""On the host of the product."""
 
 SECRETS = {
     "client_id": "Client ID of the project in KPN's developer portal (App Consumer Key)",
@@ -33,13 +35,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What an account at any KPN product may say; a product adds its own.
 
     Attributes:
-        base_url: of the product; test and production differ by the project, not by the address.
-        token_url: of the token service, without the query.
+        base_url: of the product; the token service is on the same host. Test and production differ by the project, not by the address.
         allow_plain_http: for tries on one's own network only.
     """
 
     base_url: str
-    token_url: str = TOKEN_URL
     allow_plain_http: bool = False
 
 
@@ -51,7 +51,7 @@ def token_request(access: Access) -> Request:
     form = urlencode({name: access.secrets[name] for name in SECRETS})
     return Request(
         operation="token",
-        url=f"{access.settings.token_url}?grant_type=client_credentials",
+        url=urljoin(access.settings.base_url, TOKEN_PATH),
         headers={"content-type": "application/x-www-form-urlencoded", "accept": "application/json"},
         body=form.encode(),
         kept=b"",

@@ -58,7 +58,7 @@ async def test_delivery_is_explained_fact_by_fact(api: Api) -> None:
 async def test_trail_holds_every_event_with_its_leaf_hash(api: Api) -> None:
     """What a delivery's story consists of can be found in the feed and hashed again."""
     message = await _sent(api)
-    await api.observe(**accepted("doc-1"))
+    await api.observe(**accepted("doc-1", NUMBERS[0]))
     trail = (await api.call(f"GET /v1/messages/{message}/deliveries/0/trail")).json
     feed = {e["position"]: e for e in (await api.call("GET /v1/events?limit=500")).json["events"]}
     for entry in trail["entries"]:
@@ -78,7 +78,7 @@ async def test_unchanged_answer_is_304_and_a_new_fact_changes_the_tag(api: Api) 
         await api.send("0612349999")
         again = await api.call(f"GET {path}", headers={"If-None-Match": f'"x", {first.headers["ETag"]}'})
         assert (304, b"", first.headers["ETag"]) == (again.status, again.body, again.headers["ETag"])
-    await api.observe(**accepted("doc-1"))
+    await api.observe(**accepted("doc-1", NUMBERS[0]))
     for path in (f"/v1/messages/{message}", f"/v1/messages/{message}/deliveries/0"):
         changed = await api.call(f"GET {path}", headers={"If-None-Match": first.headers["ETag"]})
         assert 200 == changed.status

@@ -21,7 +21,7 @@ from adapters.providers.contract import Operation, Provider
 from adapters.providers.kpn_calling import QUOTA, SECRETS, Settings, answers, authorise, code, read_token, token_request
 from adapters.providers.kpn_platform import ERRORS, HEADERS, HTTP, Product, read_send
 from adapters.providers.kpn_platform import Request as Asked
-from adapters.providers.kpn_platform_sandbox import ENVELOPES, TOKEN_PATH, Gateway, answer
+from adapters.providers.kpn_platform_sandbox import ENVELOPES, Gateway, answer
 from adapters.providers.reading import text
 from adapters.providers.sandboxing import Clock, Fault, in_thread, serving
 from ledger.observations import Arrival, ArrivalKind
@@ -62,7 +62,7 @@ def client_of(product: Product = PRODUCT) -> Client:
 
 
 def access(base: str = "https://kpn.example", secrets: dict[str, str] | None = None) -> Access:
-    settings = Settings(base_url=f"{base}/product", token_url=f"{base}{TOKEN_PATH}")
+    settings = Settings(base_url=f"{base}/product")
     return Access(settings=settings, secrets=secrets or CREDENTIALS, now=NOW)
 
 
@@ -81,7 +81,7 @@ def verdict(given: Answer, product: Product = PRODUCT) -> str:
 
 
 def test_a_token_is_asked_for_as_published_and_nothing_of_it_is_kept() -> None:
-    """The grant stands in the query, the credentials in the form, percent-encoded; what is kept is empty."""
+    """On the product's host; the grant stands in the query, the credentials in the form, percent-encoded; what is kept is empty."""
     asked = token_request(access())
     assert "https://kpn.example/oauth/client_credential/accesstoken?grant_type=client_credentials" == asked.url
     assert {name: [value] for name, value in CREDENTIALS.items()} == parse_qs(asked.body.decode())

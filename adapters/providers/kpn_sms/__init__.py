@@ -7,7 +7,8 @@ Channel: sms. Documentation: developer.kpn.com/documentation/kpn-sms-api-documen
 Quirks:
 - One document_id per call, whatever the number of messages and numbers in it; KPN takes no reference of ours.
 - A 200 without document_id is a failure.
-- There is no way to ask for a status: what the webhook does not tell is never known.
+- There is no way to ask for a status or for a list: what the webhook does not tell is never known, an unclear send is settled by
+  reports or by a person, and there is nothing to reconcile with.
 - The customer may exclude fields from delivery reports, so any of them may be missing, the number too.
 - The signature covers the body only, not the time-stamp beside it: what keeps a replay out is the identity of a report.
 - Delivery reports write PascalCase and epoch times, incoming messages snake_case and UTC without a zone.
@@ -18,6 +19,7 @@ from __future__ import annotations
 from adapters.providers import kpn_platform
 from adapters.providers.contract import Operation, Provider
 from adapters.providers.kpn_sms import statuses, wire
+from adapters.providers.kpn_sms.client import CLIENT
 
 _KEYS = "signing keys are managed by a person; the secrets reach us by settings"
 _CONFIG = "where webhooks go and which fields they leave out is managed by a person"
@@ -85,4 +87,5 @@ PROVIDER = Provider(
     headers=kpn_platform.HEADERS | wire.WEBHOOK_HEADERS,
     verify=wire.verify,
     signed_operations=frozenset({"webhook.dlr", "webhook.inbound"}),
+    client=CLIENT,
 )

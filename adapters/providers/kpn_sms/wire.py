@@ -10,12 +10,21 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from adapters.providers.contract import Checked
-from adapters.providers.kpn_platform import Product, Request, count, filled, json_repaired, read_send, time_said
-from adapters.providers.kpn_sms.settings import TIMESTAMP_TOLERANCE_S
+from adapters.providers.kpn_platform import (
+    Product,
+    Request,
+    bounded,
+    count,
+    filled,
+    json_repaired,
+    read_send,
+    time_said,
+)
 from adapters.providers.kpn_sms.statuses import DLR_MEMBERS, REASON, STATUS
 from adapters.providers.reading import json_object, text, time_epoch, time_iso
 from ledger.observations import (
@@ -32,6 +41,9 @@ SIGNATURE = "x-kpn-webhook-signature"
 TIMESTAMP = "x-kpn-webhook-timestamp"
 KEY_ID = "x-kpn-webhook-key-id"
 WEBHOOK_HEADERS = frozenset({SIGNATURE, TIMESTAMP, KEY_ID, "x-kpn-webhook-attempt"})
+
+TIMESTAMP_TOLERANCE_S = 300
+"""How far KPN's clock and ours may be apart."""
 
 RETRY_SPAN_S = 60 + 120 + 240
 """The fourth and last attempt comes this long after the first; nobody says whether each has its own time-stamp."""
@@ -90,7 +102,7 @@ def verify(
 def _send_request(body: dict[str, Any]) -> Request:
     listed = body.get("messages")
     messages = [m for m in listed if isinstance(m, dict)] if isinstance(listed, list) else []
-    numbers = [n.strip() for m in messages for n in text(m.get("mobile_number")).split(",")]
+    numbers = bounded([n.strip() for m in messages for n in text(m.get("mobile_number")).split(",")])
     contents = {text(m.get("content")) for m in messages}
     return Request(
         declares=tuple(Address("phone", number) for number in dict.fromkeys(numbers) if number),
@@ -98,7 +110,7 @@ def _send_request(body: dict[str, Any]) -> Request:
     )
 
 
-_PRODUCT = Product(
+PRODUCT = Product(
     id_kind="document_id",
     read_id=lambda body: text(body.get("document_id")).strip(),
     read_request=_send_request,
@@ -108,7 +120,20 @@ _PRODUCT = Product(
 
 
 def _send(arrival: Arrival) -> tuple[Observation, ...]:
-    return read_send(arrival, _PRODUCT)
+    answered, *more = read_send(arrival, PRODUCT)
+    return (*_each(answered), *more)
+
+
+def _each(answered: Observation) -> tuple[Observation, ...]:
+    """What an answer says of each number of its call: a message may take several calls, and they may end differently."""
+    if answered.type == "dispatch.unclear" or not answered.declares:
+        return (answered,)
+    *named, kind = answered.identity
+    all_of_them = answered.declares
+    return tuple(
+        replace(answered, about="recipient", recipient=one, declares=declared, identity=(*named, one.value, kind))
+        for one, declared in zip(all_of_them, (all_of_them, *[()] * len(all_of_them)), strict=False)
+    )
 
 
 def _whole(value: object) -> str:
