@@ -73,6 +73,7 @@ class Journal:
         self.tenant = tenant
         self.message = message
         self.source = {"provider": provider, "account": account}
+        self._answers: dict[str, Answer | None] = {}
         self.calls = self._read()
 
     def _read(self) -> list[Call]:
@@ -107,11 +108,16 @@ class Journal:
         """The stored answer to a call; None when there is none, or it is erased."""
         if call.outcome is None or not call.outcome.fields.get("artifacts"):
             return None
+        if call.outcome.id not in self._answers:
+            self._answers[call.outcome.id] = self._load(call.outcome)
+        return self._answers[call.outcome.id]
+
+    def _load(self, outcome: Event) -> Answer | None:
         try:
-            body = self.ledger.artifact(call.outcome.fields["artifacts"][0]).body
+            body = self.ledger.artifact(outcome.fields["artifacts"][0]).body
         except (ErasedError, NotFoundError):
             return None
-        f = call.outcome.fields
+        f = outcome.fields
         return Answer(at=parse_time(f["observed_at"]), status=f.get("numbers", {}).get("status", 0), body=body)
 
     # --- writing

@@ -232,7 +232,9 @@ class Decision:
 
     def _keep_copy(self, known: Sequence[bytes]) -> None:
         """Another original of facts we hold (certified mail: the same receipt in other bytes) is kept beside the first."""
-        if not known or not any(seen.content for seen in self.reading.observations):
+        # The answer to a poll is no further original: it says again and again what it said before.
+        is_poll = self.arrival.kind is ArrivalKind.POLL
+        if is_poll or not known or not any(seen.content for seen in self.reading.observations):
             return
         facts = {fact.position: fact for fact in map(self._event, known)}
         first = facts[min(facts)]

@@ -94,6 +94,7 @@ def fold(facts: Iterable[Fact], *, sole: bool, channel: str) -> Folded:
     reasons = tuple(
         Reason(f.event_id, f.position, f.type, f.at(), *verdicts.get(f.event_id, ("shown", "shown")), f.code, f.reason)
         for f in ordered
+        if f.type != "evidence.ingested"  # says how a fact came, not what happened; which of its ways was first is chance
     )
     fact = decided.fact
     return Folded(

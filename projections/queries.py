@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from ledger.addresses import guess, normal
 from ledger.application import Ledger
 from ledger.canonical import MAX_INT
 from ledger.errors import NotFoundError
-from ledger.events import MAX_DECLARED, Event, read
+from ledger.events import MAX_DECLARED, Event, message_of, read
 from ledger.observations import Address
 from ledger.streams import clean
 from ledger.tree import leaf_hash
@@ -353,8 +353,9 @@ class Queries:
         message, _, opened_at, _ = rows[0]
         story = self._story(self._rows([message])[message])
         events = [e for stream in self._telling(story) for e in self.ledger.stream(stream)]
+        values = self.ledger.values(events)
         references: dict[str, tuple[str, ...]] = {}
-        for each in told(events, self.ledger.values(events))["references"]:
+        for each in told(events, values)["references"]:
             references[each["kind"]] = (*references.get(each["kind"], ()), each["value"])
         indexes = range(story.teller.recipients)
         addresses = self._addresses([(message, index) for index in indexes])
@@ -366,6 +367,7 @@ class Queries:
             recipients=tuple(addresses.get((message, index), AddressView()) for index in indexes),
             open=tuple(int(row[1]) for row in rows),
             unclear=any(row[3] == SUB_STATUS["dispatch.unclear"] for row in rows),
+            named=_named([e for e in events if message_of(e.stream) == message], values),
         )
 
     # --- lanes
@@ -422,6 +424,16 @@ def told(events: Sequence[Event], values: dict[int, dict[str, Any]]) -> dict[str
         "labels": tuple(labels),
         "documents": tuple(documents.values()),
     }
+
+
+def _named(events: Sequence[Event], values: Mapping[int, dict[str, Any]]) -> dict[str, int]:
+    """References of which one recipient alone was told -> that recipient's index."""
+    found: dict[str, set[int]] = {}
+    for event in events:
+        for path, value in values.get(event.position, {}).items():
+            if path.startswith("reference."):
+                found.setdefault(value["value"], set()).add(event.fields.get("recipient", -1))
+    return {value: min(whose) for value, whose in found.items() if len(whose) == 1 and min(whose) >= 0}
 
 
 def entry_of(event: Event, values: dict[str, Any], judged: tuple[str, str]) -> TrailEntry:

@@ -162,6 +162,7 @@ class Watching(msgspec.Struct, frozen=True):
     Attributes:
         opened_position: continues the list.
         references: kind -> values, as far as they are held.
+        named: value of a reference -> index of the one recipient whom it is about.
         recipients: address by index; an erased one is empty.
         open: indexes of the recipients without a final status.
         unclear: whether a call of ours may or may not have been taken.
@@ -174,6 +175,7 @@ class Watching(msgspec.Struct, frozen=True):
     recipients: tuple[AddressView, ...]
     open: tuple[int, ...]
     unclear: bool
+    named: dict[str, int]
 
 
 class LaneItem(msgspec.Struct, frozen=True):

@@ -197,6 +197,7 @@ class Watched:
 
     Attributes:
         references: kind -> values, all that are known of it.
+        named: value of a reference -> index of the one recipient whom it is about, where a call was for one.
         opened_at: when we first heard of it.
         recipients: address by index.
         open: indexes of the recipients without a final status.
@@ -209,6 +210,7 @@ class Watched:
     recipients: Sequence[Address] = ()
     open: Sequence[int] = ()
     unclear: bool = False
+    named: Mapping[str, int] = field(default_factory=dict)
 
 
 class Desk(Protocol):

@@ -215,6 +215,20 @@ def test_rows_and_signed_emails_are_one_fact_with_a_good_signature(place: Place)
     assert "E4" == place.deliveries()["regular"].evidence.grade
 
 
+@pytest.mark.parametrize("place", [Manners(texts="original")], indirect=True)
+def test_rows_that_name_nobody_belong_to_the_recipient_of_their_call(place: Place) -> None:
+    """As in the published example; the signed e-mail that names the recipient is then the same fact."""
+    message = place.send("regular", "refused", "other")
+    place.advance(hours=1)
+    place.poll(message)
+    told = {name: view.status for name, view in place.deliveries().items()}
+    assert {"regular": "delivered", "refused": "failed", "other": "delivered"} == told
+    before = place.types()
+    place.sweep("mailbox")
+    for kind in ("submission.accepted", "content.consigned", "content.consignment_failed"):
+        assert before[kind] == place.types()[kind], kind
+
+
 def test_the_final_notice_is_known_from_the_email_only(place: Place) -> None:
     """Its subject is that of the warning."""
     message = place.send("silent")

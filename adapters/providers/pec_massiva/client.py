@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from adapters.providers.calling import CallFailedError, Client, Desk, Request, Sweep, Watched
@@ -9,6 +10,7 @@ from adapters.providers.pec_mailbox.collecting import mailbox_sweep
 from adapters.providers.pec_massiva import dispatch, inbox, quota, statuses, tokens
 from adapters.providers.pec_massiva.answers import error_row, fields_of, is_success, value
 from adapters.providers.pec_massiva.settings import SECRETS, Settings
+from ledger.observations import Address
 
 _STOP = frozenset({401, 403, 429})
 
@@ -23,7 +25,8 @@ def poll(desk: Desk, watched: Watched) -> None:
     for name in watched.references.get("message_id", ()):
         if not statuses.MESSAGE_ID.fullmatch(name):
             continue
-        request = rows_request(name)
+        index = watched.named.get(name)
+        request = rows_request(name, None if index is None else watched.recipients[index])
         answer = desk.call(request)
         said = fields_of(answer.body)
         nothing_yet = (row := error_row(value(said, "message"))) is not None and row.reason == "nothing_yet"
@@ -37,9 +40,14 @@ def poll(desk: Desk, watched: Watched) -> None:
         raise CallFailedError(failed)
 
 
-def rows_request(message_id: str) -> Request:
-    """The call that shows the receipts of one message_id."""
-    return Request(operation="send_status", method="GET", url=f"/send/{message_id}", may_send=False)
+def rows_request(message_id: str, recipient: Address | None = None) -> Request:
+    """The call that shows the receipts of one message_id.
+
+    Args:
+        recipient: whom alone the send was for; kept with the answer, because rows may name nobody.
+    """
+    kept = None if recipient is None else json.dumps({"recipient": recipient.value}).encode()
+    return Request(operation="send_status", method="GET", url=f"/send/{message_id}", kept=kept, may_send=False)
 
 
 CLIENT = Client(

@@ -108,4 +108,4 @@ def code(request: Request, answer: Answer) -> str:
     """What ANSWERS calls an answer to a send."""
     if request.operation != "send":
         return ""
-    return sending.judged(fields_of(answer.body), answer.status, sending.asked_for(request.kept)).code
+    return sending.judged(fields_of(answer.body), answer.status, len(sending.addresses(request.kept))).code

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from adapters.providers.contract import Word
 from adapters.providers.pec_mailbox.mime import decoded
 from adapters.providers.pec_mailbox.statuses import subject_kind
-from adapters.providers.pec_massiva import facts, statuses
+from adapters.providers.pec_massiva import facts, sending, statuses
 from adapters.providers.pec_massiva.answers import answer_of, error_row, http_row, is_success, value
 from adapters.providers.reading import repaired, time_rfc2822
 from ledger.observations import Arrival, Observation, Reference, UnreadableError
@@ -40,9 +40,10 @@ def read(arrival: Arrival) -> Iterator[Observation]:
         yield from _not_answered(answer, arrival)
         return
     code = _CODE_IN_PATH.search(arrival.name)
+    whom = sending.addresses(arrival.request)
     alike: Counter[tuple[str, ...]] = Counter()
     for row in rows(answer):
-        seen = _observation(row, code[1] if code else "")
+        seen = _observation(row, code[1] if code else "", [a.value for a in whom] if len(whom) == 1 else [])
         # Without a recipient two deliveries of one second look alike: they are told apart by counting.
         number = 0 if seen.declares else alike[seen.identity]
         yield replace(seen, identity=(*seen.identity, str(number))) if seen.identity and number else seen
@@ -86,8 +87,12 @@ def _not_answered(answer: dict[str, Any], arrival: Arrival) -> Iterator[Observat
     )
 
 
-def _observation(row: Row, asked: str) -> Observation:
-    """What one row says of the message whose id ends its subject; of the one asked for when no id does."""
+def _observation(row: Row, asked: str, whom: list[str]) -> Observation:
+    """What one row says of the message whose id ends its subject; of the one asked for when no id does.
+
+    Args:
+        whom: the one recipient of the send that was asked about, as our own question says; else nobody.
+    """
     kind, occurred = subject_kind(row.subject), time_rfc2822(row.written)
     in_subject = facts.message_id(row.subject)
     name = in_subject or asked
@@ -106,7 +111,10 @@ def _observation(row: Row, asked: str) -> Observation:
         },
         notes=_notes(row, kind, asked, in_subject) + (() if occurred else ("time_unreadable",)),
     )
-    seen = facts.told(base, kind, name, _named(kind, row.text), occurred) if kind else base
+    named = _named(kind, row.text) if kind else []
+    is_by_call = not named and name == asked and whom and kind is not None and kind.type != "inbound.received"
+    base = replace(base, notes=(*base.notes, "recipient_by_call")) if is_by_call else base
+    seen = facts.told(base, kind, name, whom if is_by_call else named, occurred) if kind else base
     person = seen.recipient.value if seen.recipient else ""
     by_row = ("row", name or row.subject, word, person, row.written) if name or row.subject else ()
     return replace(seen, identity=seen.identity or by_row)

@@ -138,9 +138,9 @@ def _failed(base: Observation, told: Judged, arrival: Arrival) -> Observation:
     )
 
 
-def asked_for(request: bytes | None) -> int:
-    """For how many recipients a send call was."""
-    return len(_request(request).addresses)
+def addresses(request: bytes | None) -> tuple[Address, ...]:
+    """Whom a call of ours was for."""
+    return _request(request).addresses
 
 
 def _request(body: bytes | None) -> Request:

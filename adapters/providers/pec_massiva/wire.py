@@ -17,6 +17,7 @@ from ledger.observations import Arrival, Observation, UnreadableError
 NOTES = {
     **MAILBOX.notes,
     "joint_call": "one call for several recipients: one message_id, and a receipt is about whom it names",
+    "recipient_by_call": "the row names nobody; its message_id was given to a call for one recipient",
     "mailbox_quota": "how full the mailbox is, in steps",
     "subject_differs": "the subject of a receipt says something else than its certification data, which was followed",
     "time_differs": "the e-mail's Date is not the certified time, which stands in the texts",
