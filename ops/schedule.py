@@ -42,6 +42,7 @@ def board(system: System) -> Board:
 @contextmanager
 def running(system: System) -> Iterator[None]:
     """Run what is due until the end of the block; a job that still runs stops after what it is handing to the ledger."""
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it tells of each look, every second
     jobs, handed = board(system), set[Key]()
     scheduler = BackgroundScheduler(timezone=UTC)
     with ThreadPoolExecutor(AT_ONCE, "jobs") as pool:
