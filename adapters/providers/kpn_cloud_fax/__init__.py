@@ -9,7 +9,9 @@ Quirks:
 - One jobid for all targets; the job takes no reference of ours.
 - Reading consumes: GET /infax takes a fax off the list of new ones, PATCH /resetincomingjob puts it back. DELETE
   /messages and the retention settings destroy content. Evidence is fetched before.
-- Times follow a setting of the account; without an offset their zone is assumed.
+- Times follow a setting of the account, which is asked for; where it is not known, a time without offset is taken as UTC.
+- Some pages of several are no delivery. A text message that was sent is not delivered yet.
+- A send whose answer is lost stays unclear until a state of its job arrives or a person looks: a job takes no name of ours.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 from adapters.providers import kpn_platform
 from adapters.providers.contract import Provider
 from adapters.providers.kpn_cloud_fax import operations, statuses, wire
+from adapters.providers.kpn_cloud_fax.client import CLIENT
 
 PROVIDER = Provider(
     name="kpn_cloud_fax",
@@ -29,6 +32,7 @@ PROVIDER = Provider(
     tables={
         "status": statuses.STATUS,
         "job": statuses.JOB,
+        "sms": statuses.SMS,
         "reason": statuses.REASON,
         "error": kpn_platform.ERRORS,
         "http": kpn_platform.HTTP,
@@ -37,4 +41,6 @@ PROVIDER = Provider(
     recognise=wire.recognise,
     notes=kpn_platform.NOTES | wire.NOTES,
     headers=kpn_platform.HEADERS,
+    client=CLIENT,
+    secret_bodies=frozenset({"token"}),
 )

@@ -1,7 +1,8 @@
 """Every operation that KPN's Cloud Fax documentation names, and what the ledger does with it.
 
-Names are those of KPN's Postman collection; where the documentation prints the name of another operation by mistake,
-ours follows the pattern of its neighbours and `why` says so. Nothing but paths and parameter names is published.
+Operations that are not used have the names of KPN's Postman collection, the others ours; the settings that are read share one.
+Where the documentation prints the name of another operation by mistake, ours follows the pattern of its neighbours and `why` says
+so. Nothing but paths and parameter names is published.
 
 Source: https://developer.kpn.com, documentation of the Cloud Fax API, checked 2026-07.
 """
@@ -12,56 +13,54 @@ from adapters.providers.contract import Operation
 from adapters.providers.kpn_platform import TOKEN
 
 _SETTING = "a setting of the account; says nothing of a message"
-_CONSUMES = "reading consumes: the bytes are kept before anything else; their form is unknown"
+_WATCHED = "what it is now, every day: a change may touch how jobs read, arrive or are kept"
 
 _OUTGOING = (
     Operation("send", "POST /sendfax", "used", "SendFax: the jobid of a new fax with base64 documents", "R"),
-    Operation(
-        "SendFaxRaw", "POST /sendfax/raw", "out_of_scope", "documents go out as base64, so in one known form", "R"
-    ),
-    Operation(
-        "SendSms", "POST /sendsms", "out_of_scope", "text messages go through KPN SMS, which reports delivery", "R"
-    ),
+    Operation("send_raw", "POST /sendfax/raw", "used", "the same with form data, which is smaller", "R"),
+    Operation("send_sms", "POST /sendsms", "used", "SendSms: the jobid of a new text message", "R"),
     Operation("jobstatus", "GET /jobstatus", "used", "GetJobStatus: the transmission state of each target", "R"),
     Operation("jobhistory", "GET /jobhistory", "used", "GetJobHistory: the events of a job, page by page", "R"),
     Operation("jobdetails", "GET /jobdetails", "used", "GetJobDetails: what is kept of a processed job", "R"),
     Operation(
-        "AckRequest",
+        "ackreceipt",
         "POST /ackreceipt",
-        "recorded",
-        "asks the recipient of a PCIFax or SecureFax for a receipt; the form of its answer is unknown",
+        "used",
+        "AckRequest: that the recipient of a PCIFax or SecureFax was asked for a receipt",
         "R",
     ),
-    Operation("GetDocument", "GET /document/{key}", "recorded", "the content of a job, as evidence", "R"),
+    Operation("document", "GET /document/{key}", "used", "GetDocument: the content of a job, kept as evidence", "R"),
     Operation("GetDocumentPage", "GET /documentpage/{key}", "out_of_scope", "a part of GetDocument", "R"),
     Operation("GetDocumentPreview", "GET /documentpreview/{key}", "out_of_scope", "a picture of GetDocument", "R"),
-    Operation("GetAllMessages", "GET /messages", "recorded", "the list of all messages; its form is unknown", "R"),
-    Operation("GetMessage", "GET /messages/{id}", "recorded", "one message; its form is unknown", "R"),
     Operation(
-        "DeleteMessage",
+        "messages", "GET /messages", "recorded", "GetAllMessages: compared with our own list; the count is kept", "R"
+    ),
+    Operation("GetMessage", "GET /messages/{id}", "out_of_scope", "a row of GetAllMessages; /jobstatus says more", "R"),
+    Operation(
+        "delete",
         "DELETE /messages",
-        "recorded",
+        "used",
         "destroys the content at the provider: evidence must be fetched before; printed as GetMessage",
         "R",
     ),
 )
 
 _INCOMING = (
-    Operation("GetIncomingJobs", "GET /injobs", "recorded", "incoming faxes not yet processed; form unknown", "R"),
-    Operation("GetIncomingFax", "GET /infax", "recorded", f"an incoming fax; {_CONSUMES}", "R"),
+    Operation("injobs", "GET /injobs", "used", "GetIncomingJobs: incoming faxes not yet processed", "R"),
+    Operation("infax", "GET /infax", "used", "GetIncomingFax: reading consumes, so the wish to is durable before", "R"),
     Operation(
-        "MarkIncomingJobAsNew",
+        "reset",
         "PATCH /resetincomingjob",
-        "recorded",
-        "undoes the consumption by GetIncomingFax; needs the Custody Service",
+        "used",
+        "MarkIncomingJobAsNew: undoes the consumption by GetIncomingFax; needs the Custody Service",
         "R",
     ),
 )
 
 _SETTINGS = (
-    Operation("GetCallingCodes", "GET /callingcodes", "out_of_scope", _SETTING, "R"),
+    Operation("setting", "GET /callingcodes", "used", _WATCHED, "R"),
     Operation("SetCallingCodes", "PUT /callingcodes", "out_of_scope", _SETTING, "R"),
-    Operation("GetCustomFaxNumber", "GET /customfaxnumber", "out_of_scope", _SETTING, "R"),
+    Operation("setting", "GET /customfaxnumber", "used", _WATCHED, "R"),
     Operation("SetCustomFaxNumber", "PUT /customfaxnumber", "out_of_scope", _SETTING, "R"),
     Operation("RemoveCustomFaxNumber", "DELETE /customfaxnumber", "out_of_scope", _SETTING, "R"),
     Operation("GetCustomFaxNumberById", "GET /customfaxnumber?did", "out_of_scope", _SETTING, "R"),
@@ -72,19 +71,19 @@ _SETTINGS = (
     Operation("RemoveAdditionalEmail", "DELETE /emails", "out_of_scope", _SETTING, "R"),
     Operation("GetInboundDelivery", "GET /inbounddelivery?did", "out_of_scope", _SETTING, "R"),
     Operation("SetInboundDelivery", "PUT /inbounddelivery", "out_of_scope", _SETTING, "R"),
-    Operation("GetInboundDeliveryDid", "GET /inbounddelivery", "out_of_scope", _SETTING, "R"),
-    Operation("GetLanguage", "GET /language", "out_of_scope", _SETTING, "R"),
+    Operation("setting", "GET /inbounddelivery", "used", _WATCHED, "R"),
+    Operation("setting", "GET /language", "used", _WATCHED, "R"),
     Operation("SetLanguage", "PUT /language", "out_of_scope", _SETTING, "R"),
     Operation("GetPrintingConfig", "GET /printingconfig", "out_of_scope", _SETTING, "R"),
     Operation("SetPrintingConfig", "PUT /printingconfig", "out_of_scope", f"{_SETTING}; printed as SetLanguage", "R"),
-    Operation("GetAllReportConfigs", "GET /reportconfig", "out_of_scope", _SETTING, "R"),
+    Operation("setting", "GET /reportconfig", "used", _WATCHED, "R"),
     Operation("SetReportConfig", "POST /reportconfig", "out_of_scope", _SETTING, "R"),
     Operation(
         "ReplaceReportConfig", "PUT /reportconfig", "out_of_scope", f"{_SETTING}; printed as SetReportConfig", "R"
     ),
     Operation("UpdateReportConfig", "PATCH /reportconfig", "out_of_scope", _SETTING, "R"),
     Operation("DeleteReportConfig", "DELETE /reportconfig", "out_of_scope", _SETTING, "R"),
-    Operation("GetRetentionConfig", "GET /retentionconfig", "out_of_scope", _SETTING, "R"),
+    Operation("setting", "GET /retentionconfig", "used", _WATCHED, "R"),
     Operation(
         "SetRetentionConfig",
         "PUT /retentionconfig",
@@ -98,7 +97,7 @@ _SETTINGS = (
     Operation("GetSubscriberInfo", "GET /subscriberinfo", "out_of_scope", _SETTING, "R"),
     Operation("SetSubscriberInfo", "PUT /subscriberinfo", "out_of_scope", f"{_SETTING}; printed as SetSubjects", "R"),
     Operation("UpdateSubscriberInfo", "PATCH /subscriberinfo", "out_of_scope", _SETTING, "R"),
-    Operation("GetTimeZone", "GET /timezone", "out_of_scope", f"{_SETTING}; times may follow it", "R"),
+    Operation("setting", "GET /timezone", "used", f"{_WATCHED}; times may follow it", "R"),
     Operation(
         "SetTimeZone", "PUT /timezone", "out_of_scope", f"{_SETTING}; its path is printed as /subscriberinfo", "R"
     ),

@@ -57,6 +57,15 @@ STATUS: tuple[Word, ...] = (
     Word("acknowledged", "acknowledgement.received", "the recipient gave a receipt", "A"),
 )
 
+SMS: tuple[Word, ...] = (
+    Word("sent", "relay.accepted", "the mobile network took it", "CMP", note="Vonage; of a fax it means delivered"),
+    Word("success", "relay.accepted", "the mobile network took it", "A", note="of a text message no more than sent"),
+    Word("ok", "relay.accepted", "the mobile network took it", "A", note="of a text message no more than sent"),
+    Word("completed", "relay.accepted", "the mobile network took it", "A", note="of a text message no more than sent"),
+    Word("delivered", "content.consigned", "the phone confirmed it", "CMP", note="Vonage"),
+)
+"""Read first where the job is a text message: nobody confirms pages there."""
+
 JOB: tuple[Word, ...] = (
     Word(
         "completed",
@@ -112,6 +121,8 @@ MEMBERS: Mapping[str, tuple[str, ...]] = {
     "error_text": ("errortext", "errormessage", "errordescription"),
     "time": ("timestamp", "sentts", "endtime", "enddate", "time", "date"),  # `sentTs`: Retarus
     "started": ("starttime", "startdate"),
+    "made": ("created", "createdat", "submitted", "submittime"),
+    "direction": ("direction",),
     "pages_sent": ("pagessent", "sentpages"),
     "pages_total": ("pages", "pagestotal", "totalpages"),  # `pages`: Retarus
     "attempts": ("attempts", "retries"),
@@ -120,8 +131,15 @@ MEMBERS: Mapping[str, tuple[str, ...]] = {
     "list_page": ("page",),
     "list_pages": ("pagecount",),
     "subject": ("subject",),
+    "kind": ("jobtype", "faxtype", "messagetype", "type"),  # JobType and faxType are attested as parameters
+    "jobs": ("jobs", "injobs", "messages", "items"),
+    "message_id": ("jobid", "id", "key"),
+    "from": ("from", "sender", "callerid"),
+    "to": ("to", "did", "target"),
+    "notify": ("notifyto",),  # attested as a parameter
+    "zone": ("timezone", "zone", "name"),  # timeZone is attested as a parameter
     "documents": ("documents", "files"),
     "name": ("name", "filename", "documentname"),
-    "content": ("content", "data", "document"),
+    "content": ("content", "data", "document", "file"),
 }
 """Our name of a member -> names under which it is looked for, without case, underscores and hyphens; the first wins."""
