@@ -1,18 +1,49 @@
-"""What the ledger holds of an e-mail that somebody wants deleted at the provider; what may be deleted, the provider's folder decides."""
+"""Deletes something at a provider for an operator: the provider's folder decides, by what the ledger holds of it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
 
-from adapters.providers.calling import Holding
+from adapters.desk import AccountDesk
+from adapters.outbox import ActRefusedError
+from adapters.providers.calling import CallFailedError, Deletion, Holding
 from ledger.application import Ledger
 from ledger.errors import ErasedError, NotFoundError
 from ledger.events import Event, message_of
 from ledger.names import Names, Reading
-from ledger.observations import Arrival, Observation
+from ledger.observations import Arrival, ArrivalKind, Observation
 
 GOOD = "attest.good"
+
+
+def delete(desk: AccountDesk, name: str, covered_size: int, *, reason: str = "", message: str = "") -> Deletion:
+    """Delete something at the provider, if its evidence is held, or if an operator says why all the same.
+
+    Args:
+        name: as the provider's folder takes it.
+        covered_size: tree_size of the newest head that was signed and kept outside the database.
+        reason: recorded; "" = never lose evidence.
+
+    Raises:
+        ActRefusedError: nothing can be deleted there from here, or it could not be looked at; nothing was deleted.
+    """
+    if desk.client.delete is None:
+        msg = f"nothing is deleted at {desk.provider.title} from here"
+        raise ActRefusedError(msg)
+    ledger = desk.intake.ledger
+    arrival = Arrival(
+        provider=desk.provider.name,
+        account=desk.account,
+        operation="delete",
+        kind=ArrivalKind.POLL,
+        observed_at=ledger.clock(),
+        body=b"",
+    )
+    try:
+        return desk.client.delete(desk, name, holding(ledger, desk.tenant, arrival, covered_size), reason, message)
+    except CallFailedError as error:
+        raise ActRefusedError(str(error)) from error
 
 
 def holding(ledger: Ledger, tenant: str, arrival: Arrival, covered_size: int) -> Callable[[Observation], Holding]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from adapters.accounts import Accounts
+from adapters.providers import registry
 from adapters.providers.calling import Access, Answer, Client, Request
 from adapters.providers.contract import Provider
 from adapters.receiving import read
 from ledger.appender import Item
 from ledger.decision import Outcome
+from ledger.errors import ConfigurationError
 from ledger.intake import Intake
 from ledger.observations import Arrival, ArrivalKind
 from ledger.streams import WHOLE_MESSAGE, clean_texts
@@ -124,3 +126,19 @@ class AccountDesk:
             ledger.append(Item([draft], needs={message}))
             return
         self.accounts.record(kind, self.tenant, self.account, "", fields, said=said)
+
+
+def account_desk(accounts: Accounts, intake: Intake, calls: Calls, tenant: str, account: str) -> AccountDesk:
+    """The desk of an account for an act of a person.
+
+    Raises:
+        NotFoundError: there is no such account.
+        ConfigurationError: it cannot be called; the text says how to repair that.
+    """
+    found = accounts.get(tenant, account)
+    provider = registry()[found.provider]
+    access = accounts.access(tenant, account, intake.ledger.clock())
+    if provider.client is None:
+        msg = f"nothing is called at {provider.title}"
+        raise ConfigurationError(msg)
+    return AccountDesk(tenant, account, provider, provider.client, access, accounts, intake, calls)

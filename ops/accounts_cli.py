@@ -13,9 +13,10 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from adapters.configuring import AccountSettings, Change
+from adapters.desk import account_desk
 from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
-from ops.console import Json, Tenant, out, print_json, system
+from ops.console import EXIT_WRONG, Json, Tenant, out, print_json, system
 from ops.show import plain, when
 
 
@@ -140,3 +141,28 @@ def _decoded(name: str, data: bytes) -> str:
     except UnicodeDecodeError:
         msg = f"--secret {name}: not text in UTF-8"
         raise ConfigurationError(msg) from None
+
+
+def delete(
+    account: str, name: str, /, *, message: str = "", override: str = "", tenant: Tenant = "", json: Json = False
+) -> int:
+    """Delete e-mails at the provider, when the signed original of each is stored, under a signed head, and read back.
+
+    Args:
+        name: what; for PEC Massiva send/MESSAGE_ID or inbox/NUMBER.
+        message: the message it is about, in whose trail the deletion then stands.
+        override: go on though evidence is lost, and why; recorded with what was lost.
+    """
+    from adapters.deleting import delete as delete_there  # noqa: PLC0415  so that --help is quick
+
+    with system() as s:
+        whose = tenant or s.settings.tenant
+        desk = account_desk(s.accounts, s.intake, s.caller, whose, account)
+        done = delete_there(desk, name, s.signed_head().checkpoint.size, reason=override, message=message)
+    if json:
+        print_json(done._asdict())
+    else:
+        for loss in done.losses:
+            out.print(Text("Evidence: ").append(plain(loss)))
+        out.print(("Deleted: " if done.is_done else "Nothing was deleted: ") + done.why)
+    return 0 if done.is_done else EXIT_WRONG

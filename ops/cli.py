@@ -36,6 +36,7 @@ for sub in (keys, accounts, lanes, outbox_cli.outbox, jobs_cli.jobs, database, l
 keys.command(log_cli.keys_log)
 accounts.command(accounts_cli.configure)
 accounts.command(accounts_cli.show)
+accounts.command(accounts_cli.delete)
 for each in (
     outbox_cli.send,
     log_cli.proof,
@@ -58,10 +59,13 @@ def status(message: str, /, *, recipient: int | None = None, tenant: Tenant = ""
         message: the message's id, as `search` and `import` print it.
         recipient: index of one recipient.
     """
+    from adapters.forecasts import with_terms
+
     with system() as s:
         view = s.queries.message(tenant or s.settings.tenant, message)
         if recipient is not None:
             view = msgspec.structs.replace(view, deliveries=(s.queries.delivery(view.tenant, message, recipient),))
+        view = msgspec.structs.replace(view, deliveries=with_terms(s.ledger.database, view.tenant, view.deliveries))
     print_json(view) if json else show.message(out, view)
 
 

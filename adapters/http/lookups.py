@@ -5,6 +5,9 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
+import msgspec
+
+from adapters.forecasts import with_terms
 from adapters.http.errors import TooManyRecipientsError
 from adapters.http.guards import tagged
 from adapters.http.routes import Answer, Call, route
@@ -37,7 +40,9 @@ def _recipient(call: Call[Any, Any]) -> int:
 )
 def message(call: Call[Reading, None]) -> Answer:
     """One message: what is held of it, and its first deliveries."""
-    return tagged(call, call.services.queries.message(call.tenant, call.path["message"]))
+    view = call.services.queries.message(call.tenant, call.path["message"])
+    reads = call.services.ledger.database
+    return tagged(call, msgspec.structs.replace(view, deliveries=with_terms(reads, call.tenant, view.deliveries)))
 
 
 @route("GET /v1/messages/{message}/deliveries", scopes=READERS, answers={200: Deliveries}, access="status")
@@ -47,7 +52,7 @@ def deliveries(call: Call[Paging, None]) -> Answer:
     position, message_id = queries.position(), _message(call)
     found = queries.deliveries(call.tenant, message_id, _read_cursor(call.query.cursor), limit)
     following = _write_cursor(found[-1].recipient) if len(found) == limit else ""
-    return Answer(Deliveries(tuple(found), following, position))
+    return Answer(Deliveries(with_terms(call.services.ledger.database, call.tenant, found), following, position))
 
 
 @route(
@@ -59,7 +64,8 @@ def deliveries(call: Call[Paging, None]) -> Answer:
 )
 def delivery(call: Call[Reading, None]) -> Answer:
     """One delivery: its status, since when, and the facts that decided it."""
-    return tagged(call, call.services.queries.delivery(call.tenant, call.path["message"], _recipient(call)))
+    view = call.services.queries.delivery(call.tenant, call.path["message"], _recipient(call))
+    return tagged(call, with_terms(call.services.ledger.database, call.tenant, [view])[0])
 
 
 @route("GET /v1/messages/{message}/trail", scopes=READERS, answers={200: Trail}, problems=(422,), access="trail")

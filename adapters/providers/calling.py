@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ledger.decision import Outcome
-from ledger.observations import Address, ArrivalKind
+from ledger.observations import Address, ArrivalKind, Observation
 
 Failure = Literal["", "unreachable", "timeout", "cut", "redirected", "too_large"]
 """Why there is no answer. Only `unreachable` proves that nothing was sent: no connection came about."""
@@ -288,6 +288,20 @@ class Holding(NamedTuple):
     is_read_back: bool = False
 
 
+class Deletion(NamedTuple):
+    """What became of a wish to delete something at a provider.
+
+    Attributes:
+        is_done: the provider says it is gone.
+        why: in plain words.
+        losses: evidence that would be lost, or was; each in one line.
+    """
+
+    is_done: bool
+    why: str
+    losses: tuple[str, ...] = ()
+
+
 Cadence = tuple[tuple[timedelta, timedelta], ...]
 """(while a message is younger than this, ask every so often); after the last row it is not asked any more."""
 
@@ -329,6 +343,8 @@ class Client:
         poll: asks about one message; None where the provider can only push.
         cadence: how often `poll` is asked for.
         sweeps: what is done for the whole account.
+        delete: deletes what `name` says at the provider (desk, name, what is held of it, an operator's reason to go on though
+            evidence is lost or "", the message it is about or ""); never called by the clock. None: nothing is deleted from here.
         token_request: the call that fetches a token; None without tokens.
         read_token: (token, seconds it lasts) in its answer. Raises CallFailedError.
         authorise: the request with credentials in its headers; told to nobody.
@@ -350,6 +366,7 @@ class Client:
     poll: Callable[[Desk, Watched], None] | None = None
     cadence: Cadence = DEFAULT_CADENCE
     sweeps: tuple[Sweep, ...] = ()
+    delete: Callable[[Desk, str, Callable[[Observation], Holding], str, str], Deletion] | None = None
     token_request: Callable[[Access], Request] | None = None
     read_token: Callable[[Answer], tuple[str, float]] | None = None
     authorise: Callable[[Request, Access], Request] = lambda request, _access: request

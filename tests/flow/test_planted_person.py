@@ -54,8 +54,10 @@ def system(database: Database, tmp_path: Path) -> Iterator[System]:
 
 
 def _filled(case: Path) -> Arrival:
-    """The arrival of a case; of a word list with its first word."""
+    """The arrival of a case; of a word list with its first word. Unsigned mails are handed in by a person, or they would only wait."""
     arrival = samples.arrival(case)
+    if arrival.kind is ArrivalKind.MAILBOX:
+        arrival = dataclasses.replace(arrival, kind=ArrivalKind.IMPORT)
     if case.suffix == ".words":
         word = (case / "words.tsv").read_text().partition("\t")[0]
         arrival = dataclasses.replace(arrival, body=arrival.body.replace(b"{{word}}", word.encode()))

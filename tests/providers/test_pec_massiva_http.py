@@ -14,9 +14,10 @@ from asn1crypto import pem
 
 from adapters import sending
 from adapters.calls import Caller
+from adapters.deleting import delete
 from adapters.desk import AccountDesk
 from adapters.jobs.polling import Polls
-from adapters.outbox import Outbox
+from adapters.outbox import ActRefusedError, Outbox
 from adapters.providers.calling import CallFailedError, Document, Submission
 from adapters.providers.pec_mailbox.sandbox import ACCOUNT as MAILBOX
 from adapters.providers.pec_mailbox.sandbox import Clock, Fault, Provider
@@ -382,3 +383,38 @@ def test_no_credential_reaches_events_originals_states_logs_or_files(
     assert tokens
     for secret in ("hush", *tokens):
         assert secret.encode() not in everything
+
+
+def test_receipts_are_deleted_only_when_their_signed_originals_are_held_under_a_signed_head(place: Place) -> None:
+    """Rows are not enough, nor originals that no head covers; a reason overrides, and both ends stand in the log."""
+    place.send("regular")
+    place.advance(hours=1)
+    number = place.sandbox.service.sends[0].message_id
+    desk = place.desk("delete")
+    by_row = delete(desk, f"send/{number}", place.found.ledger.head().size)
+    assert (False, 2) == (by_row.is_done, len(by_row.losses))
+    assert all("only its row is held" in loss for loss in by_row.losses)
+    before = place.found.ledger.head().size
+    place.sweep("mailbox")
+    uncovered = delete(desk, f"send/{number}", before)
+    assert all("no signed head covers it" in loss for loss in uncovered.losses)
+    assert not uncovered.is_done
+    done = delete(desk, f"send/{number}", place.found.ledger.head().size)
+    assert (True, ()) == (done.is_done, done.losses)
+    assert [] == place.sandbox.service.status(MAILBOX, number)[1].get("data", [])
+    rules = [e.fields["rule"] for e in place.found.ledger.feed(0, 2_000) if e.type == "provider_content.deleted"]
+    assert ["deletion.evidence_held"] == rules
+    with pytest.raises(ActRefusedError, match="send/MESSAGE_ID"):
+        delete(desk, "everything", before)
+
+
+def test_an_operator_may_delete_all_the_same_with_a_reason(place: Place) -> None:
+    """What was lost is named in the event, with the reason."""
+    place.send("regular")
+    place.advance(hours=1)
+    number = place.sandbox.service.sends[0].message_id
+    lost = delete(place.desk("delete"), f"send/{number}", 0, reason="the mailbox is full")
+    assert (True, 2) == (lost.is_done, len(lost.losses))
+    (told,) = [e for e in place.found.ledger.feed(0, 2_000) if e.type == "provider_content.deleted"]
+    assert ("deletion.overridden", {"emails": 2, "lost": 2}) == (told.fields["rule"], told.fields["numbers"])
+    assert "the mailbox is full" == place.found.ledger.values([told])[told.position]["reason"]

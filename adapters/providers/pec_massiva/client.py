@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from adapters.providers.calling import CallFailedError, Client, Desk, Request, Sweep, Watched
 from adapters.providers.pec_mailbox.collecting import mailbox_sweep
-from adapters.providers.pec_massiva import dispatch, inbox, quota, statuses, tokens
+from adapters.providers.pec_massiva import deletion, dispatch, inbox, quota, statuses, tokens
 from adapters.providers.pec_massiva.answers import error_row, fields_of, is_success, value
 from adapters.providers.pec_massiva.settings import SECRETS, Settings
 from ledger.observations import Address
@@ -73,5 +73,6 @@ CLIENT = Client(
     token_request=tokens.request,
     read_token=tokens.read,
     authorise=tokens.authorise,
+    delete=deletion.on_request,
     pace_s=1.0,
 )

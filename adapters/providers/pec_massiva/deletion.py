@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from adapters.providers.calling import Answer, CallFailedError, Desk, Request
+from adapters.providers.calling import Answer, CallFailedError, Deletion, Desk, Holding, Request
 from adapters.providers.pec_massiva import inbox, rows, statuses
 from adapters.providers.pec_massiva.answers import fields_of, is_success, value
 from adapters.providers.pec_massiva.rows import Row
@@ -216,3 +216,29 @@ def _outcome(answer: Answer) -> str:
         return "dispatch.unclear"
     is_done = is_success(answer.status) and fields_of(answer.body).get("success") is True
     return "provider_content.deleted" if is_done else "dispatch.answered"
+
+
+def on_request(desk: Desk, name: str, held: Callable[[Observation], Holding], reason: str, message: str) -> Deletion:
+    """Delete what an operator names: `send/MESSAGE_ID` or `inbox/NUMBER`; see `carry_out`.
+
+    Raises:
+        CallFailedError: also for another name.
+    """
+    folder, _, what = name.partition("/")
+    operation = {"send": "delete_send", "inbox": "delete_inbox"}.get(folder)
+    if operation is None:
+        msg = "say send/MESSAGE_ID for all e-mails of one send, or inbox/NUMBER for one of the inbox"
+        raise CallFailedError(msg)
+    found = carry_out(desk, Target(operation, what), lambda seen: _evidence(held(seen)), reason=reason, message=message)
+    decision = found if isinstance(found, Refused) else found.decision
+    losses = decision.losses if isinstance(decision, Refused) else ()
+    told = tuple(f"{loss.row.written} {loss.row.subject}: {loss.why}" for loss in losses)
+    if isinstance(found, Refused):
+        return Deletion(is_done=False, why=found.why, losses=told)
+    is_done = found.kind == "provider_content.deleted"
+    return Deletion(is_done, f"{found.emails} e-mails deleted" if is_done else "the provider did not say so", told)
+
+
+def _evidence(holding: Holding) -> Evidence:
+    held = Held.SIGNED_ORIGINAL if holding.is_signed else Held.TEXT if holding.is_text else Held.NONE
+    return Evidence(held, holding.is_covered, holding.is_read_back)

@@ -1,0 +1,46 @@
+"""Until when missing evidence can still be fetched, as far as an account's sweeps know; it changes by itself, so no read model holds it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from ledger.database import Reads
+from ledger.events import time_text
+from projections.views import DeliveryView
+
+QUOTA = "quota"
+"""The sweep that watches how full a mailbox is; its state holds `full_at`."""
+IN_THE_MAILBOX = frozenset({"signed_original", "delivery_receipt"})
+"""What of `projections.grades.MISSING_TEXTS` is fetched from the mailbox, or never."""
+
+
+class _State(msgspec.Struct):
+    full_at: str = ""
+
+
+def with_terms(reads: Reads, tenant: str, views: Sequence[DeliveryView]) -> tuple[DeliveryView, ...]:
+    """The deliveries with the time by which what is missing must be fetched, where a forecast says when the mailbox is full."""
+    full_at = functools.cache(lambda account: _full_at(reads, tenant, account))
+    return tuple(_with_term(view, full_at(view.account)) if view.evidence.missing else view for view in views)
+
+
+def _full_at(reads: Reads, tenant: str, account: str) -> str:
+    sql = "SELECT state FROM jobs WHERE tenant = ? AND account = ? AND job = ?"
+    found = reads.read(sql, (tenant, account, QUOTA))
+    try:
+        said = msgspec.json.decode(found[0][0], type=_State).full_at if found else ""
+        return time_text(datetime.fromisoformat(said)) if said else ""
+    except (msgspec.DecodeError, ValueError):
+        return ""
+
+
+def _with_term(view: DeliveryView, full_at: str) -> DeliveryView:
+    missing = tuple(
+        msgspec.structs.replace(m, until=full_at) if full_at and m.what in IN_THE_MAILBOX and not m.until else m
+        for m in view.evidence.missing
+    )
+    return msgspec.structs.replace(view, evidence=msgspec.structs.replace(view.evidence, missing=missing))
