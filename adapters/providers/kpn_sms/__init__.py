@@ -8,7 +8,7 @@ Quirks:
 - One document_id per call, whatever the number of messages and numbers in it; KPN takes no reference of ours.
 - A 200 without document_id is a failure.
 - There is no way to ask for a status or for a list: what the webhook does not tell is never known, an unclear send is settled by
-  reports or by a person, and there is nothing to reconcile with.
+  a person, and there is nothing to reconcile with.
 - The customer may exclude fields from delivery reports, so any of them may be missing, the number too.
 - The signature covers the body only, not the time-stamp beside it: what keeps a replay out is the identity of a report.
 - Delivery reports write PascalCase and epoch times, incoming messages snake_case and UTC without a zone.

@@ -1,8 +1,8 @@
 """How KPN SMS is called: a text to many numbers, a slice of them in each call.
 
 One text goes to at most AT_ONCE numbers in a call, which has one document_id; a message to more of them takes several calls. KPN takes no
-reference of ours and has no operation that shows what it was asked: an unclear call is settled by the delivery reports or by a person, and
-the next slice waits for that. Leaves out: several texts in one call.
+reference of ours and has no operation that shows what it was asked: an unclear call, whose document_id we do not know, is settled by a
+person, and the next slice waits for that. Leaves out: several texts in one call.
 
 Source: SwaggerHub `SMS - KPN` 1.0.6 (2025) and 1.3 (2020); limits from developer.kpn.com/documentation/kpn-sms-api-documentation.
 """
@@ -125,7 +125,7 @@ def _body(submission: Submission, people: Sequence[Address], settings: Settings)
 
 def _unasked(row: Row) -> Row:
     """The row with what follows from there being nobody to ask."""
-    told = f"{row.why}; KPN cannot be asked: delivery reports or a person settle it"
+    told = f"{row.why}; KPN cannot be asked: a person settles it, perhaps by a report under a document_id that nobody knows"
     return replace(row, why=told) if row.verdict == "unclear" else row
 
 
