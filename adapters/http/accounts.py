@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from adapters.accounts import Account, AccountCheck, check
 from adapters.configuring import AccountSettings
+from adapters.deleting import delete
+from adapters.desk import account_desk
 from adapters.http.errors import AccountTakenError
+from adapters.http.guards import require_message
 from adapters.http.routes import Answer, Call, NoQuery, route
 from adapters.http.types import (
     AccountList,
+    Deleted,
     KeyAdded,
     NewAccount,
     NewCredential,
+    NewDeletion,
     NewKey,
     NewSettings,
     Noted,
@@ -102,3 +107,14 @@ def retire_credential(call: Call[NoQuery, None]) -> Answer:
 def disable(call: Call[NoQuery, Noted]) -> Answer:
     """Close an account: nothing is taken for it from now on; what it delivered stays."""
     return Answer(call.services.accounts.disable(call.tenant, call.path["account"], call.body.note, call.actor))
+
+
+@route("POST /v1/accounts/{account}/deletions", scopes=OPERATORS, answers={200: Deleted}, problems=(409,))
+def delete_there(call: Call[NoQuery, NewDeletion]) -> Answer:
+    """Delete e-mails at the provider, when the signed original of each is stored, under a signed head, and read back; else 200 says why not."""
+    services, asked = call.services, call.body
+    if asked.message:
+        require_message(services, call.tenant, asked.message)
+    desk = account_desk(services.accounts, services.intake, services.outbox.calls, call.tenant, call.path["account"])
+    size = services.log.signed_head().checkpoint.size
+    return Answer(Deleted(*delete(desk, asked.name, size, reason=asked.override, message=asked.message or "")))

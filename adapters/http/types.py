@@ -390,6 +390,28 @@ class Noted(Given):
     note: Note
 
 
+class NewDeletion(Given):
+    """What is to be deleted at the provider.
+
+    Attributes:
+        name: for PEC Massiva `send/MESSAGE_ID` or `inbox/NUMBER`.
+        message: the message it is about, in whose trail the deletion then stands.
+        override: go on though evidence is lost, and why; recorded with what was lost.
+    """
+
+    name: Text
+    message: MessageId | None = None
+    override: Annotated[str, Meta(max_length=1_000)] = ""
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """What became of it; `losses` names the evidence that would be lost, or was."""
+
+    is_done: bool
+    why: str
+    losses: tuple[str, ...]
+
+
 class Claim(Given):
     """Which message a waiting item belongs to."""
 

@@ -25,6 +25,7 @@ BODIES: dict[str, Any] = {
     "/v1/messages/{message}/evidence": {"language": "en"},
     "/v1/lanes/{item}/retry": {"note": "n"},
     "/v1/lanes/{item}/dismiss": {"note": "n"},
+    "/v1/accounts/{account}/deletions": {"name": "send/1"},
     "/v1/messages/{message}/dispatch/resolve": {"call": 1, "was_sent": True, "note": "n"},
     "/v1/messages/{message}/dispatch/cancel": {"note": "n"},
 }
