@@ -54,9 +54,9 @@ def status(**changes: str) -> str:
 
 
 def test_only_the_attested_code_is_mapped() -> None:
-    """No numeric code is invented: the table grows when a real document shows one."""
+    """No numeric code is invented: the table grows when a real document shows one; what is read from wording says that it is assumed."""
     assert ["95"] == [row.word for row in STATUS]
-    assert [REMINDER] == [row.word for row in DESCRIPTION]
+    assert {"A"} == {row.source for row in DESCRIPTION}
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,53 @@ def test_two_accepted_attachments_are_two_facts_of_two_objects() -> None:
     """Without times, states of one object follow each other; two attachments must not seem one that changes."""
     rows = [element("bijlage", bijlage=name, geaccepteerd="1", hash="A" * 43 + "=") for name in ("a.txt", "b.txt")]
     seen = biljet(*rows)
-    assert ["content.accessed"] * 2 == [one.type for one in seen]
-    assert 2 == len({one.identity[:-1] for one in seen})
-    assert [None, None] == [one.occurred for one in seen]
+    assert ["content.accessed", "content.accessed", "consignment.accepted"] == [one.type for one in seen]
+    assert 3 == len({one.identity[:-1] for one in seen})
+    assert [None] * 3 == [one.occurred for one in seen]
+
+
+def attachment(said: str, name: str = "a.txt") -> str:
+    return element("bijlage", bijlage=name, geaccepteerd=said, hash="A" * 43 + "=")
+
+
+@pytest.mark.parametrize(
+    ("rows", "attributes", "accepted"),
+    [
+        ([attachment("1"), attachment("1", "b.txt")], {}, 1),
+        ([attachment("1"), attachment("0", "b.txt")], {}, 0),
+        ([attachment("1"), attachment("ja", "b.txt")], {}, 0),
+        ([attachment("1")], {"handtekening_nodig": "1"}, 0),
+        ([attachment("1"), status(statuscode="", statusomschrijving="Aangetekende mail geaccepteerd")], {}, 1),
+        ([status()], {}, 0),
+    ],
+    ids=["all", "one", "unknown", "to_sign", "said", "nothing"],
+)
+def test_all_attachments_accepted_is_one_acceptance(rows: list[str], attributes: dict[str, str], accepted: int) -> None:
+    """Of every one, and not while the recipient has yet to sign; where a row says it, only the row does."""
+    assert accepted == [one.type for one in biljet(*rows, **attributes)].count("consignment.accepted")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("Aangetekende mail geaccepteerd", "content.accessed"),
+        ("Aangetekende mail ondertekend", "document.signing_completed"),
+        ("Ondertekening aangetekende mail geweigerd", "document.signature_declined"),
+        ("Aangetekende mail geweigerd", "consignment.rejected"),
+    ],
+)
+def test_who_must_sign_has_not_accepted_before_that(words: str, expected: str) -> None:
+    """Taking the mail is a step then: the end is the signature, or that it was declined."""
+    (seen,) = biljet(status(statuscode="", statusomschrijving=words), handtekening_nodig="1")
+    assert (expected, words) == (seen.type, seen.code)
+
+
+@pytest.mark.parametrize("words", ["AANGETEKENDE MAIL  GEWEIGERD", " aangetekende\tmail geweigerd "])
+def test_description_is_read_whatever_its_case_and_spaces(words: str) -> None:
+    """And nothing else is forgiven."""
+    (seen,) = biljet(status(statuscode="", statusomschrijving=words))
+    (other,) = biljet(status(statuscode="", statusomschrijving=f"{words}?"))
+    assert ["consignment.rejected", "channel.unmapped"] == [seen.type, other.type]
 
 
 @pytest.mark.parametrize("said", ["0", "", " "])
@@ -236,11 +280,12 @@ def test_ticket_token_stands_only_where_it_is_sealed_or_hashed() -> None:
 def test_bodies_that_carry_the_token_are_secret() -> None:
     """Answer and status document both name the ticket, so neither is exported."""
     secret = {samples.arrival(c).operation for c in samples.cases() if TOKEN.encode() in (c / "body.raw").read_bytes()}
-    assert {"send", "biljet"} == secret == PROVIDER.secret_bodies
+    assert {"send", "biljet", "delivery_mail"} == secret == PROVIDER.secret_bodies
 
 
 def test_bare_files_are_recognised_by_their_form() -> None:
     """A status document with or without byte order mark, an answer, and neither."""
     assert "biljet" == PROVIDER.recognise("a.xml", b"\xef\xbb\xbf <biljetten/>")
     assert "send" == PROVIDER.recognise("a.json", b'{"ticket_token": "K.1"}')
+    assert "delivery_mail" == PROVIDER.recognise("a.eml", b"Subject: x\r\n\r\n?ticket_token=3DK.1-a")
     assert [""] * 4 == [PROVIDER.recognise("a", body) for body in (b"", b"<postacert/>", b"<", b"{}")]

@@ -6,7 +6,12 @@ and https://developer.kpn.com; the process is described on aangetekendmailen.nl.
 Quirks:
 - KPN publishes two operations, both calls of ours. The status document (XML, Dutch names) is described only by schemas
   that no published operation uses; it is fetched with the ticket from Aangetekend Mailen itself.
+- There is no list of what was sent, so nothing to reconcile with: each open ticket is asked about by itself, for 120 days.
+- The status comes as a document that is fetched or handed in, in a delivery e-mail, or from a person; events say which, by
+  their arrival (poll, import, mailbox, api), and a delivery e-mail, which anybody can write, proves less.
 - Of the status codes only 95 is attested. The history is kept row by row with the provider's words.
+- Who must sign has not accepted before that. All attachments accepted, and no row that says so, is an acceptance all the same.
+- Users are created by a call, activated by a link in an e-mail, and removed by hand: `senders` in the settings says how far each is.
 - Times have no zone; the product's questions and answers say GMT.
 - The ticket token opens the ticket's page: it is a secret like the URL, and so are the bodies that carry it.
 - One recipient per call. A successful send answers 200, a created user 201.
@@ -17,6 +22,7 @@ from __future__ import annotations
 from adapters.providers import kpn_platform
 from adapters.providers.contract import Operation, Provider
 from adapters.providers.kpn_registered_email import statuses, wire
+from adapters.providers.kpn_registered_email.client import CLIENT
 
 _OPERATIONS = (
     Operation(
@@ -32,8 +38,22 @@ _OPERATIONS = (
     Operation(
         "user_create",
         "POST /api/user/",
-        "recorded",
-        "opens a sender's dashboard account: it names no message, and shows from when that person could send",
+        "used",
+        "the id of a sender who was created; nothing is known of activation and removal, which a person tells",
+        "R",
+    ),
+    Operation(
+        "delivery_mail",
+        "mailbox",
+        "used",
+        "the ticket it names and the beginning of its subject; its form is not published",
+        "A",
+    ),
+    Operation(
+        "allowed_email_address",
+        "DELETE /allowed_email_address/{id}",
+        "out_of_scope",
+        "of the older Management API of Aangetekend Mailen: senders are removed there by a person",
         "R",
     ),
     kpn_platform.TOKEN,
@@ -43,9 +63,10 @@ PROVIDER = Provider(
     name="kpn_registered_email",
     title="KPN Registered E-mail",
     channel="registered_email",
-    mapping="kpn_registered_email/1",
+    mapping="kpn_registered_email/2",
     documentation="https://app.swaggerhub.com/apis-docs/kpn/registeredemail-registeredemail/, last checked 2026-07",
-    relied_on="Nothing is signed: we ask the provider ourselves, over TLS, with our credentials and the ticket token.",
+    relied_on="Nothing is signed: we ask the provider ourselves, over TLS, with our credentials and the ticket token. "
+    "Delivery e-mails are believed as little as any e-mail.",
     operations=_OPERATIONS,
     tables={
         "status": statuses.STATUS,
@@ -59,4 +80,5 @@ PROVIDER = Provider(
     notes=kpn_platform.NOTES | wire.NOTES,
     headers=kpn_platform.HEADERS,
     secret_bodies=wire.SECRET_BODIES,
+    client=CLIENT,
 )

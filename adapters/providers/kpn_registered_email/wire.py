@@ -1,7 +1,7 @@
-"""Reads what KPN Registered E-mail gives: the answer to our send call, and the status document `biljet` of a ticket.
+"""Reads what KPN Registered E-mail gives: answers to our calls, and the status document `biljet` of a ticket.
 
-The rows of a biljet are a history that only grows; each row is one observation, whichever poll brought it. How the
-document is fetched is not here.
+The rows of a biljet are a history that only grows; each row is one observation, whichever poll or upload brought it. The provider's
+e-mails are read in `mails.py`; how anything is fetched is not here.
 """
 
 from __future__ import annotations
@@ -13,22 +13,34 @@ from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from adapters.providers.kpn_platform import Product, Request, bounded, filled, fingerprints, read_send, time_said
-from adapters.providers.kpn_registered_email.statuses import ATTACHMENT, DESCRIPTION, STATUS
+from adapters.providers.contract import Word
+from adapters.providers.kpn_platform import (
+    Product,
+    Request,
+    bounded,
+    filled,
+    fingerprints,
+    read_send,
+    sunset,
+    time_said,
+)
+from adapters.providers.kpn_registered_email import mails
+from adapters.providers.kpn_registered_email.statuses import ACCEPTED, ATTACHMENT, SIGN_FIRST, STATUS, description
 from adapters.providers.reading import json_object, text, time_iso, xml_root
 from ledger.observations import Address, Arrival, Fingerprint, Observation, Reference, UnreadableError, ZoneBasis
 
-SECRET_BODIES = frozenset({"send", "biljet"})
-"""Both carry the ticket token, which opens the ticket's page to its holder; the answer to send has the URL too."""
+SECRET_BODIES = frozenset({"send", "biljet", mails.OPERATION})
+"""They carry the ticket token, which opens the ticket's page to its holder; the answer to send has the URL too."""
 
 NOTES = {
+    "attachments_accepted": "read from the attachments: the recipient accepted every one of them, and no row says so yet",
     "hash_unreadable": "the hash of an attachment is not the base64 form of 32 bytes",
     "no_ticket_token": "the answer names no ticket, so nobody knows whether the message was taken",
-    "signature_required": "the recipient must sign digitally",
-}
+    "signature_required": "the recipient must sign digitally: until then, taking the mail is a step and not the end",
+    "user_created": "a sender was created at the provider, who has yet to activate the account by e-mail",
+} | mails.NOTES
 
 _STATUS = {row.word: row for row in STATUS}
-_DESCRIPTION = {row.word: row for row in DESCRIPTION}
 _ATTACHMENT = {row.word: row for row in ATTACHMENT}
 _SHA256_BYTES = 32
 
@@ -54,7 +66,7 @@ def _send_request(body: dict[str, Any]) -> Request:
     )
 
 
-_PRODUCT = Product(
+PRODUCT = Product(
     id_kind="ticket_token",
     read_id=lambda body: text(body.get("ticket_token")).strip(),
     read_request=_send_request,
@@ -65,7 +77,26 @@ _PRODUCT = Product(
 
 
 def _send(arrival: Arrival) -> tuple[Observation, ...]:
-    return read_send(arrival, _PRODUCT)
+    return read_send(arrival, PRODUCT)
+
+
+def _user(arrival: Arrival) -> tuple[Observation, ...]:
+    """The id of a sender who was created, beside the address that was asked for; whatever else was answered is for a person."""
+    said = json_object(arrival.body)
+    number = text(said.get("id")).strip()
+    if arrival.status not in (None, 200, 201) or not number:
+        msg = f"HTTP {arrival.status} instead of a user"
+        raise UnreadableError(msg)
+    asked = json_object(arrival.request) if arrival.request else {}
+    told = filled({"user_id": number, "address": text(asked.get("email_address"))})
+    created = Observation(
+        type="account.setting_changed",
+        about="account",
+        identity=("user", number),
+        texts=told,
+        notes=("user_created",),
+    )
+    return (created, *sunset(arrival))
 
 
 def _hashed(attachment: Element) -> Fingerprint | None:
@@ -102,16 +133,23 @@ def _ticket(ticket: Element, attachments: list[Element]) -> tuple[str, Observati
     return token or f"{sender} {recipient} {subject}", shared
 
 
+def _kind(word: Word | None, notes: tuple[str, ...]) -> str:
+    """Our type of a word; who must sign has not accepted before that."""
+    if word is None:
+        return "channel.unmapped"
+    return SIGN_FIRST if word.type == ACCEPTED and "signature_required" in notes else word.type
+
+
 def _status(row: Element, name: str, shared: Observation) -> Observation:
     code, words = row.get("statuscode", "").strip(), row.get("statusomschrijving", "").strip()
     detail, time = row.get("statusdetail", "").strip(), row.get("statusdatumtijd", "")
-    word = _STATUS.get(code) or _DESCRIPTION.get(words)
+    word = _STATUS.get(code) or description(words)
     occurred = time_iso(time, ZoneBasis.DOCUMENTED)
     time_text, time_notes = time_said(time, occurred)
     unknown = "" if word and word.word == code else code
     return replace(
         shared,
-        type=word.type if word else "channel.unmapped",
+        type=_kind(word, shared.notes),
         occurred=occurred,
         code=word.word if word else "",
         # The description follows the language that was asked for, so it identifies only where there is no code.
@@ -143,10 +181,18 @@ def _accepted(attachment: Element, name: str, shared: Observation) -> Iterator[O
 def _rows(ticket: Element) -> Iterator[Observation]:
     attachments = list(ticket.iter("bijlage"))
     name, shared = _ticket(ticket, attachments)
-    for row in ticket.iter("status"):
-        yield _status(row, name, shared)
+    rows = [_status(row, name, shared) for row in ticket.iter("status")]
+    yield from rows
     for attachment in attachments:
         yield from _accepted(attachment, name, shared)
+    said = {attachment.get("geaccepteerd", "").strip() for attachment in attachments}
+    if said == {"1"} and not {"signature_required"} & set(shared.notes) and ACCEPTED not in {row.type for row in rows}:
+        yield replace(
+            shared,
+            type=ACCEPTED,
+            identity=("biljet", name, "attachments", "accepted"),
+            notes=(*shared.notes, "attachments_accepted"),
+        )
 
 
 def _biljet(arrival: Arrival) -> tuple[Observation, ...]:
@@ -162,7 +208,12 @@ def _biljet(arrival: Arrival) -> tuple[Observation, ...]:
     return tuple(seen for ticket in tickets for seen in _rows(ticket))
 
 
-_READERS: Mapping[str, Callable[[Arrival], tuple[Observation, ...]]] = {"send": _send, "biljet": _biljet}
+_READERS: Mapping[str, Callable[[Arrival], tuple[Observation, ...]]] = {
+    "send": _send,
+    "user_create": _user,
+    "biljet": _biljet,
+    mails.OPERATION: mails.parse,
+}
 
 
 def parse(arrival: Arrival) -> tuple[Observation, ...]:
@@ -178,11 +229,13 @@ def parse(arrival: Arrival) -> tuple[Observation, ...]:
     return reader(arrival)
 
 
-def recognise(file_name: str, body: bytes) -> str:  # noqa: ARG001 (neither document has a usual file name)
+def recognise(file_name: str, body: bytes) -> str:  # noqa: ARG001 (none of them has a usual file name)
     """The operation that gives such a body, or ""."""
     try:
         if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
             return "biljet" if xml_root(body).tag in ("biljetten", "biljet") else ""
+        if mails.is_one(body):
+            return mails.OPERATION
         return "send" if "ticket_token" in json_object(body) else ""
     except UnreadableError:
         return ""

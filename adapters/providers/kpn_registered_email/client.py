@@ -1,0 +1,134 @@
+"""How KPN Registered E-mail is called: sends and users at KPN, status documents at Aangetekend Mailen itself.
+
+KPN takes a token, Aangetekend Mailen HTTP Basic. The provider has no list of what was sent, so there is nothing to compare with: each
+ticket is asked about by itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from adapters.providers import kpn_calling
+from adapters.providers.calling import (
+    DEFAULT_CADENCE,
+    Access,
+    Answer,
+    CallFailedError,
+    Client,
+    Desk,
+    Request,
+    Sweep,
+    Watched,
+)
+from adapters.providers.kpn_registered_email import dispatch
+from adapters.providers.kpn_registered_email.settings import SECRETS, Settings, needs
+from adapters.providers.kpn_registered_email.wire import PRODUCT
+
+USERS = "/api/user/"
+TICKET = "/webservice/dashboard/"
+"""The published address of a ticket's page is this with `action=ticket_html`; that its XML is there too is assumed."""
+
+_REFUSED = frozenset({400, 405, 409, 412, 422})
+"""Answers to the creation of a user that would be the same the next time."""
+
+
+def poll(desk: Desk, watched: Watched) -> None:
+    """Fetch the status document of each ticket of a message, where the account says where tickets are.
+
+    Raises:
+        CallFailedError: one of them could not be had.
+    """
+    settings: Settings = desk.access.settings
+    failed = ""
+    for token in watched.references.get("ticket_token", ()) if settings.environment_url else ():
+        request = ticket_request(settings, token)
+        answer = desk.call(request)
+        if _is_document(answer):
+            desk.admit(request, answer)
+        else:
+            failed = f"the status document of a ticket: {answer.failure or answer.status}"
+    if failed:
+        raise CallFailedError(failed)
+
+
+def ticket_request(settings: Settings, token: str) -> Request:
+    """The call that shows a ticket's status document; its address is as secret as the ticket, and is not kept."""
+    query = {"ticket_token": token, "action": "ticket_xml"}
+    return Request(
+        operation="biljet",
+        method="GET",
+        url=f"{settings.environment_url.rstrip('/')}{TICKET}?{urlencode(query)}",
+        name=f"{TICKET}?action=ticket_xml",
+        headers={"accept": "application/xml"},
+        may_send=False,
+    )
+
+
+def _is_document(answer: Answer) -> bool:
+    """Whether this is what was asked for; a page to log in, which is another one each time, is not."""
+    is_page = answer.body.lstrip()[:9].lower() in {b"<!doctype", b"<html>", b"<html lan"}
+    return not answer.failure and answer.status == 200 and not is_page
+
+
+def create_users(desk: Desk) -> None:
+    """Create the senders that the account wants, each at most once; from there on a person follows the provider's e-mail.
+
+    Raises:
+        CallFailedError: one could not be created now. What became of an unclear call nobody can be asked: it is not repeated.
+    """
+    settings: Settings = desk.access.settings
+    failed = ""
+    for address, who in settings.senders.items():
+        made = desk.state.setdefault("users", {})
+        if who.state != "wanted" or made.get(address):
+            continue
+        request = user_request(address)
+        answer = desk.call(request)
+        if answer.failure == "unreachable" or (
+            answer.status not in {200, 201, *_REFUSED} and 400 <= answer.status < 500
+        ):
+            failed = f"POST {USERS}: {answer.failure or answer.status}"
+            continue
+        desk.state["users"] = made | {
+            address: "created" if answer.status in {200, 201} else str(answer.status or answer.failure)
+        }
+        desk.admit(request, answer)
+    if failed:
+        raise CallFailedError(failed)
+
+
+def user_request(address: str) -> Request:
+    """The call that creates a sender."""
+    body = json.dumps({"email_address": address}).encode()
+    return Request(operation="user_create", url=USERS, headers=dispatch.HEADERS, body=body)
+
+
+def authorise(asked: Request, access: Access) -> Request:
+    """The request with the token of KPN, or for a status document with the user of Aangetekend Mailen."""
+    if asked.operation != "biljet":
+        return kpn_calling.authorise(asked, access)
+    login = f"{access.secrets.get('web_user', '')}:{access.secrets.get('web_password', '')}"
+    basic = base64.b64encode(login.encode()).decode()
+    return replace(asked, headers={**asked.headers, "authorization": f"Basic {basic}"})
+
+
+CLIENT = Client(
+    settings=Settings,
+    secrets=SECRETS,
+    needs=needs,
+    options=dispatch.Options,
+    check=dispatch.check,
+    next_request=dispatch.next_request,
+    answers=dispatch.ANSWERS,
+    code=kpn_calling.code(PRODUCT),
+    poll=poll,
+    cadence=(*DEFAULT_CADENCE, (timedelta(days=120), timedelta(days=1))),
+    sweeps=(Sweep("users", 3600, create_users, "creates the senders that the account wants", "senders"),),
+    token_request=kpn_calling.token_request,
+    read_token=kpn_calling.read_token,
+    authorise=authorise,
+)
