@@ -111,7 +111,7 @@ def disable(call: Call[NoQuery, Noted]) -> Answer:
 
 @route("POST /v1/accounts/{account}/deletions", scopes=OPERATORS, answers={200: Deleted}, problems=(409,))
 def delete_there(call: Call[NoQuery, NewDeletion]) -> Answer:
-    """Delete e-mails at the provider, when the signed original of each is stored, under a signed head, and read back; else 200 says why not."""
+    """Delete e-mails at the provider if the signed original of each is held under a signed head and read back; else say why not."""
     services, asked = call.services, call.body
     if asked.message:
         require_message(services, call.tenant, asked.message)
