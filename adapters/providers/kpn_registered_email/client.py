@@ -70,7 +70,7 @@ def ticket_request(settings: Settings, token: str) -> Request:
 
 def _is_document(answer: Answer) -> bool:
     """Whether this is what was asked for; a page to log in, which is another one each time, is not."""
-    is_page = answer.body.lstrip()[:9].lower() in {b"<!doctype", b"<html>", b"<html lan"}
+    is_page = answer.body.lstrip()[:20].lower().startswith((b"<html", b"<!doctype html"))
     return not answer.failure and answer.status == 200 and not is_page
 
 
