@@ -89,6 +89,7 @@ class Office:
 
     def sweep(self, name: str = "campaigns") -> str:
         """Run a sweep now; what went wrong, or ""."""
+        self.system.runner.run()
         job = next(job for job in self.board.of(TENANT) if job.name == name and job.account == ACCOUNT)
         row = self.board.run(job, is_asked=True)
         assert row is not None

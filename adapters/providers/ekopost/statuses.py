@@ -169,7 +169,7 @@ SENT = frozenset({"1002", "sent"})
 """The invitation statuses that `date_sent` dates; the others have no time."""
 
 SMS = (
-    Word("queued", "production.advanced", "waits to be sent", "A"),
+    Word("queued", "submission.accepted", "taken, and waits to be sent", "A"),
     Word("sent", "relay.accepted", "handed to the network", "A"),
     Word("delivered", "content.consigned", "delivered to the handset", "A"),
     Word("failed", "content.consignment_failed", "could not be delivered", "A"),

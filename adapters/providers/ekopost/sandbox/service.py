@@ -158,7 +158,7 @@ class Service:
     def _step(self, envelope: Envelope, what: str, word: str, at: datetime) -> None:
         said = envelope.said
         if what == "tracking":
-            number = said.get("tracking", {}).get("parcelNo") or f"RR{self._draw.randrange(10**9):09}SE"
+            number = said.get("tracking", {}).get("parcelNo") or _parcel_number(self._draw.randrange(10**8))
             said["tracking"] = {
                 "parcelNo": number,
                 "trackingState": word,
@@ -390,6 +390,13 @@ class Service:
 def _iso(at: datetime) -> str:
     """As the page shows times: UTC, and without saying so."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat()
+
+
+def _parcel_number(serial: int) -> str:
+    """With the check digit of UPU standard S10."""
+    digits = f"{serial:08}"
+    check = 11 - sum(int(d) * w for d, w in zip(digits, (8, 6, 4, 2, 3, 5, 9, 7), strict=True)) % 11
+    return f"RR{digits}{ {10: 0, 11: 5}.get(check, check) }SE"
 
 
 def _date(given: str | None, default: datetime) -> datetime:
