@@ -58,10 +58,7 @@ def _letter(submission: Submission, access: Access) -> Chain:
     kind = type_of(submission)
     if options.ask_reachable:
         said = yield _reachable(kind, submission)
-        if not said.answer or said.answer.status == 404:
-            if not options.fallback:
-                return
-            kind = ""
+        kind = "" if said.answer and said.answer.status == 404 else kind
     campaign = yield from _campaign(submission, options, access)
     place = f"/campaigns/{quote(campaign, safe='')}"
     envelope = (yield from _envelope(place, submission, options, kind)) if campaign else ""

@@ -42,7 +42,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         output_date: when to print and distribute, UTC; "" = as soon as possible.
         reply_mail: name of the document that is the template of a reply mail; "" = none.
         ask_reachable: ask first whether the recipient has such a mailbox.
-        fallback: fields of a postal address that is used where that says no; empty = it is not sent then.
+        fallback: fields of the postal address that is used where that says no.
     """
 
     address_type: AddressType = ""
@@ -122,6 +122,10 @@ def _faults(submission: Submission, options: Options) -> dict[str, object]:
         and not (signs(kind) and 0 <= options.issuer < len(people)),
         "output_date: a time such as 2026-03-02T12:00:00, in UTC": options.output_date
         and time_iso(options.output_date, ZoneBasis.DOCUMENTED) is None,
+        "ask_reachable decides between two ways: give the fields of the other as fallback": options.ask_reachable
+        and kind
+        and CHANNELS[kind].reachable
+        and not options.fallback,
         "ask_reachable: nobody can be asked about this address_type": options.ask_reachable
         and kind
         and not CHANNELS[kind].reachable,
