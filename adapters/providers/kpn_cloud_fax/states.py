@@ -162,7 +162,7 @@ def jobdetails(arrival: Arrival) -> tuple[Observation, ...]:
 
 
 def jobhistory(arrival: Arrival) -> tuple[Observation, ...]:
-    """The events of a page. An event never changes: it is the object itself, and its state is that it stands there."""
+    """The events of a page; one with a time is the same fact as that state in the status of the job."""
     body, reader = _answer(arrival, "events")
     events = member(body, "events")
     if not isinstance(events, list):
@@ -170,5 +170,9 @@ def jobhistory(arrival: Arrival) -> tuple[Observation, ...]:
         raise UnreadableError(msg)
     reader.shared = replace(reader.shared, numbers=counts(body, "list_page", "list_pages"))
     told = [row if isinstance(row, dict) else {"status": text(row)} for row in bounded(events)]
-    seen = (reader.state(row) for row in told)
-    return tuple(replace(event, identity=("event", *event.identity[1:], "stated")) for event in seen)
+    return tuple(map(_event, map(reader.state, told)))
+
+
+def _event(seen: Observation) -> Observation:
+    """An event without a time never changes: it is the object itself, and its state is that it stands there."""
+    return seen if seen.occurred else replace(seen, identity=("event", *seen.identity[1:], "stated"))

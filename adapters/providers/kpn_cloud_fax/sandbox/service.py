@@ -58,6 +58,7 @@ class CloudFax:
         jobs: by jobid.
         accepted: digest of what was sent -> how often it was taken.
         settings: name -> value, as the account has them at KPN.
+        history_pages: pages of histories that were asked for, in order.
     """
 
     gateway: Gateway = field(default_factory=Gateway)
@@ -65,6 +66,7 @@ class CloudFax:
     jobs: dict[str, Job] = field(default_factory=dict)
     accepted: Counter[str] = field(default_factory=Counter)
     settings: dict[str, Any] = field(default_factory=_settings)
+    history_pages: list[int] = field(default_factory=list)
 
     # --- for tests and demos
 
@@ -142,6 +144,7 @@ class CloudFax:
 
         def history(job: Job) -> web.Response:
             page, rows = _page(request)
+            self.history_pages.append(page)
             told = job.events(self._now())
             events = [{**said, "timestamp": self._time(at)} for at, said in told[(page - 1) * rows : page * rows]]
             if self.manners.disorder and events:
