@@ -114,7 +114,8 @@ WITNESSED = "evidence.witnessed"
 
 GOOD, WRONG, ABSENT = "attest.good", "attest.wrong", "attest.absent"
 CHECKED = (ABSENT, WRONG, GOOD)
-"""Rules of evidence.verified; of several verdicts on one fact the last in this row holds: one good original is enough."""
+"""Rules of evidence.verified; of several originals of one fact the last in this row counts: one good original is enough.
+A verdict that names another is a later one on the same original, and takes its place."""
 
 _ARRIVED = frozenset({"content.consigned", "content.handed_over"})
 _ACTED = frozenset(
@@ -269,7 +270,10 @@ def _as_witnessed(fact: Fact, seen_come: set[str]) -> Fact:
 
 def checked(facts: Sequence[Fact]) -> dict[str, str]:
     """Event id -> the verdict on the signature of its original that counts."""
-    return {event_id: rule for rule in CHECKED for event_id in verified(facts, rule)}
+    verdicts = [fact for fact in facts if fact.type == "evidence.verified" and fact.rule in CHECKED]
+    replaced = {event_id for verdict in verdicts for event_id in verdict.events}
+    standing = [verdict for verdict in verdicts if verdict.event_id not in replaced]
+    return {event_id: rule for rule in CHECKED for event_id in verified(standing, rule)}
 
 
 def most_direct(arrivals: Iterable[str]) -> str:

@@ -57,6 +57,7 @@ GONE = fact("gone", "relay.accepted", "8:02")
 ARRIVED = fact("arrived", "content.consigned", "9:00")
 SIGNED_FOR = fact("signed for", "consignment.accepted", "9:30")
 KNOWN = fact("known", "recipient.identified", "9:29")
+GOOD_SO_FAR = fact("so far", "evidence.verified", seen="10:01", events=("arrived",), rule="attest.good")
 
 CASES = (
     Case("nothing is known, nothing is proven", "sms", (ASKED,), "E0", "", "reached"),
@@ -174,6 +175,19 @@ CASES = (
     Case(
         *("one good original is enough", "certified_email"),
         (ARRIVED, verdict("attest.good", "arrived"), verdict("attest.wrong", "arrived")),
+        *("E4", "accepted reached signed", "read content"),
+    ),
+    Case(
+        *("a later verdict on the same original takes the place of the earlier", "certified_email"),
+        (by("mailbox", ARRIVED), GOOD_SO_FAR, verdict("attest.wrong", "arrived", GOOD_SO_FAR.event_id)),
+        *("E0", "", "reached read content signature_wrong", "signed_original"),
+    ),
+    Case(
+        *("and says nothing against another original", "certified_email"),
+        (
+            *(by("mailbox", ARRIVED), GOOD_SO_FAR, verdict("attest.good", "arrived")),
+            verdict("attest.wrong", "arrived", GOOD_SO_FAR.event_id),
+        ),
         *("E4", "accepted reached signed", "read content"),
     ),
     Case(
