@@ -1,4 +1,4 @@
-"""How KPN SMS is called: requests against the published definitions, slices of numbers, what cannot be sent; the sandbox against the same."""
+"""How KPN SMS is called: requests against the definitions, slices of numbers, what cannot be sent; the sandbox against the same."""
 
 from __future__ import annotations
 
