@@ -51,7 +51,7 @@ class Moment(NamedTuple):
     """When a process is killed.
 
     Attributes:
-        step: what the outbox must tell; "" = anything that any thread tells.
+        step: what must be told; "" = anything.
         times: how often; 0 = at once.
         delay_s: after that.
         fault: what goes wrong with the first send of this life.
@@ -72,8 +72,13 @@ CHOSEN = (
     Moment("after send"),
     Moment("before admit send"),
     Moment("after admit send"),
+    Moment("before admit receipt", times=2),
+    Moment("after admit receipt", times=2),
+    Moment("after admit inbox", times=2),
+    Moment("after admit send_status"),
 )
-"""Every step between the announcement of a call and its answer in the log; twice while the answer is waited for."""
+"""Every step between the announcement of a call and its answer in the log, twice while the answer is waited for; and between what was
+read and what is remembered of it."""
 FAULTS = (
     *[None] * 5,
     Fault("slow_before", seconds=0.05),
@@ -269,6 +274,7 @@ def test_kills_send_nothing_twice_and_lose_nothing(database: Database, seed: int
             # The message_id of a send died with its answer: its receipts are known, and wait for a person.
             waiting = Counter(line.address for line in lines if line.held == "unclear" and line.accepted)
             assert waiting == Counter(strangers(told, here))
+            assert waiting, "no kill struck between a send and its answer, so nothing was tried"
             assert [] == fsck.check(here.world.ledger).problems
     assert [] == told.failed
     print(f"\nkills: {len(moments)}, requests: {len(told.wanted)}, e-mails: {mails.total()}")
