@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -19,6 +20,10 @@ from projections.rules import RULE_TEXTS
 from projections.views import DeliveryView, MessageView, Trail
 
 READERS = ("read", "compliance")
+SECRET_REFERENCES = frozenset({"ticket_token"})
+"""Kinds whose value opens something to whoever knows it: only a key that may see originals is shown them."""
+SHOWN = 2
+"""Characters of such a value that are left, so that people can tell two apart."""
 TAG = {"If-None-Match": "entity tag of the answer you hold; 304 when it is unchanged"}
 
 
@@ -41,8 +46,13 @@ def _recipient(call: Call[Any, Any]) -> int:
 def message(call: Call[Reading, None]) -> Answer:
     """One message: what is held of it, and its first deliveries."""
     view = call.services.queries.message(call.tenant, call.path["message"])
-    reads = call.services.ledger.database
-    return tagged(call, msgspec.structs.replace(view, deliveries=with_terms(reads, call.tenant, view.deliveries)))
+    masked = _masking(call, view.references)
+    shown = msgspec.structs.replace(
+        view,
+        references=masked(view.references),
+        deliveries=with_terms(call.services.ledger.database, call.tenant, view.deliveries),
+    )
+    return tagged(call, shown)
 
 
 @route("GET /v1/messages/{message}/deliveries", scopes=READERS, answers={200: Deliveries}, access="status")
@@ -72,7 +82,7 @@ def delivery(call: Call[Reading, None]) -> Answer:
 def trail(call: Call[Reading, None]) -> Answer:
     """Every event of a message, in the order of the log; for up to 500 recipients, else delivery by delivery."""
     require_few_recipients(call)
-    return Answer(call.services.queries.trail(call.tenant, call.path["message"]))
+    return Answer(_masked(call, call.services.queries.trail(call.tenant, call.path["message"])))
 
 
 @route(
@@ -85,7 +95,31 @@ def delivery_trail(call: Call[Reading, None]) -> Answer:
     """Every event that tells the story of one delivery, in the order of the log."""
     queries = call.services.queries
     found = queries.delivery(call.tenant, call.path["message"], _recipient(call))
-    return Answer(queries.trail(call.tenant, found.message, found.recipient))
+    return Answer(_masked(call, queries.trail(call.tenant, found.message, found.recipient)))
+
+
+def _masked(call: Call[Any, Any], found: Trail) -> Trail:
+    """A trail as this key may see it."""
+    masked = _masking(call, [value for entry in found.entries for value in entry.values.values()])
+    entries = tuple(msgspec.structs.replace(entry, values=masked(entry.values)) for entry in found.entries)
+    return msgspec.structs.replace(found, entries=entries)
+
+
+def _masking(call: Call[Any, Any], said: Iterable[Any]) -> Callable[[Any], Any]:
+    """What hides, wherever it stands, the value of every secret reference among what was said."""
+    named = (each for each in said if isinstance(each, dict) and each.get("kind") in SECRET_REFERENCES)
+    hidden = set() if "evidence" in call.key.scopes else {str(each.get("value", "")) for each in named} - {""}
+
+    def masked(value: Any) -> Any:
+        if isinstance(value, str):
+            return next(
+                (f"{secret[:SHOWN]}…" if value == secret else "…" for secret in hidden if secret in value), value
+            )
+        if isinstance(value, dict):
+            return {name: masked(inner) for name, inner in value.items()}
+        return type(value)(map(masked, value)) if isinstance(value, list | tuple) else value
+
+    return masked
 
 
 @route(
