@@ -128,6 +128,13 @@ def time(written: str, zone: ZoneInfo | None) -> ProviderTime | None:
         return read
 
 
+def instant(occurred: ProviderTime | None, written: str) -> tuple[str, ...]:
+    """A time as a part of an identity: the moment, because the account's zone may be learned or changed; as written where unread."""
+    if occurred is None:
+        return (written,) if written else ()
+    return (occurred.at.isoformat().replace("+00:00", "Z"),)
+
+
 def check_success(arrival: Arrival) -> None:
     """Refuse an error in the place of what was asked for.
 

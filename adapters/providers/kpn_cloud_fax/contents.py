@@ -64,7 +64,7 @@ def _received(row: dict[str, Any], asked: Asked, notes: tuple[str, ...]) -> Obse
         references=(Reference("jobid", jobid),),
         occurred=occurred,
         code="received",
-        identity=("incoming", jobid, *filter(None, [written]), "received"),
+        identity=("incoming", jobid, *bodies.instant(occurred, written), "received"),
         texts=filled({"from": said(row, "from"), "to": said(row, "to"), **time_text}),
         numbers=counts(row, "pages_total"),
         notes=notes + time_notes,

@@ -83,7 +83,7 @@ class Reader:
         zone = _ZONES.get(occurred.zone, ()) if occurred else ()
         attempt = f"attempt {numbers['attempts']}" if "attempts" in numbers else ""
         state = " · ".join(filter(None, [told["status"] or told["description"], told["error"], reason, attempt]))
-        named = (recipient.value if recipient else place, *filter(None, [told["time"]]))
+        named = (recipient.value if recipient else place, *bodies.instant(occurred, told["time"]))
         return replace(
             shared,
             type=kind,
