@@ -274,8 +274,7 @@ PROVIDER = Provider(
 
 
 def call(caller: Caller, at: Running, secrets: dict[str, str] | None = None) -> Answer:
-    asked = replace(access(at.base, secrets or OF_SANDBOX))
-    return caller.call(client_of(), PROVIDER, SEND, asked, key=("acme", "demo"))
+    return caller.call(client_of(), PROVIDER, SEND, access(at.base, secrets or OF_SANDBOX), key=("acme", "demo"))
 
 
 def test_one_token_serves_many_calls_until_it_expires() -> None:
@@ -307,7 +306,8 @@ def test_quota_and_version_stand_in_the_headers_of_every_answer() -> None:
         found = [call(caller, at) for _ in range(3)]
     assert [200, 200, 429] == [each.status for each in found]
     assert ["1", "2", "2"] == [each.headers["quota-used"] for each in found]
-    assert {"content-type": "application/json; charset=utf-8"} | {
+    assert {
+        "content-type": "application/json",
         "api-version": "1.0.6",
         "sunset": "2027-01-01",
         "quota-limit": "2",
@@ -315,9 +315,7 @@ def test_quota_and_version_stand_in_the_headers_of_every_answer() -> None:
         "quota-time-unit": "hour",
         "quota-used": "2",
         "quota-reset-utc": str(int(datetime(2026, 3, 2, 10, tzinfo=UTC).timestamp() * 1000)),
-    } == {"content-type": "application/json; charset=utf-8"} | {
-        name: value for name, value in found[2].headers.items() if name != "content-type"
-    }
+    } == found[2].headers
     judged = judge(client_of(), SEND, found[2])
     assert ("later", datetime(2026, 3, 2, 10, tzinfo=UTC)) == (judged.verdict, judged.retry_at)
 

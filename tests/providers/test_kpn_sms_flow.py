@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from adapters.providers.kpn_platform_sandbox import Gateway
-from adapters.providers.kpn_sms.sandbox.network import KEY_ID, SECRET
-from adapters.providers.sandboxing import Clock, Fault, Kind
+from adapters.providers.kpn_sms.sandbox import serve
+from adapters.providers.kpn_sms.sandbox.network import KEY_ID, SECRET, Network
+from adapters.providers.sandboxing import Clock, Fault, Kind, serving
 from adapters.sending import NotSendableError
 from ledger.events import time_text
 from projections.queries import Filters
@@ -257,7 +260,7 @@ def test_the_generation_may_change_between_two_slices(shop: Shop) -> None:
     """What was sent in calls of 200 is not sent again in calls of one."""
     numbers = [f"06123{index:05d}" for index in range(10_000, 10_203)]
     message = shop.ask(*numbers)
-    shop.gateway.faults.add("POST /send", Fault("slow_before", seconds=0.0))
+    shop.gateway.faults.add("POST /send", Fault("slow_before", seconds=0.0))  # the first call is taken
     shop.gateway.faults.add("POST /send", Fault("status", status=429))
     shop.outbox.run()
     assert ("waiting", [200]) == (shop.state(message), [len(sent.numbers) for sent in shop.network.sends])
@@ -278,6 +281,32 @@ def test_the_announced_end_of_an_api_version_is_noted_once(sqlite_database: Data
         assert [("Fri, 01 Jan 2027 00:00:00 GMT", "1.0.6")] == [
             (values[event.position]["sunset"], values[event.position]["api_version"]) for event in noted
         ]
+
+
+def test_quota_and_version_are_kept_beside_each_answer(shop: Shop) -> None:
+    """As KPN's headers say them, with the facts that rest on the answer."""
+    shop.send("0612340001")
+    (event,) = shop.events("submission.accepted")
+    kept = shop.system.ledger.values([event])[event.position]["headers"]
+    assert ("1", "100000", "minute", "1.0", "n/a") == tuple(
+        kept[name] for name in ("quota-used", "quota-limit", "quota-time-unit", "api-version", "sunset")
+    )
+
+
+async def test_the_sandbox_sends_webhooks_by_itself_where_it_is_told_to() -> None:
+    """For a demo, where nobody calls `deliver`."""
+    came = asyncio.Event()
+
+    async def take(_request: web.Request) -> web.Response:
+        came.set()
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes([web.post("/hook", take)])
+    async with serving(app) as url, serve(network=Network(inbound_url=f"{url}/hook"), every_s=0.01) as sandbox:
+        sandbox.network.receive("31612340001", "3197012345678", "Ja")
+        await asyncio.wait_for(came.wait(), 30)
+    assert [] == sandbox.network.lost
 
 
 def test_no_credential_stands_in_an_event_an_original_or_a_log(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
