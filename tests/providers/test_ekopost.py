@@ -222,6 +222,13 @@ def test_one_unreadable_envelope_of_a_list_hurts_only_itself() -> None:
     assert ["message", "batch", "batch", "message"] == [one.about for one in seen]
 
 
+def test_of_a_list_asked_for_by_name_only_that_envelope_is_read() -> None:
+    """The answer belongs to the message it was asked for; another's envelope in it would be put with the wrong one."""
+    items = [envelope(unique_id="m-1"), envelope(id="other", name="m-10"), envelope(id="third", unique_id="m-2")]
+    seen = parse(arrival("envelope", items, name=f"/campaigns/{CAMPAIGN}/envelopes?name=m-1"))
+    assert [ENVELOPE] == [one.references[0].value for one in seen]
+
+
 def test_an_unreadable_object_is_the_same_at_the_next_poll() -> None:
     """It is one fact however the list around it changes, so that polling does not repeat it for ever."""
     first, later = (

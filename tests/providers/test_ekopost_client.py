@@ -125,12 +125,12 @@ def test_what_cannot_be_sent_says_why(sent: Submission, why: str) -> None:
 
 def test_a_letter_is_named_by_its_message_and_tells_nobody_else() -> None:
     """unique_id keeps a second call from making a second letter; the address begins with `$type`."""
-    created, envelope, *_ = play(submission(postage="economy", plex="duplex", agent="A1"), {"id": "c 1"}, {"id": "e/1"})
+    created, envelope, *_ = play(submission(postage="economy", plex="duplex", agent="A1"), {"id": "c-1"}, {"id": "e-1"})
     assert {"name": "m-1", "output_date": "2026-03-02 12:30:00", "cost_center": "", "signing": False} == json.loads(
         created.body
     )
     said = json.loads(envelope.body)
-    assert "/campaigns/c%201/envelopes" == envelope.url
+    assert "/campaigns/c-1/envelopes" == envelope.url
     assert ("m-1", "m-1", "economy", "duplex", "A1") == tuple(
         said[key] for key in ("name", "unique_id", "postage", "plex", "agent")
     )
@@ -205,6 +205,13 @@ def test_credentials_are_in_the_header_alone() -> None:
     said = authorise(request, basic).headers["authorization"].removeprefix("Basic ")
     assert b"hush-u:hush-p" == base64.b64decode(said)
     assert [["api_key"], ["username", "password"]] == [CLIENT.missing(a.settings, ()) for a in (ACCESS, basic)]
+
+
+@pytest.mark.parametrize("name", ["../sms", "a/b", "a?state=x", "", "x" * 65, "å"])
+def test_an_id_that_is_none_stands_in_no_path(name: str) -> None:
+    """A path is not built from whatever an answer holds; who answers so is asked again."""
+    assert ["POST /campaigns"] == paths(play(submission(), {"id": name}))
+    assert ("later", "2026-03-02T12:31:00+00:00") == verdict(CREATE, {"id": name})
 
 
 # --- what an answer means

@@ -345,6 +345,37 @@ def test_without_any_webhook_the_sweep_tells_the_same(office: Office) -> None:
     assert (("in_transit", "completed", "E2"), 1) == (office.status(message), len(noted))
 
 
+def test_a_campaign_older_than_the_window_is_asked_for_once_a_day_until_it_ends(office: Office) -> None:
+    """One that is left open for months is still told of when it is closed at last."""
+    message = office.send(campaign="Mars", close=False)
+    office.sweep()
+    office.later(days=50)
+    (campaign,) = office.service.campaigns
+    before = len(office.sandbox.calls)
+    for _ in range(8):
+        office.sweep()
+        office.later(hours=6)
+    assert 2 == office.sandbox.calls[before:].count("GET /campaigns/*")
+    office.service.close_campaign(campaign)
+    office.later(days=2)
+    office.sweep()
+    assert ("in_transit", "completed", "E2") == office.status(message)
+    office.later(days=2)
+    before = len(office.sandbox.calls)
+    office.sweep()
+    assert ["GET /campaigns"] == office.sandbox.calls[before:]
+
+
+def test_a_campaign_that_is_gone_is_forgotten(office: Office) -> None:
+    """404 is an answer."""
+    office.send(campaign="Mars", close=False)
+    office.sweep()
+    office.service.campaigns.clear()
+    office.later(days=2)
+    assert ["", ""] == [office.sweep(), office.sweep()]
+    assert "GET /campaigns" == office.sandbox.calls[-1]
+
+
 def test_one_campaign_that_cannot_be_looked_at_keeps_back_no_other(office: Office) -> None:
     """It is told, and looked at the next time."""
     messages = [office.send(), office.send()]

@@ -19,7 +19,7 @@ Quirks:
 from __future__ import annotations
 
 from adapters.providers.contract import Operation, Provider
-from adapters.providers.ekopost import statuses, wire
+from adapters.providers.ekopost import channels, statuses, wire
 from adapters.providers.ekopost.client import CLIENT
 from adapters.providers.ekopost.looking import WATCHED_HEADERS
 
@@ -159,6 +159,7 @@ PROVIDER = Provider(
         "error": statuses.ERROR,
         "http": statuses.HTTP,
         "address_type": statuses.ADDRESS_TYPE,
+        "channel": channels.rows(),
         "limit": statuses.LIMIT,
     },
     parse=wire.parse,

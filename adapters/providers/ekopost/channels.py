@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from adapters.providers.contract import Word
 from ledger.observations import Address
 
 
@@ -58,6 +59,22 @@ ROW_CHARS = 35
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _TOWN = re.compile(r"(\d{3} ?\d{2}|\d{4})\s+(\S.*)")
 _FIVE_DIGITS = re.compile(r"\d{3} ?\d{2}")
+
+
+def rows() -> tuple[Word, ...]:
+    """The table as words, for people."""
+    return tuple(
+        Word(kind, "", f"{each.way}; {_else(each)}; evidence up to {each.best_grade}", "R")
+        for kind, each in CHANNELS.items()
+    )
+
+
+def _else(channel: Channel) -> str:
+    return (
+        f"goes as {channel.fallback} where that is not possible"
+        if channel.fallback
+        else "fails where that is not possible"
+    )
 
 
 def best_grade(address_type: str, postage: str) -> str:

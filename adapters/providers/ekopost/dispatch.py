@@ -13,12 +13,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from adapters.providers.calling import Access, Answer, Document, Exchange, Request, Row, Submission, Verdict
 from adapters.providers.ekopost import statuses
 from adapters.providers.ekopost.channels import CHANNELS, address_object
-from adapters.providers.ekopost.objects import fields_of
+from adapters.providers.ekopost.objects import fields_of, id_of
 from adapters.providers.ekopost.options import Options, content_type, is_sms, signs, type_of
 from adapters.providers.reading import json_value, text, time_iso
 from ledger.observations import UnreadableError, ZoneBasis
@@ -60,10 +60,10 @@ def _letter(submission: Submission, access: Access) -> Chain:
         said = yield _reachable(kind, submission)
         kind = "" if said.answer and said.answer.status == 404 else kind
     campaign = yield from _campaign(submission, options, access)
-    place = f"/campaigns/{quote(campaign, safe='')}"
+    place = f"/campaigns/{campaign}"
     envelope = (yield from _envelope(place, submission, options, kind)) if campaign else ""
     if envelope:
-        yield from _finish(place, f"{place}/envelopes/{quote(envelope, safe='')}", submission, options)
+        yield from _finish(place, f"{place}/envelopes/{envelope}", submission, options)
 
 
 def _campaign(submission: Submission, options: Options, access: Access) -> Part:
@@ -202,7 +202,7 @@ def _said(answer: Answer | None) -> Any:
 
 def _id(answer: Answer | None) -> str:
     said = fields_of(_said(answer))
-    return "" if said.get("error_code") else text(said.get("id")).strip()
+    return "" if said.get("error_code") else id_of(said)
 
 
 def _state(answer: Answer | None) -> str:
@@ -213,14 +213,14 @@ def _open_one(answer: Answer | None, name: str) -> str:
     """The campaign of exactly that name that is open; the list is newest first."""
     listed = _said(answer)
     found = (fields_of(each) for each in (listed if isinstance(listed, list) else ()))
-    return next((text(c.get("id")) for c in found if c.get("name") == name and c.get("state") == "opened"), "")
+    return next((id_of(c) for c in found if c.get("name") == name and c.get("state") == "opened"), "")
 
 
 def _ours(answer: Answer | None, message: str) -> str:
     """The envelope with our unique_id, or, where that is not shown, with our name."""
     listed = _said(answer)
     found = (fields_of(each) for each in (listed if isinstance(listed, list) else ()))
-    return next((text(e.get("id")) for e in found if (e.get("unique_id") or e.get("name")) == message), "")
+    return next((id_of(e) for e in found if (e.get("unique_id") or e.get("name")) == message), "")
 
 
 def code(request: Request, answer: Answer) -> str:
@@ -246,7 +246,7 @@ def _is_first_close(request: Request) -> bool:
 def _is_promised(request: Request, said: Any) -> bool:
     if request.method == "GET" and "?" in request.url:
         return isinstance(said, list)
-    return bool(text(fields_of(said).get("recipient" if request.operation == "reachable" else "id")))
+    return bool(text(fields_of(said).get("recipient")) if request.operation == "reachable" else id_of(said))
 
 
 _KEEPS_OPEN = frozenset({"0", "100A", "100B", "105", "107", "111", "113", "137", "142", "143"})

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from adapters.providers.calling import Answer, CallFailedError, Desk, Request, Watched
 from adapters.providers.ekopost import statuses
-from adapters.providers.ekopost.objects import fields_of
+from adapters.providers.ekopost.objects import ID, fields_of, id_of
 from adapters.providers.reading import json_value, text
 from ledger.observations import UnreadableError
 
 TRACKED_EVERY = timedelta(hours=3)
+OLD_EVERY = timedelta(days=1)
+"""A campaign that is older than the window and not finished; mostly one that was left open."""
 TRACKED_FOR = timedelta(days=60)
 """A registered letter is kept for collection for weeks, then it travels back."""
 MOVING = frozenset({"transferred"})
@@ -38,16 +40,19 @@ def campaigns(desk: Desk) -> None:
         CallFailedError: the list was not to be had, or something of some campaigns was not.
     """
     now = desk.access.now
-    listed = {text(each.get("id")): each for each in _listed_campaigns(desk)}
+    listed = {id_of(each): each for each in _listed_campaigns(desk)}
     seen: dict[str, dict[str, str]] = desk.state.setdefault("campaigns", {})
     failed = 0
     for campaign in dict.fromkeys([*listed, *seen]):
         known = seen.get(campaign, {})
         if known.get("settled"):
             continue
+        if campaign not in listed and now - _when(known, "asked_at") < OLD_EVERY:
+            continue
         try:
             said = listed.get(campaign) or _looked_up(desk, campaign)
-            seen[campaign] = _followed(desk, campaign, said, known, now)
+            asked = {} if campaign in listed else {"asked_at": now.isoformat()}
+            seen[campaign] = _followed(desk, campaign, said, known, now) | asked
         except CallFailedError:
             failed += 1
     for campaign in [c for c, known in seen.items() if known.get("settled") and c not in listed]:
@@ -65,8 +70,7 @@ def _followed(
     if not state:
         return {"settled": "gone"}
     is_new = (state, changed) != (known.get("state"), known.get("changed"))
-    looked_at = datetime.fromisoformat(known["looked_at"]) if "looked_at" in known else None
-    is_due = looked_at is None or state in MOVING or (state in ENDED and now - looked_at >= TRACKED_EVERY)
+    is_due = state in MOVING or (state in ENDED and now - _when(known, "looked_at") >= TRACKED_EVERY)
     remembered = {"state": state, "changed": changed, "looked_at": now.isoformat()}
     if not is_new and not is_due:
         return dict(known)
@@ -80,6 +84,10 @@ def _followed(
     return remembered
 
 
+def _when(known: Mapping[str, str], what: str) -> datetime:
+    return datetime.fromisoformat(known[what]) if what in known else datetime.min.replace(tzinfo=UTC)
+
+
 def _is_settled(envelope: Mapping[str, Any]) -> bool:
     """Whether nothing more will be said of an envelope of a campaign that ended."""
     is_tracked = text(envelope.get("postage")) == "rek" and text(envelope.get("state")) not in {"cancelled", "failed"}
@@ -88,15 +96,15 @@ def _is_settled(envelope: Mapping[str, Any]) -> bool:
 
 def _find_rescheduled(desk: Desk, campaign: str, items: list[dict[str, Any]]) -> None:
     """Ask for the first attempt of each envelope whose digital address failed and that goes on as another."""
-    states = {text(each.get("id")): text(each.get("state")) for each in items}
+    states = {id_of(each): text(each.get("state")) for each in items}
     going_on = {e for e, state in states.items() if state not in {"failed", "cancelled", "opened", "closed"}}
     if not going_on:
         return
     request = _get("envelope", f"{_place(campaign)}/envelopes?state=failed")
     for failed in _items(request, desk.call(request)):
-        envelope = text(failed.get("id"))
+        envelope = id_of(failed)
         if envelope in going_on:
-            url = f"{_place(campaign)}/envelopes/{quote(envelope, safe='')}?state=failed"
+            url = f"{_place(campaign)}/envelopes/{envelope}?state=failed"
             asked = _get("envelope_failed", url)
             answer = desk.call(asked)
             _check(asked, answer)
@@ -110,7 +118,8 @@ def poll(desk: Desk, watched: Watched) -> None:
         CallFailedError: there was no answer.
     """
     for message in watched.references.get("sms_id", ()):
-        _admitted(desk, _get("sms", f"/sms/{quote(message, safe='')}"))
+        if ID.fullmatch(message):
+            _admitted(desk, _get("sms", f"/sms/{message}"))
 
 
 def invitations(desk: Desk) -> None:
@@ -130,7 +139,7 @@ def _get(operation: str, url: str) -> Request:
 
 
 def _place(campaign: str) -> str:
-    return f"/campaigns/{quote(campaign, safe='')}"
+    return f"/campaigns/{campaign}"
 
 
 def _check(request: Request, answer: Answer) -> None:
@@ -158,7 +167,7 @@ def _items(request: Request, answer: Answer) -> list[dict[str, Any]]:
     if not isinstance(said, list):
         msg = f"{request.operation}: no list"
         raise CallFailedError(msg)
-    return [each for each in said if isinstance(each, dict) and text(each.get("id"))]
+    return [each for each in said if id_of(each)]
 
 
 def _listed_campaigns(desk: Desk) -> list[dict[str, Any]]:
@@ -199,8 +208,8 @@ def theirs(desk: Desk) -> Iterator[tuple[str, datetime]]:
         CallFailedError: part of it was not to be had; half a list is no list.
     """
     for campaign in _listed_campaigns(desk):
-        for envelope in _envelopes(desk, text(campaign.get("id")), admit=True):
-            yield text(envelope.get("id")), _created(envelope) or desk.access.now
+        for envelope in _envelopes(desk, id_of(campaign), admit=True):
+            yield id_of(envelope), _created(envelope) or desk.access.now
 
 
 def _created(envelope: Mapping[str, Any]) -> datetime | None:

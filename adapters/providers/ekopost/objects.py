@@ -1,4 +1,4 @@
-"""Ekopost's objects (campaign, envelope, content, invitation, SMS, webhook) as observations.
+"""Ekopost's objects about letters (campaign, envelope, content, webhook) as observations; the others are read in `beside`.
 
 Each reader takes decoded JSON. One object may say several things (its state, its transaction, its tracking): each is
 one observation, with the same identity whether it was polled or pushed.
@@ -7,6 +7,7 @@ one observation, with the same identity whether it was polled or pushed.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,14 +15,17 @@ from typing import Any
 
 from adapters.providers.contract import Word
 from adapters.providers.ekopost import statuses, terms
-from adapters.providers.ekopost.addresses import phone, recipients, used
+from adapters.providers.ekopost.addresses import recipients, used
 from adapters.providers.reading import fingerprint, text, time_iso
-from ledger.observations import Address, Fingerprint, Observation, ProviderTime, Reference, UnreadableError, ZoneBasis
+from ledger.observations import Fingerprint, Observation, ProviderTime, Reference, UnreadableError, ZoneBasis
 
 MAX_ITEMS = 200_000
 """Of one list; an SMS may have 100,000 recipients, and no list is paged."""
 FIRST_YEAR = 1970
 """An earlier time is no time: 0001-01-01 is what an unset .NET date prints."""
+
+ID = re.compile(r"[\w-]{1,64}", re.ASCII)
+"""What may stand in the path of a call; the page says that ids are GUIDs."""
 
 _CAMPAIGN_TEXTS = ("name", "cost_center", "output_date")
 _ENVELOPE_TEXTS = ("name", "postage", "pu", "consignor_contact", "agent", "warning", "failed_reason")
@@ -35,19 +39,26 @@ def rows_of(table: tuple[Word, ...]) -> dict[str, Word]:
 CAMPAIGN, STATUS = rows_of(statuses.CAMPAIGN), rows_of(statuses.STATUS)
 TRANSACTION, TRACKING = rows_of(statuses.TRANSACTION), rows_of(statuses.TRACKING)
 CONTENT, SERVICE = rows_of(statuses.CONTENT), rows_of(statuses.SERVICE)
-INVITATION, SMS = rows_of(statuses.INVITATION), rows_of(statuses.SMS)
-OVERDUE, RESCHEDULED, REACHABLE = (rows_of(t) for t in (statuses.OVERDUE, statuses.RESCHEDULED, statuses.REACHABLE))
+OVERDUE, RESCHEDULED = rows_of(statuses.OVERDUE), rows_of(statuses.RESCHEDULED)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A decoded arrival: the body's value, our request's fields, the ids in the path it came by ("" unknown), and when it came."""
+    """A decoded arrival.
+
+    Attributes:
+        value: of the body; `request`: the fields of ours.
+        campaign, envelope: ids in the path that it came by; "" unknown.
+        at: when it came.
+        named: the name that was asked for; "" any.
+    """
 
     value: Any
     request: dict[str, Any]
     campaign: str = ""
     envelope: str = ""
     at: datetime | None = None
+    named: str = ""
 
 
 # --- shared by all objects
@@ -58,7 +69,12 @@ def fields_of(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _id(item: Any, what: str, field: str = "id") -> str:
+def required_id(item: Any, what: str, field: str = "id") -> str:
+    """The id of an object.
+
+    Raises:
+        UnreadableError: it has none.
+    """
     found = text(fields_of(item).get(field)).strip()
     if not found:
         msg = f"{what} without an id"
@@ -66,7 +82,7 @@ def _id(item: Any, what: str, field: str = "id") -> str:
     return found
 
 
-def _each(value: Any, read: Callable[[Any], Sequence[Observation]], batch: Reference | None) -> Iterator[Observation]:
+def each(value: Any, read: Callable[[Any], Sequence[Observation]], batch: Reference | None) -> Iterator[Observation]:
     """Read one object, or each of a list; in a list, one that cannot be read is reported and hurts no other."""
     if not isinstance(value, list):
         yield from read(value)
@@ -89,7 +105,7 @@ def _each(value: Any, read: Callable[[Any], Sequence[Observation]], batch: Refer
             )
 
 
-def _fact(base: Observation, table: Mapping[str, Word], word: str, about: tuple[str, ...], time: object) -> Observation:
+def fact(base: Observation, table: Mapping[str, Word], word: str, about: tuple[str, ...], time: object) -> Observation:
     """`base` with the meaning of a word, the time, and the identity (object kind, id, what, word[, readable time])."""
     row, original = table.get(word), text(time)
     occurred = _time(original)
@@ -124,16 +140,22 @@ def batch_of(campaign: str) -> Reference | None:
     return Reference("campaign_id", campaign) if campaign else None
 
 
+def id_of(item: Any) -> str:
+    """The id of an object, if it can stand in the path of a call; else ""."""
+    found = text(fields_of(item).get("id")).strip()
+    return found if ID.fullmatch(found) else ""
+
+
 # --- campaigns and envelopes
 
 
 def campaigns(reading: Reading) -> Iterator[Observation]:
     """The state of one campaign, or of each of a list."""
-    return _each(reading.value, lambda item: _campaign(item, reading.at), None)
+    return each(reading.value, lambda item: _campaign(item, reading.at), None)
 
 
 def _campaign(item: Any, at: datetime | None) -> tuple[Observation, ...]:
-    campaign = _id(item, "a campaign")
+    campaign = required_id(item, "a campaign")
     count = item.get("envelope_count")
     known = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MAX_ITEMS
     base = Observation(
@@ -144,16 +166,21 @@ def _campaign(item: Any, at: datetime | None) -> tuple[Observation, ...]:
         numbers={"envelopes": count} if known else {},
     )
     about = ("campaign", campaign)
-    state = _fact(base, CAMPAIGN, _word(item, "state"), (*about, "state"), item.get("state_changed_at"))
+    state = fact(base, CAMPAIGN, word_of(item, "state"), (*about, "state"), item.get("state_changed_at"))
     output = _time(text(item.get("output_date")))
     is_waited_for = state.code == "opened" and known and bool(count) and output is not None
     if not is_waited_for or output is None or at is None or output.at > at:
         return (state,)
     bare = Observation(type="", about="batch", batch=batch_of(campaign))
-    return state, _fact(bare, OVERDUE, "campaign_open", (*about, "overdue"), output.original)
+    return state, fact(bare, OVERDUE, "campaign_open", (*about, "overdue"), output.original)
 
 
-def _word(item: Mapping[str, Any], field: str) -> str:
+def word_of(item: Mapping[str, Any], field: str) -> str:
+    """The word in a field that there must be.
+
+    Raises:
+        UnreadableError: there is none.
+    """
     word = text(item.get(field))
     if not word:
         msg = f"no {field}"
@@ -162,17 +189,20 @@ def _word(item: Mapping[str, Any], field: str) -> str:
 
 
 def envelopes(reading: Reading) -> Iterator[Observation]:
-    """What one envelope says, or each of a list."""
+    """What one envelope says, or each of a list; where one was asked for by its name, the others are nobody's business."""
 
     def read(item: Any) -> tuple[Observation, ...]:
+        fields = fields_of(item)
+        if reading.named and reading.named not in {text(fields.get("unique_id")), text(fields.get("name"))}:
+            return ()
         return _envelope(item, reading.campaign, used(fields_of(item).get("address")))
 
-    return _each(reading.value, read, batch_of(reading.campaign))
+    return each(reading.value, read, batch_of(reading.campaign))
 
 
 def created(reading: Reading) -> tuple[Observation, ...]:
     """The answer to a creation; what it does not repeat stands in our request, and a new envelope is opened."""
-    envelope = _id(reading.value, "a created envelope")
+    envelope = required_id(reading.value, "a created envelope")
     said = {key: value for key, value in reading.value.items() if value is not None}
     item = {**reading.request, "state": "opened", **said, "id": envelope}
     asked = fields_of(reading.request.get("address"))
@@ -183,7 +213,7 @@ def created(reading: Reading) -> tuple[Observation, ...]:
 
 
 def _envelope(item: Any, campaign: str, address_used: str = "") -> tuple[Observation, ...]:
-    envelope = _id(item, "an envelope")
+    envelope = required_id(item, "an envelope")
     tracking, transaction = fields_of(item.get("tracking")), fields_of(item.get("transaction"))
     unique, parcel = text(item.get("unique_id")).strip(), text(tracking.get("parcelNo")).strip()
     names = (("envelope_id", envelope), ("unique_id", unique), ("parcel_no", parcel))
@@ -199,7 +229,7 @@ def _envelope(item: Any, campaign: str, address_used: str = "") -> tuple[Observa
         (base, SERVICE, "kb" if _flag(item.get("kb")) else "", "service", item.get("created_at")),
     )
     seen = tuple(
-        _fact(said, table, text(word), ("envelope", envelope, what), time)
+        fact(said, table, text(word), ("envelope", envelope, what), time)
         for said, table, word, what, time in rows
         if text(word)
     )
@@ -225,7 +255,7 @@ def _told(item: dict[str, Any], address_used: str) -> dict[str, str]:
 
 def rescheduled(reading: Reading) -> tuple[Observation]:
     """The failed attempt behind an envelope that goes on as a letter; it ends nothing."""
-    envelope, item = _id(reading.value, "an envelope"), reading.value
+    envelope, item = required_id(reading.value, "an envelope"), reading.value
     if text(item.get("state")) != "failed":
         msg = "a failed envelope that has not failed"
         raise UnreadableError(msg)
@@ -234,26 +264,7 @@ def rescheduled(reading: Reading) -> tuple[Observation]:
     whole = described(base, item)
     whole = replace(whole, texts={**whole.texts, **({"address_type": kind} if kind else {})})
     about = ("envelope", envelope, "rescheduled")
-    return (_fact(whole, RESCHEDULED, "rescheduled", about, item.get("state_changed_at")),)
-
-
-def reachable(reading: Reading) -> tuple[Observation]:
-    """That the recipient has such a mailbox. Who it is stands in our request, and is not repeated."""
-    if not text(fields_of(reading.value).get("recipient")):
-        msg = "an answer about a mailbox that does not repeat whose"
-        raise UnreadableError(msg)
-    return (_reachability(reading, REACHABLE["reachable"]),)
-
-
-def not_reachable(reading: Reading) -> tuple[Observation]:
-    """That the recipient has none: 404 is an answer here, not an error."""
-    return (_reachability(reading, REACHABLE["not_reachable"]),)
-
-
-def _reachability(reading: Reading, row: Word) -> Observation:
-    asked = hashlib.sha256(repr(reading.request).encode()).hexdigest()
-    at = reading.at.isoformat() if reading.at else ""
-    return Observation(type=row.type, code=row.word, identity=("reachable", asked, at))
+    return (fact(whole, RESCHEDULED, "rescheduled", about, item.get("state_changed_at")),)
 
 
 def _flag(value: Any) -> bool:
@@ -280,7 +291,7 @@ def described(base: Observation, item: dict[str, Any]) -> Observation:
 
 def content(reading: Reading) -> tuple[Observation]:
     """A document that was added to an envelope, with the fingerprints of the one in our request."""
-    content_id, item = _id(reading.value, "a content"), reading.value
+    content_id, item = required_id(reading.value, "a content"), reading.value
     names = (("envelope_id", reading.envelope), ("content_id", content_id))
     documents, notes = _documents(reading.request)
     if documents and text(item.get("length")) not in ("", str(documents[0].size)):
@@ -293,7 +304,7 @@ def content(reading: Reading) -> tuple[Observation]:
         notes=notes,
         documents=documents,
     )
-    return (_fact(base, CONTENT, _word(item, "type"), ("content", content_id, "added"), item.get("created_at")),)
+    return (fact(base, CONTENT, word_of(item, "type"), ("content", content_id, "added"), item.get("created_at")),)
 
 
 def _documents(request: dict[str, Any]) -> tuple[tuple[Fingerprint, ...], tuple[str, ...]]:
@@ -309,56 +320,8 @@ def _documents(request: dict[str, Any]) -> tuple[tuple[Fingerprint, ...], tuple[
 def webhook(reading: Reading) -> Iterator[Observation]:
     """A completed campaign and the states of its envelopes, as polling would have told them."""
     fields, value = statuses.WEBHOOK_FIELDS, reading.value
-    campaign = _id(value, "a webhook's campaign", fields["campaign"])
+    campaign = required_id(value, "a webhook's campaign", fields["campaign"])
     state, time = value.get(fields["state"]), value.get(fields["time"])
     yield from _campaign({"id": campaign, "state": state, "state_changed_at": time}, reading.at)
     inside = value.get(fields["envelopes"]) or []
-    yield from _each(inside, lambda item: _envelope(item, campaign), batch_of(campaign))
-
-
-# --- invitations and SMS
-
-
-def invitations(reading: Reading) -> Iterator[Observation]:
-    """The status of each invitation to exchange e-invoices."""
-    return _each(reading.value, _invitation, None)
-
-
-def _invitation(item: Any) -> tuple[Observation]:
-    """One invitation; its keys may be PascalCase, as the page prints them, or snake_case, as answers are."""
-    flat = {key.replace("_", "").lower(): text(value).strip() for key, value in fields_of(item).items()}
-    cin, gln, date = (flat.get(key, "") for key in ("receivercin", "receivergln", "datesent"))
-    if not cin and not gln:
-        msg = "an invitation without a receiver"
-        raise UnreadableError(msg)
-    name, word = f"{cin}/{gln}/{date}", _word(flat, "status")
-    base = Observation(
-        type="",
-        references=(Reference("invitation", name),),
-        declares=(Address("organisation", cin or gln),),
-        texts={"date_sent": date} if date else {},
-    )
-    time = date if word in statuses.SENT else ""
-    return (_fact(base, INVITATION, word, ("invitation", name, "status"), time),)
-
-
-def sms(reading: Reading) -> Iterator[Observation]:
-    """The state of each number of an SMS (an assumed shape)."""
-    fields = statuses.SMS_FIELDS
-    message = _id(reading.value, "an SMS", fields["message"])
-    numbers = reading.value.get(fields["recipients"])
-    if not isinstance(numbers, list):
-        msg = "an SMS without a list of recipients"
-        raise UnreadableError(msg)
-    base = Observation(
-        type="", references=(Reference("sms_id", message),), batch=batch_of(reading.campaign), about="recipient"
-    )
-    return _each(numbers, lambda item: _sms_recipient(item, base, message), base.batch)
-
-
-def _sms_recipient(item: Any, base: Observation, message: str) -> tuple[Observation]:
-    fields = statuses.SMS_FIELDS
-    address = phone(_id(item, "a recipient of an SMS", fields["number"]))
-    person = replace(base, recipient=address, declares=(address,))
-    about = ("sms", message, address.value, "state")
-    return (_fact(person, SMS, _word(item, fields["state"]), about, item.get(fields["time"])),)
+    yield from each(inside, lambda item: _envelope(item, campaign), batch_of(campaign))

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from adapters.providers.contract import Checked, Word
-from adapters.providers.ekopost import objects, receipts, statuses
+from adapters.providers.ekopost import beside, objects, receipts, statuses
 from adapters.providers.ekopost.objects import Reading, batch_of, described, fields_of, rows_of
 from adapters.providers.reading import json_object, json_value, repaired, text
 from ledger.observations import Arrival, Observation, Reference, UnreadableError, Verdict
@@ -92,7 +93,8 @@ def parse(arrival: Arrival) -> tuple[Observation, ...]:
     request, notes = _request(arrival.request)
     place = _PLACE.search(arrival.name)
     campaign, envelope = place.groups("") if place else ("", "")
-    reading = Reading({}, request, campaign, envelope, arrival.observed_at)
+    asked = parse_qs(urlsplit(arrival.name).query) if arrival.name.startswith("/") else {}
+    reading = Reading({}, request, campaign, envelope, arrival.observed_at, *asked.get("name", ())[:1])
     try:
         given = json_value(arrival.body)
         reading = replace(reading, value=repaired(given))
@@ -123,7 +125,7 @@ def _answered(arrival: Arrival, reading: Reading, reader: Reader) -> tuple[Obser
     if code:
         return (_failed(arrival, reading, ERROR.get(code), code),)
     if arrival.status == NOT_FOUND and arrival.operation == "reachable":
-        return objects.not_reachable(reading)
+        return beside.not_reachable(reading)
     if arrival.status is not None and arrival.status not in SUCCESS:
         msg = f"HTTP {arrival.status} without an error object"
         raise UnreadableError(msg)
@@ -141,10 +143,10 @@ READERS: dict[str, Reader] = {
     "envelope_create": objects.created,
     "envelope_failed": objects.rescheduled,
     "content": objects.content,
-    "edi_invitations": objects.invitations,
-    "reachable": objects.reachable,
-    "sms": objects.sms,
-    "sms_send": objects.sms,
+    "edi_invitations": beside.invitations,
+    "reachable": beside.reachable,
+    "sms": beside.sms,
+    "sms_send": beside.sms,
     "webhook": objects.webhook,
     "error": _error,
 }
