@@ -439,15 +439,32 @@ def test_documents_are_kept_before_kpn_deletes_them_and_once(place: Place) -> No
     assert 3 == sum("document_kept" in e.fields.get("notes", ()) for e in place.events("evidence.ingested"))
 
 
-def test_a_document_that_is_gone_is_asked_for_some_days_only(place: Place) -> None:
-    """A failure is told each time, and then no more."""
+def test_a_document_that_is_gone_is_asked_for_on_some_days_only(place: Place) -> None:
+    """Once a day, however often the sweep runs; at last it is said that there is none."""
     place.send(GOOD)
     place.advance(hours=1)
     next(iter(place.sandbox.fax.jobs.values())).content = b""
-    for _ in range(5):
-        with pytest.raises(CallFailedError, match="1 of 1 documents"):
+    asked = []
+    for _ in range(6):
+        place.sweep("reconcile")
+        place.sweep("reconcile")
+        asked.append(place.sandbox.fax.documents_asked)
+        place.advance(hours=23)
+    assert [1, 2, 3, 4, 5, 5] == asked
+    assert 1 == sum(e.fields["rule"] == "document.given_up" for e in place.events("dispatch.answered"))
+
+
+def test_documents_are_fetched_when_kpn_works_again(place: Place) -> None:
+    """An outage is no sign that there is none."""
+    place.send(GOOD)
+    place.advance(hours=1)
+    jobid = next(iter(place.sandbox.fax.jobs))
+    place.sandbox.faults.add(f"GET /{jobid}", Fault("status", 503), times=9)
+    for _ in range(9):
+        with pytest.raises(CallFailedError, match="503"):
             place.sweep("reconcile")
     place.sweep("reconcile")
+    assert 1 == sum("document_kept" in e.fields.get("notes", ()) for e in place.events("evidence.ingested"))
 
 
 def test_a_deletion_is_wanted_then_told_by_kpn_and_by_the_history(place: Place) -> None:

@@ -18,7 +18,7 @@ from ledger.errors import LedgerError
 from ledger.observations import UnreadableError
 
 MAX_TRIES = 5
-"""A fax that cannot be fetched, or not be put back, so often is left to a person."""
+"""After so many failures a person is told. A fax on KPN's list is tried on; one that KPN will not put back is given up."""
 
 _FETCH = frozenset({"custody", "without_custody"})
 
@@ -34,14 +34,13 @@ def sweep(desk: Desk) -> None:
     answer = asking.answered(desk, request)
     listed = _listed(answer.body)
     left = [jobid for jobid in desk.state.get("fetching", ()) if jobid not in listed]
-    tries: dict[str, int] = desk.state.get("tries", {})
     may = [jobid for jobid, kind in listed.items() if kind in settings.documents and settings.incoming in _FETCH]
-    wanted = [jobid for jobid in may if tries.get(jobid, 0) < MAX_TRIES]
+    tries: dict[str, int] = desk.state.get("tries", {})
     desk.state["tries"] = {jobid: number for jobid, number in tries.items() if jobid in listed or jobid in left}
-    desk.state["fetching"] = left + wanted
+    desk.state["fetching"] = left + may
     desk.admit(request, answer)
     failed = [jobid for jobid in left if not _put_back(desk, jobid)]
-    failed += [jobid for jobid in wanted if not _fetch(desk, jobid)]
+    failed += [jobid for jobid in may if not _fetch(desk, jobid)]
     if failed:
         msg = (
             f"{len(failed)} incoming faxes could not be fetched; they are put back on KPN's list where that is possible"
@@ -53,9 +52,9 @@ def _listed(body: bytes) -> dict[str, str]:
     """Job -> kind, in the words of our settings; a fax where it is not said. Nothing where the list cannot be read."""
     try:
         found = bodies.plain(repaired(json_value(body)))
+        rows = contents.waiting(found if isinstance(found, dict) else {"jobs": found})
     except UnreadableError:
         return {}
-    rows = contents.waiting(found if isinstance(found, dict) else {"jobs": found})
     return {jobid: folded(said(row, "kind")) or "fax" for row in rows if (jobid := said(row, "jobid"))}
 
 
@@ -68,7 +67,8 @@ def _fetch(desk: Desk, jobid: str) -> bool:
     if not asking.is_success(answer):
         if answer.failure != "unreachable":
             _put_back(desk, jobid)
-        return _failed(desk, jobid)
+        _failed(desk, jobid)
+        return False
     is_whole = contents.is_document(answer.body)
     if is_whole:
         desk.state["fetching"].remove(jobid)
@@ -82,7 +82,8 @@ def _fetch(desk: Desk, jobid: str) -> bool:
     if is_whole:
         return True
     _put_back(desk, jobid)
-    return _failed(desk, jobid)
+    _failed(desk, jobid)
+    return False
 
 
 def _put_back(desk: Desk, jobid: str) -> bool:
@@ -91,17 +92,19 @@ def _put_back(desk: Desk, jobid: str) -> bool:
     request = Request(operation="reset", method="PATCH", url=url, name=name, may_send=False)
     answer = desk.call(request)
     if not asking.is_success(answer):
-        return _failed(desk, jobid)
+        if 400 <= answer.status < 500 and _failed(desk, jobid) >= MAX_TRIES:
+            desk.state["fetching"].remove(jobid)
+        return False
     desk.state["fetching"].remove(jobid)
     desk.admit(request, answer)
     return True
 
 
-def _failed(desk: Desk, jobid: str) -> bool:
-    """Count a failure; at the last one say, durably, that a person must look. Always False."""
+def _failed(desk: Desk, jobid: str) -> int:
+    """Count a failure; at the last one say, durably, that a person must look."""
     tries: dict[str, int] = desk.state["tries"]
     tries[jobid] = tries.get(jobid, 0) + 1
     if tries[jobid] == MAX_TRIES:
         told = {"operation": "infax", "about": "account", "rule": "fetch.given_up"}
         desk.record("dispatch.unclear", told, {"jobid": jobid})
-    return False
+    return tries[jobid]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote
 
 from adapters.providers.calling import CallFailedError, Desk
@@ -14,6 +15,8 @@ from adapters.providers.kpn_cloud_fax.settings import Settings
 SETTLING = timedelta(minutes=10)
 """What is younger may stand in one list and not yet in the other."""
 MAX_TRIES = 5
+"""On so many days a document that KPN has not is asked for."""
+_STOP = frozenset({401, 403, 429})
 
 
 def sweep(desk: Desk) -> None:
@@ -30,24 +33,35 @@ def sweep(desk: Desk) -> None:
 
 
 def _keep_documents(desk: Desk, jobs: Sequence[Listed]) -> None:
-    """Fetch the documents of jobs that are worked off, each once; `desk.state["documents"]` counts what was tried.
+    """Fetch the documents of jobs that are worked off, each once.
+
+    `desk.state["documents"]` holds, for each job of the window, how often KPN had none and on which day that was last.
 
     Raises:
-        CallFailedError: some could not be had; they are asked for again the next time.
+        CallFailedError: KPN did not answer; the rest is asked for the next time.
     """
-    done: dict[str, int] = desk.state.get("documents", {})
     ready = [job.jobid for job in jobs if not job.is_open and not job.is_incoming]
-    done = desk.state["documents"] = {jobid: done.get(jobid, 0) for jobid in ready}
-    failed = 0
-    for jobid in (each for each in ready if done[each] < MAX_TRIES):
-        request = asking.question("document", f"/document/{quote(jobid, safe='')}")
-        answer = desk.call(request)
-        if asking.is_success(answer) and contents.is_document(answer.body):
-            done[jobid] = MAX_TRIES
-            desk.admit(request, answer)
-        else:
-            done[jobid] += 1
-            failed += 1
-    if failed:
-        msg = f"{failed} of {len(ready)} documents could not be fetched"
+    known: dict[str, list[Any]] = desk.state.get("documents", {})
+    tried = desk.state["documents"] = {jobid: known.get(jobid, [0, ""]) for jobid in ready}
+    today = desk.access.now.date().isoformat()
+    for jobid in ready:
+        times, last_on = tried[jobid]
+        if times < MAX_TRIES and last_on != today and not _keep_document(desk, jobid):
+            tried[jobid] = [times + 1, today]
+            if times + 1 == MAX_TRIES:
+                told = {"operation": "document", "about": "account", "rule": "document.given_up"}
+                desk.record("dispatch.answered", told, {"jobid": jobid})
+
+
+def _keep_document(desk: Desk, jobid: str) -> bool:
+    """Whether the document of a job is stored now."""
+    request = asking.question("document", f"/document/{quote(jobid, safe='')}")
+    answer = desk.call(request)
+    if answer.failure or answer.status in _STOP or answer.status >= 500:
+        msg = f"GET /document/…: {answer.failure or answer.status}"
         raise CallFailedError(msg)
+    if not asking.is_success(answer) or not contents.is_document(answer.body):
+        return False
+    desk.state["documents"][jobid] = [MAX_TRIES, ""]
+    desk.admit(request, answer)
+    return True

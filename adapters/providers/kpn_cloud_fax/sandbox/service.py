@@ -59,6 +59,7 @@ class CloudFax:
         accepted: digest of what was sent -> how often it was taken.
         settings: name -> value, as the account has them at KPN.
         history_pages: pages of histories that were asked for, in order.
+        documents_asked: how often a document was asked for.
     """
 
     gateway: Gateway = field(default_factory=Gateway)
@@ -67,6 +68,7 @@ class CloudFax:
     accepted: Counter[str] = field(default_factory=Counter)
     settings: dict[str, Any] = field(default_factory=_settings)
     history_pages: list[int] = field(default_factory=list)
+    documents_asked: int = 0
 
     # --- for tests and demos
 
@@ -157,6 +159,7 @@ class CloudFax:
 
     async def document(self, request: web.Request) -> web.Response:
         """GET /document/{key}."""
+        self.documents_asked += 1
         job = self.jobs.get(request.match_info["key"])
         lifetime = timedelta(days=self.settings["retentionconfig"]["lifetime"])
         if job is None or not job.content or job.made_at + lifetime < self._now():
