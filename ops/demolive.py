@@ -1,45 +1,68 @@
 """The second half of the demo: messages that are really sent, to the sandboxes of the providers, and followed to their end.
 
-Everything between our code and a sandbox is real: HTTP, SMTP, IMAP, TLS, signatures; only an hour of the provider's lasts a few
-milliseconds. Switching to the provider itself is a base URL and credentials.
+Between our code and a sandbox everything is real: HTTP, webhooks to our API, IMAP over TLS, signatures. Only the clock is ours: the days
+of the story lie before today and pass at once. Switching to a provider itself is a base URL and credentials.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import timedelta
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import structlog
+from aiohttp import web
 from rich.console import Console
 from rich.text import Text
 
 from adapters import sending
+from adapters.calls import Caller
+from adapters.http.app import make, runner
+from adapters.outbox import Outbox
+from adapters.providers import ekopost, kpn_cloud_fax, kpn_registered_email, kpn_sms, pec_massiva
 from adapters.providers.calling import Document, Submission
-from adapters.providers.pec_massiva import sandbox as pec_massiva
+from adapters.providers.ekopost import sandbox as ekopost_sandbox
+from adapters.providers.kpn_cloud_fax import sandbox as fax_sandbox
+from adapters.providers.kpn_platform_sandbox import Gateway
+from adapters.providers.kpn_registered_email import sandbox as registered_sandbox
+from adapters.providers.kpn_sms import sandbox as sms_sandbox
+from adapters.providers.kpn_sms.sandbox.network import KEY_ID, SECRET
+from adapters.providers.pec_massiva import sandbox as pec_sandbox
+from adapters.providers.sandboxing import Clock, in_thread
 from ledger.observations import Address
 from ledger.streams import Registration
 from ops import show
 from ops.schedule import board
+from ops.serve import services_of
 from ops.system import System
 from projections.views import DeliveryView
 
-PATIENCE_S = 60.0
-PAUSE_S = 0.05
-HOUR = timedelta(milliseconds=80)
-"""How long an hour of the certified-mail provider lasts."""
-NOTICE = Document("diffida.pdf", "application/pdf", b"%PDF-1.7\n% a formal notice, for the demo\n")
+DAYS_AGO = 7
+"""When the story begins; it must be over by now."""
+NOTICE = Document("notice.pdf", "application/pdf", b"%PDF-1.7\n% a formal notice, for the demo\n")
+POST_KEY, POST_SECRET = "demo", b"demo secret of the post webhooks"
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a scene works with."""
+    """What a scene works with.
+
+    Attributes:
+        hooks: base URL of the tenant's webhooks.
+        roots: PEM file of the sandboxes' certificate authority.
+    """
 
     system: System
     tenant: str
+    clock: Clock
+    hooks: str
+    roots: Path
+    stack: ExitStack
 
     def open(self, account: str, provider: str, settings: dict[str, Any], credentials: dict[str, str]) -> None:
         """An account at a sandbox."""
@@ -49,86 +72,147 @@ class Stage:
         accounts.set_credentials(self.tenant, account, credentials)
 
     def send(self, account: str, recipients: Sequence[Address], **said: Any) -> str:
-        """Have something sent; its message."""
-        ledger = self.system.ledger
-        provider = self.system.accounts.get(self.tenant, account).provider
-        whom = tuple(recipients)
-        submission = Submission(message="", recipients=whom, requested_at=ledger.clock(), **{"options": {}, **said})
+        """Have something sent, and the calls made; its message."""
+        system, whom = self.system, tuple(recipients)
+        submission = Submission(
+            message="", recipients=whom, requested_at=system.ledger.clock(), **{"options": {}, **said}
+        )
         registration = Registration(
             account=account,
-            provider=provider,
+            provider=system.accounts.get(self.tenant, account).provider,
             recipients=whom,
             labels=("demo",),
             texts={"subject": submission.subject} if submission.subject else {},
         )
         clear = {"arrival": "api", "actor": "demo"}
-        return sending.dispatch(
-            self.system.intake, self.system.accounts, self.tenant, registration, submission, clear=clear
-        ).message
+        done = sending.dispatch(system.intake, system.accounts, self.tenant, registration, submission, clear=clear)
+        system.outbox.run()
+        return done.message
 
-    def follow(
-        self,
-        message: str,
-        names: Sequence[str],
-        is_done: Callable[[list[DeliveryView]], bool],
-        settle: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Do what the outbox and the account's jobs do by the clock, only sooner, until the story is told.
+    def later(self, **span: float) -> None:
+        """Time passes."""
+        self.clock.advance(timedelta(**span))
+        self.system.outbox.run()
 
-        Args:
-            names: of the jobs.
-            settle: brings the sandbox up to now.
-        """
-        jobs, until = board(self.system), time.monotonic() + PATIENCE_S
-        account = self.system.outbox.row(self.tenant, message).account
-        wanted = [job for name in names for job in jobs.find(self.tenant, name, account)]
-        while not is_done(self.deliveries(message)) and time.monotonic() < until:
-            self.system.outbox.run()
-            settle()
-            for job in wanted:
-                jobs.run(job, is_asked=True)
-            self.system.runner.run()
-            time.sleep(PAUSE_S)
-
-    def deliveries(self, message: str) -> list[DeliveryView]:
+    def run(self, account: str, *jobs: str) -> None:
+        """Do what an account's jobs do by the clock, and note deadlines."""
         self.system.runner.run()
-        return self.system.queries.deliveries(self.tenant, message)
+        known = board(self.system)
+        for name in jobs:
+            for job in known.find(self.tenant, name, account):
+                known.run(job, is_asked=True)
+        self.system.runner.run()
+        known.run(next(job for job in known.own if job.name == "deadlines"))
 
 
-def certified_mail(stage: Stage, roots: Path, stack: ExitStack) -> str:
-    """A certified message to three: one delivered, one refused, one of whom only the two notices come."""
-    provider = pec_massiva.Provider({pec_massiva.ACCOUNT: pec_massiva.PASSWORD}, hour=HOUR)
-    service = pec_massiva.Service(provider, email="conto@cliente.example", api_key="chiave-di-prova")
-    sandbox = stack.enter_context(pec_massiva.running(service=service))
+def certified_mail(stage: Stage) -> list[str]:
+    """Certified mail to three: one delivered, signed and compared with what was sent; one refused; one silent for 24 hours."""
+    provider = pec_sandbox.Provider({pec_sandbox.ACCOUNT: pec_sandbox.PASSWORD}, clock=stage.clock)
+    service = pec_sandbox.Service(provider, email="conto@cliente.example", api_key="chiave-di-prova")
+    sandbox = stage.stack.enter_context(pec_sandbox.running(service=service))
     settings = {
-        "mailbox": pec_massiva.ACCOUNT,
+        "mailbox": pec_sandbox.ACCOUNT,
         "base_url": sandbox.base_url,
         "oauth_url": sandbox.base_url,
         "imap_host": sandbox.mail.host,
         "imap_port": sandbox.mail.imap_port,
-        "ca_file": str(roots),
+        "ca_file": str(stage.roots),
     }
     credentials = {"email": "conto@cliente.example", "api_key": "chiave-di-prova"}
-    credentials |= {"username": pec_massiva.ACCOUNT, "password": pec_massiva.PASSWORD}
-    stage.open("live-pec", "pec_massiva", settings, credentials)
+    credentials |= {"username": pec_sandbox.ACCOUNT, "password": pec_sandbox.PASSWORD}
+    stage.open("live-pec", pec_massiva.PROVIDER.name, settings, credentials)
     names = ("maria.greco", "refused.bassi", "silent.conti")
     recipients = [Address("email", f"{name}@pec.comune.example") for name in names]
-    said = {"subject": "Diffida ad adempiere", "text": "In allegato la diffida.", "documents": (NOTICE,)}
-    message = stage.send("live-pec", recipients, **said)
-
-    def is_done(found: list[DeliveryView]) -> bool:
-        told = sum(r.type in {"relay.delayed", "relay.failed"} for d in found for r in d.reasons)
-        return (
-            [d.status for d in found] == ["delivered", "failed", "failed"]
-            and found[0].evidence.grade >= "E4"
-            and told > 1
-        )
-
-    stage.follow(message, ("poll", "mailbox"), is_done, sandbox.mail.settle)
-    return message
+    message = stage.send("live-pec", recipients, subject="Diffida", text="In allegato la diffida.", documents=(NOTICE,))
+    for hours in (1, 12, 12):
+        stage.later(hours=hours)
+        sandbox.mail.settle()
+        stage.run("live-pec", "poll", "mailbox")
+    return [message]
 
 
-SCENES: tuple[Callable[[Stage, Path, ExitStack], str], ...] = (certified_mail,)
+def text_messages(stage: Stage) -> list[str]:
+    """A text message to three: one delivered, one number that does not exist, one of whom no report comes."""
+    sandbox = stage.stack.enter_context(sms_sandbox.running(gateway=Gateway(clock=stage.clock)))
+    hooks = f"{stage.hooks}/live-sms"
+    settings = {"base_url": sandbox.base_url, "webhook_url": f"{hooks}/webhook.dlr"}
+    credentials = {"client_id": sandbox.gateway.client_id, "client_secret": sandbox.gateway.client_secret}
+    stage.open("live-sms", kpn_sms.PROVIDER.name, settings, credentials)
+    stage.system.accounts.add_secret(stage.tenant, "live-sms", KEY_ID, SECRET)
+    numbers = ("+31612340001", "+31612340104", "+31612340400")
+    message = stage.send("live-sms", [Address("phone", n) for n in numbers], text="Your appointment is at nine.")
+    for hours in (1, 25):
+        stage.later(hours=hours)
+        sandbox.deliver(times=2)
+    stage.run("live-sms")
+    return [message]
+
+
+def a_letter(stage: Stage) -> list[str]:
+    """A letter, printed and posted: on its way, and nobody will ever say that it arrived."""
+    sandbox = stage.stack.enter_context(ekopost_sandbox.running(ekopost_sandbox.Service(stage.clock)))
+    credentials = {"api_key": sandbox.service.api_key}
+    stage.open("live-post", ekopost.PROVIDER.name, {"base_url": sandbox.base_url}, credentials)
+    stage.system.accounts.add_secret(stage.tenant, "live-post", POST_KEY, POST_SECRET)
+    whom = Address("postal", "Åsa Björk\nExempelgatan 7\n416 55 Göteborg\nSE")
+    message = stage.send("live-post", [whom], sender="Kommunen", subject="Beslut", documents=(NOTICE,))
+    sandbox.service.advance(hours=9)
+    asyncio.run(sandbox.deliver(f"{stage.hooks}/live-post/webhook", POST_SECRET, times=2))
+    stage.run("live-post", "campaigns")
+    return [message]
+
+
+def a_fax(stage: Stage) -> list[str]:
+    """A fax to three: one whole, one busy to the end, one that broke off between pages."""
+    gateway = Gateway(clock=stage.clock)
+    sandbox = stage.stack.enter_context(fax_sandbox.running(fax=fax_sandbox.CloudFax(gateway)))
+    credentials = {"client_id": gateway.client_id, "client_secret": gateway.client_secret}
+    stage.open("live-fax", kpn_cloud_fax.PROVIDER.name, {"base_url": sandbox.base_url}, credentials)
+    paper = Document("order.pdf", "application/pdf", fax_sandbox.PDF)
+    numbers = ("+31201234501", "+31201234502", "+31201234503")
+    message = stage.send("live-fax", [Address("fax", n) for n in numbers], subject="Order", documents=(paper,))
+    stage.later(hours=1)
+    stage.run("live-fax", "poll")
+    return [message]
+
+
+def registered_mails(stage: Stage) -> list[str]:
+    """Two registered e-mails: one accepted after a reminder, one refused."""
+    gateway = Gateway(clock=stage.clock, shape="flat")
+    sandbox = stage.stack.enter_context(registered_sandbox.running(gateway=gateway))
+    service, sender = sandbox.service, "legal@office.example"
+    service.web_user, service.web_password = "demo", "demo-password"
+    service.users[sender] = True
+    settings = {
+        "base_url": sandbox.base_url,
+        "environment_url": sandbox.environment_url,
+        "senders": {sender: {"name": "Office"}},
+    }
+    credentials = {"client_id": gateway.client_id, "client_secret": gateway.client_secret}
+    credentials |= {"web_user": "demo", "web_password": "demo-password"}
+    stage.open("live-registered", kpn_registered_email.PROVIDER.name, settings, credentials)
+    messages = []
+    for name, acts in (("m.jansen", ("remind", "accept")), ("p.devries", ("refuse",))):
+        known = set(service.tickets)
+        whom = [Address("email", f"{name}@company.example")]
+        said = {"subject": "Termination", "text": "See the letter.", "documents": (NOTICE,)}
+        messages.append(stage.send("live-registered", whom, sender=sender, **said))
+        (token,) = set(service.tickets) - known
+        for act in acts:
+            stage.later(hours=5)
+            service.act(token, act)
+    stage.later(hours=1)
+    stage.run("live-registered", "poll")
+    return messages
+
+
+SCENES: tuple[Callable[[Stage], list[str]], ...] = (
+    certified_mail,
+    text_messages,
+    a_letter,
+    a_fax,
+    registered_mails,
+)
 
 
 def run(system: System, tenant: str, roots: Path, out: Console | None) -> list[DeliveryView]:
@@ -138,13 +222,50 @@ def run(system: System, tenant: str, roots: Path, out: Console | None) -> list[D
         The deliveries, as they ended.
     """
     found: list[DeliveryView] = []
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     for scene in SCENES:
-        with ExitStack() as stack:
-            stage = Stage(system, tenant)
-            if out is not None:
-                out.print(Text(f"\nSent for real, to a sandbox: {(scene.__doc__ or '').splitlines()[0]}", style="bold"))
-            message = scene(stage, roots, stack)
-            found += stage.deliveries(message)
-            if out is not None:
-                show.message(out, system.queries.message(tenant, message))
+        if out is not None:
+            out.print(Text(f"\nSent for real, to a sandbox: {scene.__doc__}", style="bold"))
+        with _stage(system, tenant, roots) as stage:
+            messages = scene(stage)
+        system.runner.run()
+        views = [view for message in messages for view in system.queries.deliveries(tenant, message)]
+        found += views
+        if out is not None:
+            show.board(out, views)
     return found
+
+
+@contextmanager
+def _stage(system: System, tenant: str, roots: Path) -> Iterator[Stage]:
+    """The ledger in the story's time, with our API where webhooks can reach it."""
+    clock, real = Clock(datetime.now(UTC) - timedelta(days=DAYS_AGO)), system.ledger.clock
+
+    def now() -> datetime:
+        clock.advance(timedelta(microseconds=1))
+        return clock.now()
+
+    def sleep(seconds: float) -> None:
+        clock.advance(timedelta(seconds=seconds))
+
+    system.ledger.clock = now
+    try:
+        with Caller(clock=now, monotonic=lambda: clock.now().timestamp(), sleep=sleep) as caller, ExitStack() as stack:
+            outbox = Outbox(system.ledger, system.intake, system.accounts, caller, system.queries)
+            ours = replace(system, caller=caller, outbox=outbox)
+            port = stack.enter_context(in_thread(lambda: _serving(ours)))
+            yield Stage(ours, tenant, clock, f"http://127.0.0.1:{port}/v1/hooks/{tenant}", roots, stack)
+    finally:
+        system.ledger.clock = real
+
+
+@asynccontextmanager
+async def _serving(system: System) -> AsyncIterator[int]:
+    """Our API on a port of its own; the port."""
+    server = runner(make(services_of(system)))
+    await server.setup()
+    try:
+        await web.TCPSite(server, "127.0.0.1", 0).start()
+        yield int(server.addresses[0][1])
+    finally:
+        await server.cleanup()

@@ -178,6 +178,20 @@ def page(out: Console, found: Page) -> None:
         out.print(f"More: add --cursor {found.next}")
 
 
+def board(out: Console, deliveries: Sequence[DeliveryView]) -> None:
+    """Deliveries with status and grade, and what the strongest evidence among them proves."""
+    shown = _table("recipient", "status", "grade", "why", "decided by", "missing")
+    for d in deliveries:
+        missing = ", ".join(MISSING_TEXTS[m.what] for m in d.evidence.missing)
+        proof = (_status(d.status), d.evidence.grade, plain(d.sub_status), _deciding(d), missing)
+        shown.add_row(plain(d.address.address), *proof)
+    out.print(shown)
+    best = max(deliveries, key=lambda d: d.evidence.grade, default=None)
+    if best is not None:
+        out.print(Text("  of ").append(plain(best.address.address)))
+        _evidence(out, best.evidence)
+
+
 def demo(
     out: Console,
     deliveries: Sequence[DeliveryView],

@@ -112,3 +112,24 @@ def test_another_demo_replaces_only_what_a_demo_made(shell: Shell) -> None:
     note.write_text("keep me")
     shell.run("demo", "--seed", "3")
     assert "keep me" == note.read_text()
+
+
+def test_what_is_sent_to_the_sandboxes_ends_as_it_should(shell: Shell) -> None:
+    """All five providers, from send to final state; the certified one with a verified signature and the content that was sent."""
+    live = json.loads(shell.run("demo", "--json").splitlines()[-1])["live"]
+    assert [
+        ("pec_massiva", "delivered", "E4"),
+        ("pec_massiva", "failed", "E4"),
+        ("pec_massiva", "failed", "E4"),
+        ("kpn_sms", "delivered", "E2"),
+        ("kpn_sms", "failed", "E2"),
+        ("kpn_sms", "accepted", "E1"),
+        ("ekopost", "in_transit", "E2"),
+        ("kpn_cloud_fax", "delivered", "E2"),
+        ("kpn_cloud_fax", "failed", "E2"),
+        ("kpn_cloud_fax", "failed", "E2"),
+        ("kpn_registered_email", "accepted_by_recipient", "E3"),
+        ("kpn_registered_email", "refused", "E3"),
+    ] == [(d["provider"], d["status"], d["evidence"]["grade"]) for d in live]
+    assert {"signed", "content"} <= set(live[0]["evidence"]["proven"])
+    assert "final_24h" == live[2]["sub_status"]
