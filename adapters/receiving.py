@@ -13,6 +13,8 @@ from datetime import datetime
 
 from adapters.providers import registry
 from adapters.providers.contract import Checked, Trust
+from adapters.providers.pec_mailbox import signatures
+from adapters.providers.pec_mailbox.chains import Revocation
 from ledger.application import Words
 from ledger.errors import ConfigurationError
 from ledger.names import Attestation, Reading
@@ -40,11 +42,14 @@ def verified(arrival: Arrival, keys: Mapping[str, bytes], now: datetime) -> tupl
     return dataclasses.replace(arrival, verdict=checked.verdict, key_id=checked.key_id), checked
 
 
-def attester(roots: Callable[[], tuple[bytes, ...]]) -> Callable[[Arrival], Attestation | None]:
+def attester(
+    roots: Callable[[], tuple[bytes, ...]], said: Callable[[Arrival], Revocation] = lambda _arrival: Revocation()
+) -> Callable[[Arrival], Attestation | None]:
     """What checks the signatures of originals, each by its provider's rules.
 
     Args:
         roots: the certificates, in DER, that signers' chains may lead to.
+        said: what authorities said of the signer of an arrival.
     """
 
     def attest(arrival: Arrival) -> Attestation | None:
@@ -53,10 +58,12 @@ def attester(roots: Callable[[], tuple[bytes, ...]]) -> Callable[[Arrival], Atte
             return None
         try:
             trusted = roots()
-        except ConfigurationError as error:  # the bytes are kept all the same, and nothing is claimed of their signature
+        except ConfigurationError as error:  # the bytes are kept, and nothing is claimed of their signature
             LOG.error("signatures cannot be checked: %s", error)  # noqa: TRY400  the text says it all
             trusted = ()
-        found = provider.attest(arrival, Trust(trusted, arrival.observed_at))
+        trust = Trust(trusted, arrival.observed_at)
+        is_certified = provider.attest is signatures.attest  # the signatures that revocations are known of
+        found = signatures.attest(arrival, trust, said(arrival)) if is_certified else provider.attest(arrival, trust)
         return None if found is None else Attestation(found.holds, found.verdicts, found.texts, found.why)
 
     return attest

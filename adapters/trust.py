@@ -8,7 +8,6 @@ other people's words: they are asked once, briefly, without redirects, and not i
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +34,8 @@ SUFFIXES = frozenset({".pem", ".crt", ".cer", ".der"})
 
 TIMEOUT_S = 10.0
 MAX_CRL_BYTES = 16 * 1024 * 1024
+MAX_CRL_BESIDE_BYTES = 64 * 1024
+"""Of a list where an answer about the one certificate came: a long list takes more than a second to check, and says no more."""
 MAX_OCSP_BYTES = 64 * 1024
 MAX_ADDRESSES = 3
 
@@ -109,6 +110,8 @@ class Captured(NamedTuple):
 async def capture(signer: bytes, issuers: Iterable[bytes], *, allow_private: bool = False) -> Captured:
     """Ask the addresses in a signer's certificate whether it was revoked. Never raises for what they answer.
 
+    An answer about the one certificate is asked for first; lists come beside it when they are short.
+
     Args:
         signer: its certificate in DER; of a signer that a check found trusted, for anybody can write a certificate.
         issuers: certificates among which that of its authority may be; without it only lists are asked for.
@@ -125,10 +128,9 @@ async def capture(signer: bytes, issuers: Iterable[bytes], *, allow_private: boo
     connector = aiohttp.TCPConnector(resolver=None if allow_private else _PublicOnly())
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         asking = _Asking(session, allow_private)
-        (crls, no_list), (ocsps, no_answer) = await asyncio.gather(
-            asking.first(lists, b"", MAX_CRL_BYTES, _crl), asking.first(answerers, request, MAX_OCSP_BYTES, _answer)
-        )
-    return Captured(crls, ocsps, (*no_list, *no_answer))
+        ocsps, no_answer = await asking.first(answerers, request, MAX_OCSP_BYTES, _answer)
+        crls, no_list = await asking.first(lists, b"", MAX_CRL_BESIDE_BYTES if ocsps else MAX_CRL_BYTES, _crl)
+    return Captured(crls, ocsps, (*no_answer, *no_list))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from adapters import trust
+from adapters import revocations, trust
 from adapters.accounts import Accounts
 from adapters.calls import Caller
 from adapters.lanes import Lanes
@@ -86,7 +86,7 @@ def opened(settings: Settings) -> Iterator[System]:
             leader.check()
         runner = Runner(ledger, [StatusModel(), LanesModel(), ActivityModel()])
         roots = settings.trust_roots or trust.SYSTEM_STORE
-        intake = Intake(ledger, attester(lambda: trust.load(roots)))
+        intake = Intake(ledger, attester(lambda: trust.load(roots), revocations.of_revoked(ledger)))
         accounts = Accounts(ledger)
         quarantine = Quarantine(ledger, accounts, intake)
         queries = Queries(ledger, runner)

@@ -173,6 +173,28 @@ CREATE TABLE IF NOT EXISTS timestamps (
 --;
 CREATE INDEX IF NOT EXISTS timestamps_waiting ON timestamps (retry_at, kind, subject) WHERE position = 0
 --;
+-- What authorities said of the signers of originals: who is asked when next, and what came. A signer is the SHA-256 of its certificate.
+CREATE TABLE IF NOT EXISTS revocations (
+    signer text COLLATE "C" PRIMARY KEY,
+    certificates bytea NOT NULL,
+    asked_at text COLLATE "C" NOT NULL,
+    retry_at text COLLATE "C" NOT NULL,
+    tries integer NOT NULL,
+    ocsp bytea,
+    crl bytea,
+    error text NOT NULL,
+    is_revoked integer NOT NULL
+)
+--;
+-- Verdicts that left open whether the signer was revoked, by position; what is said after `since` may settle them.
+CREATE TABLE IF NOT EXISTS revocations_waiting (
+    position bigint PRIMARY KEY,
+    signer text COLLATE "C" NOT NULL,
+    since text COLLATE "C" NOT NULL
+)
+--;
+CREATE INDEX IF NOT EXISTS revocations_by_signer ON revocations_waiting (signer, since)
+--;
 -- What is to be sent: written with the request for it, sealed under the message's key; `due_at` is '' when nothing is to be done.
 CREATE TABLE IF NOT EXISTS outbox (
     message text COLLATE "C" PRIMARY KEY,
@@ -350,7 +372,8 @@ CREATE CONSTRAINT TRIGGER head_ends AFTER INSERT ON heads
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_head()
 --;
 REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
-    accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine, timestamps, outbox, jobs, polls
+    accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine, timestamps, outbox, jobs, polls,
+    revocations, revocations_waiting
     FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
 --;
 GRANT USAGE ON SCHEMA {schema} TO {service}, {privacy}
@@ -363,7 +386,7 @@ GRANT SELECT, INSERT ON stored_events, heads, tile_hashes, duplicates, joins, me
     TO {service}
 --;
 GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine,
-    timestamps, outbox, jobs, polls TO {service}
+    timestamps, outbox, jobs, polls, revocations, revocations_waiting TO {service}
 --;
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;

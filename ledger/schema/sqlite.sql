@@ -165,6 +165,28 @@ CREATE TABLE IF NOT EXISTS timestamps (
 --;
 CREATE INDEX IF NOT EXISTS timestamps_waiting ON timestamps (retry_at, kind, subject) WHERE position = 0
 --;
+-- What authorities said of the signers of originals: who is asked when next, and what came. A signer is the SHA-256 of its certificate.
+CREATE TABLE IF NOT EXISTS revocations (
+    signer TEXT PRIMARY KEY,
+    certificates BLOB NOT NULL,
+    asked_at TEXT NOT NULL,
+    retry_at TEXT NOT NULL,
+    tries INTEGER NOT NULL,
+    ocsp BLOB,
+    crl BLOB,
+    error TEXT NOT NULL,
+    is_revoked INTEGER NOT NULL
+) WITHOUT ROWID, STRICT
+--;
+-- Verdicts that left open whether the signer was revoked, by position; what is said after `since` may settle them.
+CREATE TABLE IF NOT EXISTS revocations_waiting (
+    position INTEGER PRIMARY KEY,
+    signer TEXT NOT NULL,
+    since TEXT NOT NULL
+) STRICT
+--;
+CREATE INDEX IF NOT EXISTS revocations_by_signer ON revocations_waiting (signer, since)
+--;
 -- What is to be sent: written with the request for it, sealed under the message's key; `due_at` is '' when nothing is to be done.
 CREATE TABLE IF NOT EXISTS outbox (
     message TEXT PRIMARY KEY,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from asn1crypto import pem
 from cryptography.x509 import ocsp
 
@@ -20,6 +19,7 @@ from adapters.providers.pec_mailbox import signatures
 from adapters.providers.pec_mailbox.chains import Revocation
 from ledger.errors import ConfigurationError
 from ledger.observations import Arrival, ArrivalKind
+from tests.adapters.publishing import Publishing, publishing
 from tests.providers import pec_ca
 from tests.providers.pec_ca import ARRIVED_AT
 
@@ -76,50 +76,9 @@ def test_the_systems_store_is_read() -> None:
 # --- asking authorities
 
 
-class Publishing:
-    """An authority's server.
-
-    Attributes:
-        asked: paths, in order.
-        reply: what each path answers.
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.questions: list[bytes] = []
-        self.reply: dict[str, Callable[[], Awaitable[web.StreamResponse]]] = {}
-        self.port = 0
-
-    @property
-    def elsewhere(self) -> dict[str, str]:
-        return {"Location": self.url("/elsewhere")}
-
-    def url(self, path: str, host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.port}{path}"
-
-    def says(self, path: str, body: bytes, status: int = 200) -> None:
-        async def answer() -> web.StreamResponse:
-            return web.Response(body=body, status=status, headers=self.elsewhere if status == 302 else None)
-
-        self.reply[path] = answer
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(request.path)
-        self.questions.append(await request.read())
-        return await self.reply[request.path]()
-
-    def signer(self, *, crl: str = "/ca.crl", ocsp: str = "/ocsp", host: str = "127.0.0.1") -> pec_ca.Signer:
-        return pec_ca.signer(ROOT, crl_urls=(self.url(crl, host),), ocsp_urls=(self.url(ocsp, host),))
-
-
 @pytest.fixture
 async def authority() -> AsyncIterator[Publishing]:
-    made = Publishing()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.handle)
-    async with TestServer(app, host="127.0.0.1") as server:
-        assert server.port is not None
-        made.port = server.port
+    async with publishing(ROOT) as made:
         yield made
 
 
@@ -153,6 +112,19 @@ async def test_what_an_authority_says_is_captured_and_decides(authority: Publish
     assert (True, "revocation_good") == (attested.holds, attested.verdicts[-1])
 
 
+async def test_a_long_list_comes_only_where_nothing_else_does(
+    authority: Publishing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside an answer about the one certificate it is not kept; without one it is."""
+    monkeypatch.setattr(trust, "MAX_CRL_BESIDE_BYTES", 100)
+    signer, crl = authority.signer(), ROOT.revoking()
+    authority.says("/ca.crl", crl)
+    authority.says("/ocsp", ROOT.answering(signer.cert))
+    assert () == (await captured(signer)).crls
+    authority.says("/ocsp", b"", 503)
+    assert (crl,) == (await captured(signer)).crls
+
+
 async def test_a_list_in_pem_is_kept_in_der(authority: Publishing) -> None:
     """Some authorities publish text."""
     crl = ROOT.revoking()
@@ -182,7 +154,7 @@ async def test_an_unusable_answer_is_a_failure_that_is_told(
     authority.says("/ocsp", *reply)
     found = await captured(authority.signer())
     assert ((), (), 2) == (found.crls, found.ocsps, len(found.failures))
-    assert found.failures[0].startswith(authority.url("/ca.crl"))
+    assert found.failures[1].startswith(authority.url("/ca.crl"))
     assert why in found.failures[0]
     assert {"/ca.crl", "/ocsp"} == set(authority.asked)
 

@@ -114,7 +114,7 @@ def test_a_job_is_run_for_every_account_that_has_it(shell: Shell) -> None:
 
 def test_the_ledgers_own_jobs_run_by_hand(shell: Shell) -> None:
     """The check writes its verdict; files that no event names are looked for after a signed head."""
-    for name in ("check_log", "sweep_artifacts", "deadlines", "count_answers"):
+    for name in ("ask_revocations", "check_log", "sweep_artifacts", "deadlines", "count_answers"):
         assert f"{name}: ok" in shell.run("jobs", "run", name)
     with opened(load()) as system:
         assert ["ledger.checked"] == [e.type for e in system.ledger.feed() if e.type == "ledger.checked"]
@@ -134,7 +134,8 @@ def test_a_job_that_fails_exits_with_1_and_says_why(shell: Shell) -> None:
 def test_an_unknown_job_exits_with_3_and_names_the_known(shell: Shell) -> None:
     """Both the account's and the ledger's own."""
     said = shell.run("jobs", "run", "pull", code=3)
-    assert "has no job 'pull'; there are: check_log, count_answers, deadlines, list, poll, sweep_artifacts" in said
+    known = "ask_revocations, check_log, count_answers, deadlines, list, poll, sweep_artifacts"
+    assert f"has no job 'pull'; there are: {known}" in said
 
 
 def test_where_another_process_leads_it_is_asked(shell: Shell) -> None:

@@ -471,7 +471,7 @@ BEFORE, BETWEEN, AFTER = SIGNED_AT - DAY, SIGNED_AT + timedelta(seconds=30), ARR
     ("since", "holds", "expected"),
     [
         (None, True, {"signer_trusted", "revocation_good"}),
-        (AFTER, True, {"signer_trusted"}),
+        (AFTER, True, {"signer_trusted", "revocation_good"}),
         (BETWEEN, None, {"signer_trusted", "revocation_later"}),
         (BEFORE, False, {"signer_revoked", "revocation_revoked"}),
     ],

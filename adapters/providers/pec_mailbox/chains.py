@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
+from asn1crypto.ocsp import OCSPResponse
 from asn1crypto.x509 import Certificate
 from pyhanko.sign.validation.settings import KeyUsageConstraints
 from pyhanko_certvalidator import ValidationContext
@@ -92,7 +93,7 @@ def revocation(chain: Chain, given: Revocation, signed_at: datetime, moment: dat
     # Each speaks for itself: one that cannot be read must not silence another.
     single = [Revocation(crls=(one,)) for one in given.crls] + [Revocation(ocsps=(one,)) for one in given.ocsps]
     known = [status for one in single for status in _statuses(chain, one, moment)]
-    ends = sorted(at for _, at in known if at)
+    ends = sorted(at for _, at in known if at and at <= moment)
     if ends:
         verdict = "revocation_revoked" if ends[0] <= signed_at else "revocation_later"
         return Finding(verdict, f"revoked {_time(ends[0])}")
@@ -159,7 +160,7 @@ def _statuses(chain: Chain, said: Revocation, moment: datetime) -> list[tuple[Ce
         context = ValidationContext(
             trust_roots=chain[-1:],
             other_certs=chain,
-            moment=moment,
+            moment=max(moment, *map(_made_at, said.ocsps)) if said.ocsps else moment,
             retroactive_revinfo=True,  # a list of a later day still names what was revoked before
             algorithm_usage_policy=AcceptAllAlgorithms(),
             crls=said.crls,
@@ -169,6 +170,13 @@ def _statuses(chain: Chain, said: Revocation, moment: datetime) -> list[tuple[Ce
         return [status for cert in chain[:-1] for status in _status(check(cert, _path(chain), context), cert)]
     except Exception:  # noqa: BLE001  what a library makes of bytes that somebody published must not hide the signature
         return []
+
+
+def _made_at(answer: bytes) -> datetime:
+    """When an answer was made: one that tells of a later revocation says by it that there was none before."""
+    responses = OCSPResponse.load(answer).response_data["responses"]
+    at: datetime = responses[0]["this_update"].native
+    return at
 
 
 def _status(check: Coroutine[Any, Any, None], cert: Certificate) -> Iterator[tuple[Certificate, datetime | None]]:
