@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from adapters.providers import mailbox
 from adapters.providers.calling import Access, CallFailedError
-from adapters.providers.pec_mailbox import collecting
-from adapters.providers.pec_mailbox.collecting import mailbox_sweep
+from adapters.providers.mailbox import mailbox_sweep
 from adapters.providers.pec_mailbox.settings import Settings
 from ledger.errors import BusyError, InvalidEventError
 from ledger.observations import ArrivalKind
@@ -159,7 +159,7 @@ class TestReading:
         self, dovecot: Dovecot, user: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """However full a mailbox is, a run reads so many messages, and none is left out or doubled in the end."""
-        monkeypatch.setattr(collecting, "MESSAGES_PER_RUN", 3)
+        monkeypatch.setattr(mailbox, "MESSAGES_PER_RUN", 3)
         dovecot.deliver(user, [mail(number) for number in range(7)])
         desk, read = FakeDesk(access(dovecot, user)), []
         SWEEP.run(desk)
@@ -171,7 +171,7 @@ class TestReading:
 
     def test_gaps_between_uids_are_passed(self, dovecot: Dovecot, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A window of UIDs in which nothing is left ends nothing."""
-        monkeypatch.setattr(collecting, "WINDOW", 3)
+        monkeypatch.setattr(mailbox, "WINDOW", 3)
         dovecot.deliver(user, [mail(number) for number in range(1, 21)])
         with dovecot.person(user) as client:
             client.delete_messages(range(3, 19))

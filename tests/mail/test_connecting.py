@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from adapters.providers.calling import Access, Answer, CallFailedError, Submission
+from adapters.providers.mailbox import mailbox_sweep
+from adapters.providers.mailbox_settings import Mailbox
 from adapters.providers.pec_mailbox import smtp
 from adapters.providers.pec_mailbox.client import CLIENT, transport
-from adapters.providers.pec_mailbox.collecting import mailbox_sweep
-from adapters.providers.pec_mailbox.settings import Mailbox, Settings
+from adapters.providers.pec_mailbox.settings import Settings
 from ledger.observations import Address, Arrival, ArrivalKind, Reference, UnreadableError
 from tests.mail.desk import FakeDesk
 from tests.mail.dovecot import PASSWORD, Dovecot

@@ -12,9 +12,9 @@ import pytest
 from adapters.desk import AccountDesk
 from adapters.providers.calling import Access, Answer, Client, Request, Submission
 from adapters.providers.contract import Provider
+from adapters.providers.mailbox import mailbox_sweep
 from adapters.providers.pec_mailbox import PROVIDER
 from adapters.providers.pec_mailbox.client import CLIENT
-from adapters.providers.pec_mailbox.collecting import mailbox_sweep
 from adapters.providers.pec_mailbox.sandbox import Clock
 from adapters.providers.pec_mailbox.sandbox import Provider as Sender
 from adapters.providers.pec_mailbox.settings import Settings

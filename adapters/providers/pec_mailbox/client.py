@@ -1,4 +1,4 @@
-"""Speaks to the servers of a PEC mailbox: submits a message by SMTP; IMAP is in imap.py and collecting.py.
+"""Speaks to the servers of a PEC mailbox: submits a message by SMTP; IMAP is in imap.py and in adapters/providers/mailbox.py.
 
 Up to its last line a message has not been sent, whatever happens; from then on only the server's reply tells. A recipient that the server
 refuses ends the dialogue before the message: it goes to all of them or to nobody. What replies mean is in smtp.py.
@@ -19,8 +19,10 @@ from socket import socket
 from typing import cast
 
 from adapters.providers.calling import Access, Answer, Client, Failure, Request
-from adapters.providers.pec_mailbox import collecting, imap, smtp
-from adapters.providers.pec_mailbox.settings import SECRETS, SMTP_PORTS, Login, Settings, login_of, tls_context
+from adapters.providers.mailbox import mailbox_sweep
+from adapters.providers.mailbox_settings import SECRETS, Login, login_of, tls_context
+from adapters.providers.pec_mailbox import imap, smtp
+from adapters.providers.pec_mailbox.settings import SMTP_PORTS, Settings
 
 LOG = logging.getLogger(__name__)
 
@@ -177,6 +179,6 @@ CLIENT = Client(
     code=smtp.code,
     ask=smtp.ask,
     found=smtp.found,
-    sweeps=(collecting.mailbox_sweep(),),
+    sweeps=(mailbox_sweep(),),
     transport=transport,
 )

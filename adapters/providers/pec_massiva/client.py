@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 from adapters.providers.calling import CallFailedError, Client, Desk, Request, Sweep, Watched
-from adapters.providers.pec_mailbox.collecting import mailbox_sweep
+from adapters.providers.mailbox import mailbox_sweep
 from adapters.providers.pec_massiva import deletion, dispatch, inbox, quota, statuses, tokens
 from adapters.providers.pec_massiva.answers import error_row, fields_of, is_success, value
 from adapters.providers.pec_massiva.settings import SECRETS, Settings

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from adapters.providers.pec_mailbox.settings import Mailbox
+from adapters.providers.mailbox_settings import Mailbox
 
 TOKEN_SERVICES = {"v1": "https://oauth.openapi.it", "v2": "https://oauth.openapi.com"}
 """Source: the OpenAPI documents "oauth" and "oauthv2" of openapi.com, `servers`."""

@@ -16,8 +16,8 @@ from urllib.parse import quote
 import msgspec
 
 from adapters.providers.calling import CallFailedError, Desk, Sweep
-from adapters.providers.pec_mailbox.imap import BrokenError, Session
-from adapters.providers.pec_mailbox.settings import SECRETS, Login, Mailbox, login_of
+from adapters.providers.mailbox_imap import BrokenError, Session
+from adapters.providers.mailbox_settings import SECRETS, Login, Mailbox, login_of
 from ledger.errors import BusyError, ClosedError, ForkError, UnclearCommitError
 from ledger.observations import ArrivalKind
 
@@ -42,7 +42,7 @@ _LEDGER_RESTS = (BusyError, ClosedError, ForkError, UnclearCommitError)
 def mailbox_sweep(
     operation: str = "receipt", passed_over: str = "skipped", login: Sequence[str] = tuple(SECRETS)
 ) -> Sweep:
-    """Reads what is new in the mailbox of an account whose settings have the fields of `settings.Mailbox`.
+    """Reads what is new in the mailbox of an account whose settings have the fields of `Mailbox`.
 
     Args:
         operation: of an arrival that is a message of the mailbox.
