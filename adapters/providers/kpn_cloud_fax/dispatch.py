@@ -111,7 +111,7 @@ def _job(submission: Submission, access: Access) -> Request:
 
 
 def _encoded(said: dict[str, Any]) -> bytes:
-    return json.dumps(said, ensure_ascii=False).encode()
+    return json.dumps(said).encode()
 
 
 def _form(submission: Submission, said: dict[str, Any]) -> Request:
@@ -138,7 +138,7 @@ def _form(submission: Submission, said: dict[str, Any]) -> Request:
 
 def _file_name(name: str) -> str:
     """RFC 7578 section 4.2, percent-encoded where it is not plain."""
-    return quote(name, safe=" .,()+-_")
+    return quote(name, safe=" .,()+-_", errors="replace")
 
 
 def _media(said: str) -> str:
