@@ -13,7 +13,7 @@ from adapters.providers import registry
 from adapters.receiving import read
 from ledger.application import Ledger
 from ledger.decision import Outcome
-from ledger.errors import LedgerError, NotFoundError
+from ledger.errors import ErasedError, LedgerError, NotFoundError
 from ledger.events import Event, parse_time
 from ledger.intake import Intake
 from ledger.observations import Arrival, ArrivalKind, Verdict
@@ -23,6 +23,38 @@ from projections.views import LaneItem
 
 class StillWaitingError(LedgerError):
     """Today's code reads it no better; it goes on waiting."""
+
+
+def stored_arrival(ledger: Ledger, event: Event) -> Arrival:
+    """The arrival behind an event, from its stored originals.
+
+    Raises:
+        ErasedError: its key was destroyed, or the values that say how it came.
+    """
+    values: dict[str, Any] = ledger.values([event]).get(event.position, {})
+    f = event.fields
+    held = [values.get(f"artifact.{i}") for i in range(len(f["artifacts"]))]
+    if None in held:
+        raise ErasedError
+    originals = {said["role"]: each for said, each in zip(held, f["artifacts"], strict=True) if said}
+    body, name = ledger.artifact(originals["body"]).body, values["artifact.0"]["name"]
+    provider, operation = f["provider"], f["operation"]
+    if provider not in registry():
+        provider, operation = recognise(name, body)
+    return Arrival(
+        provider=provider,
+        account=f["account"],
+        operation=operation,
+        kind=ArrivalKind(f["arrival"]),
+        observed_at=parse_time(f["observed_at"]),
+        headers=values.get("headers", {}),
+        body=body,
+        status=values["artifact.0"].get("status"),
+        request=ledger.artifact(originals["request"]).body if "request" in originals else None,
+        verdict=Verdict(f["verdict"]),
+        key_id=f.get("key_id", ""),
+        name=name,
+    )
 
 
 class Lanes:
@@ -48,33 +80,6 @@ class Lanes:
             raise NotFoundError(msg)
         return self.queries.lanes(tenant, "", item)[0], self.ledger.event(rows[0][0])
 
-    def arrival(self, event: Event) -> Arrival:
-        """The arrival behind an event, from its stored originals.
-
-        Raises:
-            ErasedError: its key was destroyed.
-        """
-        values: dict[str, Any] = self.ledger.values([event]).get(event.position, {})
-        originals = {values[f"artifact.{i}"]["role"]: each for i, each in enumerate(event.fields["artifacts"])}
-        f = event.fields
-        body, name = self.ledger.artifact(originals["body"]).body, values["artifact.0"]["name"]
-        provider, operation = f["provider"], f["operation"]
-        if provider not in registry():
-            provider, operation = recognise(name, body)
-        return Arrival(
-            provider=provider,
-            account=f["account"],
-            operation=operation,
-            kind=ArrivalKind(f["arrival"]),
-            observed_at=parse_time(f["observed_at"]),
-            headers=values.get("headers", {}),
-            body=body,
-            request=self.ledger.artifact(originals["request"]).body if "request" in originals else None,
-            verdict=Verdict(f["verdict"]),
-            key_id=f.get("key_id", ""),
-            name=name,
-        )
-
     def retry(self, tenant: str, item: str, note: str, actor: str = "") -> Outcome:
         """Read it again with today's code.
 
@@ -95,8 +100,11 @@ class Lanes:
 
     def _read_again(self, tenant: str, item: str, kind: str, note: str, *, actor: str, message: str) -> Outcome:
         _, event = self.item(tenant, item)
-        stored = tuple(event.fields["artifacts"])
-        reading = read(tenant, self.arrival(event), message=message, actor=actor, stored=stored)
+        stored = tuple(event.fields.get("artifacts", ()))
+        if not stored:
+            msg = "there is no original to be read again; dismiss it with a note when it is settled"
+            raise StillWaitingError(msg)
+        reading = read(tenant, stored_arrival(self.ledger, event), message=message, actor=actor, stored=stored)
         if event.fields["rule"] == "lane.unmatched":
             reading = reading._replace(item=event.position)
         if reading.unreadable:
@@ -114,6 +122,13 @@ class Lanes:
         """Say that it needs nothing; it is kept all the same."""
         _, event = self.item(tenant, item)
         self._settle(tenant, event, "lane.dismissed", note, actor)
+
+    def settle(self, tenant: str, item: str, note: str) -> None:
+        """Say that a waiting item was read after all; one that waits no longer is left as it is."""
+        rows = self.queries.lanes(tenant, "open", item)
+        if rows:
+            event = self.item(tenant, item)[1]
+            self._settle(tenant, event, "lane.retried", note, "")
 
     def _settle(self, tenant: str, event: Event, kind: str, note: str, actor: str) -> None:
         self.accounts.record(kind, tenant, event.fields["account"], actor, {"events": [event.id]}, note)

@@ -396,6 +396,18 @@ class Ledger(Application[Any]):
             raise NotFoundError(msg)
         return found[0]
 
+    def position_before(self, at: str) -> int:
+        """The last position that was recorded before a time, 0 when there is none: the log's clock never runs back.
+
+        Args:
+            at: UTC, as it stands in events, or the beginning of such a text.
+        """
+        low, high = 0, self.head().size
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if str(self.event(middle).fields["recorded_at"]) < at else (low, middle - 1)
+        return low
+
     def leaves(self, after: int = 0, limit: int = PAGE) -> list[tuple[int, bytes, bytes]]:
         """(position, leaf bytes, stored leaf hash) after a position, for checking."""
         c = self.position_column

@@ -52,6 +52,12 @@ class Sightings:
                 return []
         return [self._names.chain_key(seen, last + 1, with_state=w) for w in (False, True)]
 
+    def links(self, seen: Observation) -> list[bytes]:
+        """The keys under which this state may stand in the chain of its object."""
+        keys = [self._names.chain_key(seen, n, with_state=True) for n in range(1, self._last(seen) + 1)]
+        self._context.known |= {k: p for k, p in self._ledger.known(keys).items() if k not in self._context.known}
+        return keys
+
     def _last(self, seen: Observation) -> int:
         """The number of the link that was written last."""
         last = 0

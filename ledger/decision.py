@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.appender import Item
 from ledger.application import Ledger, digest_value
@@ -43,6 +43,23 @@ class PendingError(Exception):
     """The decision needs the position of something that is still being written; decide again after it."""
 
 
+class Change(NamedTuple):
+    """Something that is read otherwise than before.
+
+    Attributes:
+        message, stream: where it stands.
+        type, word: what it was read as ("" when it was not); word: the reason, else the code.
+        new_type, new_word: what it is read as now ("" when it is no longer told).
+    """
+
+    message: str
+    stream: str
+    type: str
+    word: str
+    new_type: str
+    new_word: str
+
+
 @dataclass(slots=True)
 class Outcome:
     """What became of one arrival.
@@ -56,6 +73,8 @@ class Outcome:
         is_new: its bytes were not held before and are now.
         position: last position written, 0 when nothing was.
         contents: (message, stream) of the receipts that tell what was delivered.
+        reread: what an original that was read again tells otherwise.
+        settled: ids of the waiting items that need nobody any more.
     """
 
     facts: list[str] = field(default_factory=list)
@@ -68,6 +87,8 @@ class Outcome:
     is_new: bool = False
     position: int = 0
     contents: list[tuple[str, str]] = field(default_factory=list)
+    reread: list[Change] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
 
 
 class Decision:
@@ -189,6 +210,7 @@ class Decision:
         is_rival = identity is not None and self._is_known(identity) and not self._is_known(key)
         if identity and is_rival:
             self.placing.learn(seen, self.context.homes[identity])
+        self._new_word(index)
         event = self.placing.place(seen, self._rival(identity) if identity and is_rival else ALONE)
         if event is None:
             self.outcome.unmatched += self._wait("unmatched", seen.texts, self.names.lane_keys[index])
@@ -198,6 +220,18 @@ class Decision:
         own = [k for k in (key, identity, told) if k and k not in self.context.known]
         self._claim(event, [*own, *links])
         self.writer.absorb()
+
+    def _new_word(self, index: int) -> None:
+        """Write, once for each tenant, that a provider uses a word which its tables do not have."""
+        key, word = self.names.word_keys[index], self.names.new_words[index]
+        if key is None or self._is_known(key):
+            return
+        stream = self.writer.account_stream()
+        clear = {**self.placing.source(), "mapping": self.placing.words.mapping, "rule": "vocabulary.unknown"}
+        values = {WHOLE_MESSAGE: {"word": clean(word)}}
+        event = self.plan.add(Planned("vocabulary.new", stream, clear, values))
+        self.plan.lookups.append((event, "vocabulary", (self.arrival.provider,), stream, WHOLE_MESSAGE, False))
+        self._claim(event, [key])
 
     def _rival(self, key: bytes) -> Like:
         """The fact with the same identity that says something else."""
@@ -308,8 +342,9 @@ class Decision:
     # --- its bytes
 
     def _finish(self, *, is_held: bool) -> Item:
-        artifacts = [] if is_held else self._seal_originals()
         naming = [i for i, planned in enumerate(self.plan.events) if planned.kind not in WITHOUT_ORIGINAL]
+        is_held = is_held or not naming
+        artifacts = [] if is_held else self._seal_originals()
         for index in naming if self.reading.stored else ():
             self.plan.events[index].clear["artifacts"] = list(self.reading.stored)
         item = self.writer.item()
@@ -339,6 +374,8 @@ class Decision:
         }
         if self.arrival.headers:
             values["headers"] = clean_texts({k: v for k, v in self.arrival.headers.items() if k.isascii()})[0]
+        if self.arrival.status is not None:
+            values["artifact.0"]["status"] = self.arrival.status
         for planned in self.plan.events:
             if planned.kind not in WITHOUT_ORIGINAL:
                 planned.clear["artifacts"] = [row.artifact_id for row in rows]

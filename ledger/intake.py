@@ -22,6 +22,7 @@ from ledger.events import message_of, read, time_text
 from ledger.names import Attestation, Names, Reading
 from ledger.observations import Address, Arrival
 from ledger.recorders import OutboxRow
+from ledger.rereading import Rereading
 from ledger.sealing import seal_artifact
 from ledger.streams import WHOLE_MESSAGE, Message, Registration, evolve, plan_registration
 from ledger.writer import Context, Writer, probe_digests, probe_joins, probe_recipients
@@ -102,9 +103,26 @@ class Intake:
                 contents.check(self.ledger, message, [stream])
         return results
 
+    def foresee(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
+        """What admitting these arrivals would do, each for itself; nothing is written."""
+        found: list[Outcome | Exception] = []
+        for reading in readings:
+            attested = reading if reading.unreadable else reading._replace(attested=self.attest(reading.arrival))
+            try:
+                decision = self._decision(self._load([attested]), attested)
+                decision.item()
+                found.append(decision.outcome)
+            except Exception as error:  # noqa: BLE001  one bad arrival hurts only itself; the caller gets the error
+                found.append(error)
+            self._messages.clear()
+        return found
+
+    def _decision(self, context: Context, reading: Reading) -> Decision:
+        return (Decision if reading.told is None else Rereading)(self.ledger, context, reading)
+
     def _submit(self, context: Context, reading: Reading) -> _Submitted | Exception:
         try:
-            decision = Decision(self.ledger, context, reading)
+            decision = self._decision(context, reading)
             item = decision.item()
             future = self.ledger.submit(item) if item else None
             stored = tuple(row.artifact_id for _, row in item.artifacts) if item else ()

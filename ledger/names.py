@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ledger.addresses import normal
 from ledger.application import Ledger
-from ledger.events import time_text
+from ledger.events import Event, time_text
 from ledger.observations import Arrival, ArrivalKind, Observation
 from ledger.sealing import Keyring
 from ledger.streams import clean
@@ -62,6 +62,7 @@ class Reading(NamedTuple):
         message: the message it belongs to, when the caller knows.
         actor: id of the API key or person who handed it in, or "".
         stored: ids of the originals, when these bytes are held already and are only read again.
+        told: what these stored bytes told when they came, where today's tables read them again; else None.
         item: position of the waiting item that is read again; of its arrival, what waits under other items is left alone.
         attested: what checking its signature found; None where originals are not signed.
         settles: the call of ours that it answers.
@@ -74,6 +75,7 @@ class Reading(NamedTuple):
     message: str = ""
     actor: str = ""
     stored: tuple[str, ...] = ()
+    told: tuple[Event, ...] | None = None
     item: int = 0
     attested: Attestation | None = None
     settles: Settled | None = None
@@ -88,6 +90,7 @@ class Names:
         lane_keys: per observation, under which it is known to wait in the lane of the unmatched.
         unreadable_key, unverified_key: under which bytes that nobody can read, or whose signature does not hold, are known to wait.
         told_keys, witnessed_keys: per observation, under which it is known that somebody told us a fact, and that we saw it come later.
+        word_keys: per observation, under which a word that the provider's tables do not have is known to the tenant; else None.
         answer_key: under which an answer to the same call of ours is known.
         identity_keys: per observation identity alone, where a content is certified; else None.
         references, batches, addresses: look-up digests of what it names.
@@ -107,6 +110,9 @@ class Names:
             answer_key(self._keyring, reading.tenant, reading.settles.attempt) if reading.settles else None
         )
         self.identity_keys = [self._duplicate("identity", *each.identity) if each.content else None for each in seen]
+        words = ledger.vocabulary.get(reading.arrival.provider)
+        self.new_words = ["" if words and each.code in words.words else each.texts.get("code", "") for each in seen]
+        self.word_keys = [self._word_key(word) if word else None for word in self.new_words]
         self.told_keys = [self._duplicate("told", key.hex()) for key in self.fact_keys]
         self.witnessed_keys = [self._duplicate("witnessed", key.hex()) for key in self.fact_keys]
         names = {r for each in seen for r in each.references}
@@ -140,6 +146,13 @@ class Names:
             day, self._reading.tenant, arrival.account, "fact", *identity, "|", *seen.content
         )
 
+    def _word_key(self, word: str) -> bytes:
+        return self._keyring.duplicate(None, self._reading.tenant, "", "word", self._reading.arrival.provider, word)
+
+    def reread_key(self, event_id: str, number: int) -> bytes:
+        """Under which the number-th other reading of what an event told is known."""
+        return self._duplicate("reread", event_id, str(number))
+
     def chain_key(self, seen: Observation, number: int, *, with_state: bool) -> bytes:
         """The number-th state seen of an object whose provider gives no time (the state is the identity's last part)."""
         identity = seen.identity if with_state else seen.identity[:-1]
@@ -161,7 +174,9 @@ class Names:
         waiting = (self.unreadable_key, self.unverified_key)
         answers = [self.answer_key] if self.answer_key else []
         told = (*self.told_keys, *self.witnessed_keys)
-        return {*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, *sightings, *waiting, *told, *answers}
+        words = (key for key in self.word_keys if key)
+        known = (*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, *sightings, *waiting, *told, *answers)
+        return {*known, *words}
 
 
 def answer_key(keyring: Keyring, tenant: str, attempt: str) -> bytes:

@@ -60,9 +60,7 @@ class Placing:
         Raises:
             NotFoundError: the caller named a message that does not exist.
         """
-        clear, texts = self._said(seen)
-        notes = sorted({*clear.get("notes", ()), *like.notes})
-        clear |= {k: v for k, v in {"notes": notes, "events": list(like.events)}.items() if v}
+        clear, texts = self.said(seen, like)
         planned = Planned(seen.type, "", clear, {WHOLE_MESSAGE: texts}, like.planned)
         if seen.about == "account":
             planned.stream = self.writer.account_stream()
@@ -201,7 +199,7 @@ class Placing:
         optional = {"key_id": self.arrival.key_id, "actor": self.reading.actor}
         return clear | {name: value for name, value in optional.items() if value}
 
-    def _said(self, seen: Observation) -> tuple[dict[str, Any], dict[str, Any]]:
+    def said(self, seen: Observation, like: Like = ALONE) -> tuple[dict[str, Any], dict[str, Any]]:
         """Clear fields and committed texts of one observation."""
         clear = self.source() | {"mapping": self.words.mapping, "about": seen.about}
         said = dict(seen.texts)
@@ -215,7 +213,8 @@ class Placing:
             said["occurred"] = seen.occurred.original
         texts, cleaned = clean_texts(said)
         optional = {
-            "notes": sorted({*cleaned, *seen.notes}),
+            "notes": sorted({*cleaned, *seen.notes, *like.notes}),
+            "events": list(like.events),
             "numbers": dict(seen.numbers),
             "part": list(seen.part or ()),
         }

@@ -23,7 +23,7 @@ TOLD_ELSEWHERE = "told_elsewhere"
 ORIGINAL = -2
 """The person of a key that seals one original concerning several messages, or none."""
 WITHOUT_ORIGINAL = frozenset(
-    {"recipients.declared", "streams.joined", "reference.conflict", "batch.opened", "message.linked"}
+    {"recipients.declared", "streams.joined", "reference.conflict", "batch.opened", "message.linked", "vocabulary.new"}
 )
 """Types that carry no original of their own: another event of the same item does."""
 MAX_PAIRS = 1_000

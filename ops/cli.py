@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
-from ops import accounts_cli, evidence_cli, jobs_cli, log_cli, outbox_cli, show
+from ops import accounts_cli, evidence_cli, jobs_cli, log_cli, outbox_cli, reinterpret_cli, show
 from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
 from ops.settings import Settings, load
 
@@ -39,6 +39,7 @@ accounts.command(accounts_cli.show)
 accounts.command(accounts_cli.delete)
 for each in (
     outbox_cli.send,
+    reinterpret_cli.reinterpret,
     log_cli.proof,
     log_cli.recover,
     log_cli.export,
@@ -451,9 +452,11 @@ def lanes_list(*, state: str = "open", tenant: Tenant = "", json: Json = False) 
 @lanes.command(name="show")
 def lanes_show(item: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
     """One waiting item and the beginning of its bytes."""
+    from adapters.lanes import stored_arrival
+
     with system() as s:
         found, event = s.lanes.item(tenant or s.settings.tenant, item)
-        body = s.lanes.arrival(event).body
+        body = stored_arrival(s.ledger, event).body if "artifacts" in event.fields else b""
     start = body[:2000].decode("utf-8", "backslashreplace")
     print_json(
         {**msgspec.to_builtins(found), "body_bytes": len(body), "body_start": start}
