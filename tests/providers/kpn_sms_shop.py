@@ -113,8 +113,8 @@ def opened(database: Database, folder: Path, gateway: Gateway | None = None, **s
             sandbox.network.inbound_url = hooks
             system.accounts.add(TENANT, ACCOUNT, "kpn_sms")
             system.accounts.add_secret(TENANT, ACCOUNT, KEY_ID, SECRET)
-            said = {"base_url": sandbox.base_url, "webhook_url": f"{hooks}/webhook.dlr", **settings}
-            system.accounts.configure(TENANT, ACCOUNT, said)
+            said = {"base_url": sandbox.base_url, "webhook_url": f"{hooks}/webhook.dlr", "allow_plain_http": True}
+            system.accounts.configure(TENANT, ACCOUNT, said | settings)
             found = {"client_id": sandbox.gateway.client_id, "client_secret": sandbox.gateway.client_secret}
             system.accounts.set_credentials(TENANT, ACCOUNT, found)
             outbox = Outbox(system.ledger, system.intake, system.accounts, calls, system.queries)

@@ -186,6 +186,8 @@ def test_a_change_of_generation_neither_repeats_nor_forgets_a_number(before: Gen
         ({"recipients": (Address("phone", "09712345678"),)}, {}, ""),
         ({"recipients": (Address("phone", "+4915123456789"),)}, {}, ""),
         ({"text": "x" * 1000}, {}, ""),
+        ({}, {"webhook_url": "http://ledger.example/hook"}, "use https://"),
+        ({}, {"webhook_url": "http://ledger.example/hook", "allow_plain_http": True}, ""),
         ({"recipients": ()}, {}, "no recipient"),
         ({"recipients": (Address("email", "a@b.example"),)}, {}, "phone number"),
         ({"recipients": (Address("phone", "06"),)}, {}, "phone number"),

@@ -62,6 +62,8 @@ def check(submission: Submission, access: Access) -> str:
     is_2020 = settings.generation == "2020"
     expires_in_s = _options(submission).expires_in_s
     held = {
+        "webhook_url is plain http://, on which everybody on the way reads the reports; use https://": not settings.allow_plain_http
+        and settings.webhook_url.startswith("http://"),
         "there is no recipient": not numbers,
         "every recipient must be a phone number": any(each.kind != "phone" for each in submission.recipients)
         or not all(map(_NUMBER.fullmatch, numbers)),
