@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -343,6 +344,43 @@ def test_without_any_webhook_the_sweep_tells_the_same(office: Office) -> None:
     office.sweep()
     noted = [e for e in office.system.ledger.feed(0, 1_000) if "api_headers" in e.fields.get("notes", ())]
     assert (("in_transit", "completed", "E2"), 1) == (office.status(message), len(noted))
+
+
+def made_in_the_portal(service: Service, envelopes: int) -> None:
+    """A closed campaign of that many letters that nobody here knows of."""
+    _, campaign = service.create_campaign({"name": "Utskick", "output_date": ""})
+    place = campaign["id"]
+    for number in range(envelopes):
+        street = [f"Gatan {number}"]
+        address = {
+            "$type": "postal",
+            "name": ["Nils Ek"],
+            "street": street,
+            "postal_code": "111 22",
+            "city": "Stockholm",
+        }
+        _, envelope = service.create_envelope(
+            place, {"name": f"Brev {number}", "address": address, "postage": "economy"}
+        )
+        data = base64.b64encode(LETTER.data).decode()
+        content = {"data": data, "mime": LETTER.media_type, "length": len(LETTER.data), "type": "document"}
+        service.create_content(place, envelope["id"], content)
+        service.close_envelope(place, envelope["id"])
+    assert 200 == service.close_campaign(place)[0]
+
+
+@pytest.mark.parametrize(("envelopes", "each"), [(3, 3), (26, 0)])
+def test_what_was_made_in_the_portal_is_found_and_few_envelopes_are_asked_for_one_by_one(
+    office: Office, envelopes: int, each: int
+) -> None:
+    """An original about one letter can be shown to its recipient; of many the list is kept, and no one is lost."""
+    made_in_the_portal(office.service, envelopes)
+    office.later(hours=8)
+    assert "" == office.sweep()
+    office.system.runner.run()
+    found = office.system.queries.search(TENANT, Filters(), "", 100).deliveries
+    assert [("in_transit", "completed")] * envelopes == [(d.status, d.sub_status) for d in found]
+    assert each == office.sandbox.calls.count("GET /campaigns/*/envelopes/*")
 
 
 def test_a_campaign_older_than_the_window_is_asked_for_once_a_day_until_it_ends(office: Office) -> None:

@@ -1,12 +1,13 @@
 """What is looked at by the clock: campaigns and their envelopes, text messages, invitations; and the comparison of both lists.
 
-One list tells of all envelopes of a campaign, so campaigns are looked at and not messages; it is also what stands in for webhooks that
-did not come, and what finds envelopes that were not sent from here.
+One list tells of all campaigns and one of all envelopes of a campaign, so lists are what is asked for, and what stands in for webhooks
+that did not come; they also find what was not sent from here. What moved is then asked for by itself, so that an original tells of
+one message alone and can be shown to its recipient; only of large campaigns the list itself is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -14,15 +15,18 @@ from urllib.parse import urlencode
 from adapters.providers.calling import Answer, CallFailedError, Desk, Request, Watched
 from adapters.providers.ekopost import statuses
 from adapters.providers.ekopost.objects import ID, fields_of, id_of
-from adapters.providers.reading import json_value, text
-from ledger.observations import UnreadableError
+from adapters.providers.reading import json_value, text, time_iso
+from ledger.observations import UnreadableError, ZoneBasis
 
 TRACKED_EVERY = timedelta(hours=3)
 OLD_EVERY = timedelta(days=1)
 """A campaign that is older than the window and not finished; mostly one that was left open."""
 TRACKED_FOR = timedelta(days=60)
 """A registered letter is kept for collection for weeks, then it travels back."""
+ONE_BY_ONE = 25
+"""Envelopes of a campaign that are asked for each by itself."""
 MOVING = frozenset({"transferred"})
+GOING_ON = frozenset({"transferred", "printed", "posted"})
 ENDED = frozenset({"completed", "cancelled", "failed"})
 WATCHED_HEADERS = ("api-version", "sunset", "deprecation")
 
@@ -36,23 +40,21 @@ _FINAL_TRACKING = frozenset(
 def campaigns(desk: Desk) -> None:
     """Look at the campaigns of the window, at those that are not finished, and at the envelopes of those that moved.
 
+    `desk.state["campaigns"]` holds, for each of them, its last state and when what was looked at.
+
     Raises:
         CallFailedError: the list was not to be had, or something of some campaigns was not.
     """
-    now = desk.access.now
     listed = {id_of(each): each for each in _listed_campaigns(desk)}
     seen: dict[str, dict[str, str]] = desk.state.setdefault("campaigns", {})
     failed = 0
     for campaign in dict.fromkeys([*listed, *seen]):
-        known = seen.get(campaign, {})
-        if known.get("settled"):
-            continue
-        if campaign not in listed and now - _when(known, "asked_at") < OLD_EVERY:
+        known, said = seen.get(campaign, {}), listed.get(campaign)
+        is_waiting = said is None and desk.access.now - _when(known, "asked_at") < OLD_EVERY
+        if known.get("settled") or is_waiting:
             continue
         try:
-            said = listed.get(campaign) or _looked_up(desk, campaign)
-            asked = {} if campaign in listed else {"asked_at": now.isoformat()}
-            seen[campaign] = _followed(desk, campaign, said, known, now) | asked
+            seen[campaign] = _followed(desk, campaign, said, known)
         except CallFailedError:
             failed += 1
     for campaign in [c for c, known in seen.items() if known.get("settled") and c not in listed]:
@@ -62,26 +64,56 @@ def campaigns(desk: Desk) -> None:
         raise CallFailedError(msg)
 
 
-def _followed(
-    desk: Desk, campaign: str, said: Mapping[str, Any], known: Mapping[str, str], now: datetime
-) -> dict[str, str]:
-    """Look at the envelopes of a campaign if it moved; what is remembered of it."""
-    state, changed = text(said.get("state")), text(said.get("state_changed_at"))
-    if not state:
+def _followed(desk: Desk, campaign: str, listed: Mapping[str, Any] | None, known: Mapping[str, str]) -> dict[str, str]:
+    """Look at a campaign, and at its envelopes, as far as they moved; what is remembered of it."""
+    now = desk.access.now
+    is_moved = listed is None or _is_moved(listed, known)
+    is_overdue = listed is not None and _is_overdue(listed, now) and "overdue" not in known
+    said = _looked_up(desk, campaign) if listed is None or is_moved or is_overdue else listed
+    if said is None:
         return {"settled": "gone"}
-    is_new = (state, changed) != (known.get("state"), known.get("changed"))
+    state = text(said.get("state"))
+    remembered = {**known, "state": state, "changed": text(said.get("state_changed_at"))}
+    remembered |= {"asked_at": now.isoformat()} if listed is None else {}
+    remembered |= {"overdue": "told"} if is_overdue else {}
     is_due = state in MOVING or (state in ENDED and now - _when(known, "looked_at") >= TRACKED_EVERY)
-    remembered = {"state": state, "changed": changed, "looked_at": now.isoformat()}
-    if not is_new and not is_due:
-        return dict(known)
-    items = _envelopes(desk, campaign, admit=True)
-    _find_rescheduled(desk, campaign, items)
-    ended_at = known.get("ended_at") or now.isoformat()
-    is_over = now - datetime.fromisoformat(ended_at) > TRACKED_FOR
+    if not _is_moved(said, known) and not is_due:
+        return remembered
+    remembered["looked_at"] = now.isoformat()
+    is_settled = all(map(_is_settled, _look_inside(desk, campaign)))
     if state in ENDED:
-        remembered["ended_at"] = ended_at
-        remembered |= {"settled": state} if is_over or all(map(_is_settled, items)) else {}
+        remembered.setdefault("ended_at", now.isoformat())
+        is_over = now - _when(remembered, "ended_at") > TRACKED_FOR
+        remembered |= {"settled": state} if is_settled or is_over else {}
     return remembered
+
+
+def _is_moved(said: Mapping[str, Any], known: Mapping[str, str]) -> bool:
+    now, before = (
+        (text(said.get("state")), text(said.get("state_changed_at"))),
+        (known.get("state"), known.get("changed")),
+    )
+    return now != before
+
+
+def _is_overdue(said: Mapping[str, Any], now: datetime) -> bool:
+    """Whether it is open after its output date; the reader says what that means."""
+    output = time_iso(text(said.get("output_date")), ZoneBasis.DOCUMENTED)
+    return said.get("state") == "opened" and output is not None and output.at <= now
+
+
+def _look_inside(desk: Desk, campaign: str) -> list[dict[str, Any]]:
+    """Have the envelopes of a campaign in the ledger, each by itself where they are few."""
+    request = _get("envelope", f"{_place(campaign)}/envelopes")
+    answer = desk.call(request)
+    items = _items(request, answer)
+    if len(items) > ONE_BY_ONE:
+        desk.admit(request, answer)
+    else:
+        for each in items:
+            _admitted(desk, _get("envelope", f"{_place(campaign)}/envelopes/{id_of(each)}"))
+    _find_rescheduled(desk, campaign, items)
+    return items
 
 
 def _when(known: Mapping[str, str], what: str) -> datetime:
@@ -94,21 +126,15 @@ def _is_settled(envelope: Mapping[str, Any]) -> bool:
     return not is_tracked or text(fields_of(envelope.get("tracking")).get("trackingState")) in _FINAL_TRACKING
 
 
-def _find_rescheduled(desk: Desk, campaign: str, items: list[dict[str, Any]]) -> None:
-    """Ask for the first attempt of each envelope whose digital address failed and that goes on as another."""
-    states = {id_of(each): text(each.get("state")) for each in items}
-    going_on = {e for e, state in states.items() if state not in {"failed", "cancelled", "opened", "closed"}}
+def _find_rescheduled(desk: Desk, campaign: str, items: Iterable[Mapping[str, Any]]) -> None:
+    """Ask for the first attempt of each envelope whose digital address failed and that goes on as a letter."""
+    going_on = {id_of(each) for each in items if text(each.get("state")) in GOING_ON}
     if not going_on:
         return
     request = _get("envelope", f"{_place(campaign)}/envelopes?state=failed")
-    for failed in _items(request, desk.call(request)):
-        envelope = id_of(failed)
-        if envelope in going_on:
-            url = f"{_place(campaign)}/envelopes/{envelope}?state=failed"
-            asked = _get("envelope_failed", url)
-            answer = desk.call(asked)
-            _check(asked, answer)
-            desk.admit(asked, answer)
+    failed = {id_of(each) for each in _items(request, desk.call(request))}
+    for envelope in sorted(going_on & failed):
+        _admitted(desk, _get("envelope_failed", f"{_place(campaign)}/envelopes/{envelope}?state=failed"))
 
 
 def poll(desk: Desk, watched: Watched) -> None:
@@ -148,12 +174,10 @@ def _check(request: Request, answer: Answer) -> None:
         raise CallFailedError(msg)
 
 
-def _admitted(desk: Desk, request: Request) -> Answer:
+def _admitted(desk: Desk, request: Request) -> None:
     answer = desk.call(request)
     _check(request, answer)
-    _note_headers(desk, answer)
     desk.admit(request, answer)
-    return answer
 
 
 def _items(request: Request, answer: Answer) -> list[dict[str, Any]]:
@@ -175,30 +199,29 @@ def _listed_campaigns(desk: Desk) -> list[dict[str, Any]]:
     now = desk.access.now
     window = {"start": _day(now - timedelta(days=desk.access.settings.window_days)), "stop": _day(now, 1)}
     request = _get("campaign", f"/campaigns?{urlencode(window)}")
-    return _items(request, _admitted(desk, request))
+    answer = desk.call(request)
+    items = _items(request, answer)
+    _note_headers(desk, answer)
+    return items
 
 
 def _day(at: datetime, later: int = 0) -> str:
     return f"{at.astimezone(UTC) + timedelta(days=later):%Y-%m-%d}"
 
 
-def _looked_up(desk: Desk, campaign: str) -> dict[str, Any]:
-    """A campaign that is older than the window; nothing when it is not there any more."""
+def _looked_up(desk: Desk, campaign: str) -> dict[str, Any] | None:
+    """A campaign by itself; None when it is not there any more."""
     request = _get("campaign", _place(campaign))
     answer = desk.call(request)
     if answer.status == 404:
-        return {}
+        return None
     _check(request, answer)
     desk.admit(request, answer)
     try:
         return fields_of(json_value(answer.body))
-    except UnreadableError:
-        return {}
-
-
-def _envelopes(desk: Desk, campaign: str, *, admit: bool) -> list[dict[str, Any]]:
-    request = _get("envelope", f"{_place(campaign)}/envelopes")
-    return _items(request, _admitted(desk, request) if admit else desk.call(request))
+    except UnreadableError as error:
+        msg = f"{request.operation}: {error}"
+        raise CallFailedError(msg) from error
 
 
 def theirs(desk: Desk) -> Iterator[tuple[str, datetime]]:
@@ -208,7 +231,8 @@ def theirs(desk: Desk) -> Iterator[tuple[str, datetime]]:
         CallFailedError: part of it was not to be had; half a list is no list.
     """
     for campaign in _listed_campaigns(desk):
-        for envelope in _envelopes(desk, id_of(campaign), admit=True):
+        request = _get("envelope", f"{_place(id_of(campaign))}/envelopes")
+        for envelope in _items(request, desk.call(request)):
             yield id_of(envelope), _created(envelope) or desk.access.now
 
 
