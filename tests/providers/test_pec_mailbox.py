@@ -245,11 +245,23 @@ def test_a_message_id_is_a_whole_token(written: str, bare: str) -> None:
     assert bare == daticert.bare_id(written)
 
 
-def test_without_msgid_the_header_names_the_message() -> None:
-    """RFC 6109 has both; one of them is enough."""
+def test_without_msgid_the_header_names_the_message_where_nothing_is_signed() -> None:
+    """RFC 6109 has both; one of them is enough, and neither is worth more than the other."""
     head = b"X-Ricevuta: avvenuta-consegna\nX-Riferimento-Message-ID:\n <h1@client.example>\n"
     seen = only(attached(certification(msgid=""), head))
     assert ("msgid", "h1@client.example", True) == seen.references[0]
+    assert "reference_unsigned" not in seen.notes
+
+
+@pytest.mark.parametrize(
+    ("msgid", "names"), [("", ["id1@pec.example"]), (None, ["m1@client.example", "id1@pec.example"])]
+)
+def test_a_signed_receipt_belongs_to_no_message_that_only_its_header_names(msgid: str | None, names: list[str]) -> None:
+    """No signature is over the header: with another name in it a genuine receipt would tell of another message."""
+    head = b"X-Riferimento-Message-ID: <h1@client.example>\r\n"
+    seen = only(head + signed(certification(**({} if msgid is None else {"msgid": msgid}))))
+    assert names == [reference.value for reference in seen.references]
+    assert (msgid == "") == ("reference_unsigned" in seen.notes)
 
 
 # --- header against certification data

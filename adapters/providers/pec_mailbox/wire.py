@@ -100,7 +100,7 @@ def _base(top: mime.Part, found: daticert.Found, cert: Daticert) -> Observation:
     return _finished(
         Observation(
             type=row.type if row else "channel.unmapped",
-            references=_references(top.fields, cert),
+            references=_references(top.fields, cert, covered=found.covered),
             occurred=occurred,
             code=cert.kind if row else "",
             reason=_reason(cert, row),
@@ -124,12 +124,13 @@ def _reason(cert: Daticert, row: Word | None) -> str:
     return own if own in _TIMEOUTS or error is None else error.reason or own
 
 
-def _references(fields: Mapping[str, str], cert: Daticert) -> tuple[Reference, ...]:
+def _references(fields: Mapping[str, str], cert: Daticert, *, covered: bool) -> tuple[Reference, ...]:
     told = bare_id(fields.get("x-riferimento-message-id", ""))
     # Where only the domain differs one of the two was rewritten, and the sender may know either.
     is_rewritten = crosscheck.difference(told, cert.msgid) == "msgid_domain_differs"
     pairs = (
-        ("msgid", cert.msgid or told),
+        # No signature is over the header: whoever has a signed receipt could write any message's name into it.
+        ("msgid", cert.msgid or ("" if covered else told)),
         ("identificativo", cert.identifier),
         ("msgid", told if is_rewritten and cert.msgid else ""),
     )
