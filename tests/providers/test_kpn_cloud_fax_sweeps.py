@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 import pytest
 
 from adapters.calls import Caller
+from adapters.desk import Calls
+from adapters.jobs.board import Board
 from adapters.providers.calling import Access, Answer, CallFailedError, Client, Request
 from adapters.providers.contract import Provider
 from adapters.providers.kpn_cloud_fax import deletion
@@ -85,18 +86,20 @@ class Dying:
 
 
 def test_a_fax_is_not_lost_when_the_process_dies_after_reading_it(place: Place) -> None:
-    """What was saved with the list names it, so the next run puts it back, and the one after fetches it."""
+    """What was saved with the list names it, so the next run of the job puts it back, and the one after fetches it."""
     place.configure(incoming="custody")
     place.sandbox.fax.receive()
-    desk, saved = place.desk("incoming"), {}
-    desk.calls = Dying(place.caller, "infax")
-    desk.admitted = lambda _outcome: saved.update(copy.deepcopy(dict(desk.state)))
+
+    def run(calls: Calls) -> str:
+        board = Board(place.intake, place.found.accounts, calls, place.found.queries)
+        row = board.run(next(job for job in board.of(TENANT) if job.name == "incoming"), is_asked=True)
+        return row.last_error if row else ""
+
     with pytest.raises(SystemExit):
-        next(sweep for sweep in CLIENT.sweeps if sweep.name == "incoming").run(desk)
-    place.states["incoming"] = saved
-    place.sweep("incoming")
-    assert [] == place.events("inbound.fetched")
-    place.sweep("incoming")
+        run(Dying(place.caller, "infax"))
+    assert not run(place.caller)
+    assert ([], 1) == (place.events("inbound.fetched"), len(place.events("inbound.reset")))
+    assert not run(place.caller)
     assert 1 == len(place.events("inbound.fetched"))
 
 
