@@ -95,6 +95,8 @@ def paths(requests: Sequence[Request]) -> list[str]:
         (submission(documents=(PDF, Document("x.docx", "application/msword", b"x"))), "application/pdf"),
         (submission(documents=(PDF, XML, XML)), "one markup"),
         (submission(reply_mail="mall.pdf"), "names no document"),
+        (submission(address={"street": ["exempelgatan  7"], "use_coverpage": True}), ""),
+        (submission(address={"street": ["Annangatan 8"]}), "those of the recipient"),
         (submission(kb=True), "registered letters"),
         (submission(EVA, postage="rek"), "only a postal address"),
         (submission(Address("postal", f"{'Å' * 36}\nGatan 1\n416 55 Göteborg"), postage="rek"), "35"),
@@ -187,6 +189,16 @@ def test_a_close_that_is_refused_is_looked_at_before_it_is_believed() -> None:
     assert ["GET /campaigns/c/envelopes/e", "POST /campaigns/c/close"] == paths(closed)[4:]
     still_open = play(submission(), *begun, {"id": "e", "state": "opened"}, refused)
     assert ["GET /campaigns/c/envelopes/e", "POST /campaigns/c/envelopes/e/close"] == paths(still_open)[4:]
+
+
+def test_whom_it_goes_to_follows_from_the_recipients_alone() -> None:
+    """Further fields cannot send it to somebody whom the ledger does not know of."""
+    sent = submission(
+        EVA, address={"recipient": "19800101-9999", "$type": "email", "sender_id": "S1", "subject": "Annat"}
+    )
+    _, envelope, *_ = play(sent, {"id": "c"}, {"id": "e"})
+    address = {"$type": "einbox", "subject": "Annat", "recipient": EVA.value, "sender_id": "S1"}
+    assert address == json.loads(envelope.body)["address"]
 
 
 @pytest.mark.parametrize(("there", "made"), [("opened", False), ("closed", True)])

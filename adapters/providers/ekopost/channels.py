@@ -109,17 +109,24 @@ def address_object(
     """The address object, `$type` first as the page demands; None where the address stands only in the document.
 
     Args:
-        given: further fields, or better ones, as Ekopost names them.
+        given: further fields as Ekopost names them. Only a postal address may be told better by them (see `is_elsewhere`): whom
+            it goes to follows from the recipients, and from nothing else.
     """
-    fields: dict[str, Any] = {}
+    further = {name: value for name, value in given.items() if name != "$type"}
     if address_type == "postal":
-        fields = postal_fields(recipients[0].value)
-        if not fields and not given:
-            return None
-    elif address_type == "einbox_signer":
-        fields = {"signers": [{"recipient": each.value} for each in recipients]}
+        postal = {**postal_fields(recipients[0].value), **further}
+        return {"$type": address_type, **postal} if postal else None
+    if address_type == "einbox_signer":
+        fields: dict[str, Any] = {"signers": [{"recipient": each.value} for each in recipients]}
     else:
         fields = {CHANNELS[address_type].field: recipients[0].value}
-    if subject and address_type in {"email", "einbox", "einbox_kivra"}:
-        fields["subject"] = subject
-    return {"$type": address_type, **fields, **{k: v for k, v in given.items() if k != "$type"}}
+    shown = {"subject": subject} if subject and address_type in {"email", "einbox", "einbox_kivra"} else {}
+    return {"$type": address_type, **shown, **further, **fields}
+
+
+def is_elsewhere(recipient: Address, given: Mapping[str, Any]) -> bool:
+    """Whether the fields of a postal address name a person or place that the recipient's own rows do not hold."""
+    whole = "".join(recipient.value.casefold().split())
+    told = [given.get(name) or "" for name in ("name", "street", "postal_code", "city")]
+    rows = [str(row) for value in told for row in (value if isinstance(value, list) else [value])]
+    return any("".join(row.casefold().split()) not in whole for row in rows)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.providers.calling import Access, Document, Submission
-from adapters.providers.ekopost.channels import CHANNELS, USUAL, address_object, too_long
+from adapters.providers.ekopost.channels import CHANNELS, USUAL, address_object, is_elsewhere, too_long
 from adapters.providers.ekopost.objects import fields_of
 from adapters.providers.reading import time_iso
 from ledger.observations import ZoneBasis
@@ -113,6 +113,9 @@ def _faults(submission: Submission, options: Options) -> dict[str, object]:
         "an envelope has one markup": types.count("markup") > 1,
         "reply_mail names no document": options.reply_mail and "replymail" not in types,
         "pu, kb and consignor_contact are for registered letters (postage rek)": services and not is_rek,
+        "address: name, street, postal_code and city must be those of the recipient": kind == "postal"
+        and is_alone
+        and is_elsewhere(people[0], options.address),
         "only a postal address can have a registered letter": is_rek and kind != "postal",
         too_long(postal): is_rek and too_long(postal),
         "protected is both the address_type and the postage, or neither": (kind == "protected")
