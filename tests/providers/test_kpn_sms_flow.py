@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
+from adapters.providers.calling import Answer
 from adapters.providers.kpn_platform_sandbox import Gateway
 from adapters.providers.kpn_sms.sandbox import serve
 from adapters.providers.kpn_sms.sandbox.network import KEY_ID, SECRET, Network
@@ -235,6 +237,30 @@ def test_a_key_is_rotated_while_reports_are_on_their_way(shop: Shop) -> None:
     assert ("delivered", "1", "E2") == shop.status(message)
     keys = sorted(event.fields["key_id"] for event in shop.events("content.consigned"))
     assert ["wk_SANDBOX1", "wk_SANDBOX2", "wk_SANDBOX2"] == keys
+
+
+class Hasty:
+    """Calls whose answer is read only after the reports have come."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.calls = shop.outbox.calls
+
+    def call(self, *given: Any, key: tuple[str, str]) -> Answer:
+        answer = self.calls.call(*given, key=key)
+        self.shop.network.clock.advance(timedelta(seconds=10))
+        assert {200} == set(self.shop.sandbox.deliver())
+        return answer
+
+
+def test_reports_that_overtake_the_answer_are_joined_to_their_message(shop: Shop) -> None:
+    """Until the answer names the document_id nobody knows whose they are; then they are this message's."""
+    shop.outbox.calls = Hasty(shop)
+    message = shop.ask("0612340001", "0612340104")
+    shop.outbox.turn(shop.outbox.row(TENANT, message))
+    assert "sent" == shop.state(message)
+    assert [("delivered", "1"), ("failed", "004")] == [shop.status(message, index)[:2] for index in (0, 1)]
+    assert 2 == len(shop.system.queries.search(TENANT, Filters(), "", 10).deliveries)
 
 
 def test_reports_without_numbers_are_attributed_only_to_an_only_recipient(shop: Shop) -> None:
