@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import quote
@@ -56,8 +56,13 @@ def mailbox_sweep(
     return Sweep("mailbox", EVERY_S, run, "Reads new receipts from the mailbox", "imap_host")
 
 
-def collect(desk: Desk, operation: str, passed_over: str, login: Login) -> None:
+def collect(
+    desk: Desk, operation: str, passed_over: str, login: Login, before: Callable[[bytes], None] = lambda _body: None
+) -> None:
     """Read what is new in all folders; one that fails does not keep back the others.
+
+    Args:
+        before: done with each message before it is handed in.
 
     Raises:
         CallFailedError: no connection, or a folder could not be read to its end.
@@ -68,7 +73,7 @@ def collect(desk: Desk, operation: str, passed_over: str, login: Login) -> None:
     with Session(settings, login) as session:
         for folder in dict.fromkeys(settings.imap_folders):
             try:
-                _Folder(desk, session, folder, operation, passed_over, MESSAGES_PER_RUN).read()
+                _Folder(desk, session, folder, operation, passed_over, MESSAGES_PER_RUN, before).read()
             except BrokenError as error:
                 failed.append(f"{folder}: {error}")
         _note_quota(desk, session, settings.imap_folders[0])
@@ -107,6 +112,7 @@ class _Folder:
     operation: str
     passed_over: str
     budget: int
+    before: Callable[[bytes], None]
     validity: int = 0
     uid: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
@@ -198,6 +204,7 @@ class _Folder:
             self._skip(uid, f"it has {len(body)} bytes, more than the server said; at most {limit} are read")
             return
         try:
+            self.before(body)
             self._admit(self.operation, uid, body, "message/rfc822")
         except _LEDGER_RESTS:
             raise

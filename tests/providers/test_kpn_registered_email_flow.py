@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from adapters.providers.kpn_registered_email.sandbox import Clock, Fault, Gatewa
 from ledger.observations import Address, ArrivalKind
 from ledger.streams import Registration
 from projections.views import DeliveryView
+from tests.mail.dovecot import NO_DOVECOT, PASSWORD, Dovecot, private_dovecot
 from tests.world import TENANT, World, world
 
 ACCOUNT = "aangetekend"
@@ -76,8 +78,8 @@ class Place:
             TENANT, ACCOUNT, PROVIDER, CLIENT, access, accounts, intake, self.caller, state, message=message
         )
 
-    def create_users(self) -> None:
-        next(sweep for sweep in CLIENT.sweeps if sweep.name == "users").run(self.desk("users"))
+    def sweep(self, name: str) -> None:
+        next(sweep for sweep in CLIENT.sweeps if sweep.name == name).run(self.desk(name))
 
     def poll(self, message: str) -> None:
         """Ask about a message as the clock would."""
@@ -278,6 +280,52 @@ def test_a_document_that_is_handed_in_tells_the_same_rows(place: Place) -> None:
     assert "E3" == place.told()[2]
 
 
+@pytest.fixture(scope="module")
+def dovecot() -> Iterator[Dovecot]:
+    """A real IMAP server."""
+    if not (shutil.which("dovecot") or shutil.which("dovecot", path="/usr/sbin")):
+        pytest.skip(NO_DOVECOT)
+    with private_dovecot() as server:
+        yield server
+
+
+def read_mailbox(place: Place, dovecot: Dovecot, user: str, **settings: object) -> None:
+    """Have the sandbox's e-mails delivered, and read them."""
+    where = {
+        "imap_host": "localhost",
+        "imap_port": dovecot.plain,
+        "imap_security": "plain",
+        "imap_folders": ["Biljetten"],
+    }
+    place.configure(**where, **settings)
+    place.found.accounts.set_credentials(TENANT, ACCOUNT, {"imap_user": user, "imap_password": PASSWORD})
+    dovecot.deliver(user, place.sandbox.service.mails, "Biljetten")
+    place.sweep("mailbox")
+
+
+def test_an_email_in_the_mailbox_has_the_document_fetched(place: Place, dovecot: Dovecot) -> None:
+    """The document proves more than the e-mail; what is read again changes nothing, and no ticket stands in what is remembered."""
+    place.send()
+    place.happens("remind", "accept")
+    read_mailbox(place, dovecot, "een")
+    assert ("accepted_by_recipient", "Aangetekende mail geaccepteerd", "E3") == place.told()
+    size, remembered = place.size(), repr(place.states)
+    place.states.clear()
+    place.sweep("mailbox")
+    assert (size, False) == (place.size(), place.token in remembered)
+
+
+def test_emails_are_read_although_documents_cannot_be_had(place: Place, dovecot: Dovecot) -> None:
+    """The sweep says so; and where no documents are to be had at all, there is nothing to say."""
+    place.send()
+    place.happens("refuse")
+    place.sandbox.faults.add("GET /dashboard", Fault("status", 503))
+    with pytest.raises(CallFailedError, match="503"):
+        read_mailbox(place, dovecot, "twee")
+    assert ("refused", "Aangetekende mail geweigerd", "E2") == place.told()
+    read_mailbox(place, dovecot, "drie", environment_url="")
+
+
 # --- senders
 
 
@@ -302,9 +350,9 @@ def test_a_sender_who_may_not_send_is_refused_before_the_call(place: Place, send
 def test_a_wanted_sender_is_created_once_and_sends_when_activated(place: Place) -> None:
     """Creation by a call, activation as a person tells it."""
     place.configure(senders=SENDERS | {NEWCOMER: {"name": "Nieuw", "state": "wanted"}})
-    place.create_users()
+    place.sweep("users")
     size = place.size()
-    place.create_users()
+    place.sweep("users")
     assert (size, {SENDER: True, NEWCOMER: False}) == (place.size(), place.sandbox.service.users)
     (noted,) = (e for e in place.found.ledger.feed(0, 2_000) if "user_created" in e.fields.get("notes", ()))
     assert "155" in repr(place.found.ledger.values([noted])[noted.position])
@@ -318,8 +366,8 @@ def test_a_creation_that_may_have_been_done_is_not_repeated(place: Place, kind: 
     """What was answered waits for a person."""
     place.configure(senders=SENDERS | {NEWCOMER: {"name": "Nieuw", "state": "wanted"}})
     place.sandbox.faults.add("POST /user", Fault(kind))  # type: ignore[arg-type]
-    place.create_users()
-    place.create_users()
+    place.sweep("users")
+    place.sweep("users")
     assert (kind in {"cut_after", "garbage"}) == (NEWCOMER in place.sandbox.service.users)
 
 
@@ -328,8 +376,8 @@ def test_a_creation_that_must_wait_is_done_once_later(place: Place) -> None:
     place.configure(senders=SENDERS | {NEWCOMER: {"name": "Nieuw", "state": "wanted"}})
     place.sandbox.faults.add("POST /user", Fault("status", 429))
     with pytest.raises(CallFailedError, match="429"):
-        place.create_users()
-    place.create_users()
+        place.sweep("users")
+    place.sweep("users")
     assert {SENDER, NEWCOMER} == set(place.sandbox.service.users)
 
 

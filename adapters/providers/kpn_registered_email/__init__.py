@@ -6,6 +6,7 @@ and https://developer.kpn.com; the process is described on aangetekendmailen.nl.
 Quirks:
 - KPN publishes two operations, both calls of ours. The status document (XML, Dutch names) is described only by schemas
   that no published operation uses; it is fetched with the ticket from Aangetekend Mailen itself.
+- Of a delivery e-mail's ticket the document is fetched, where the account says where documents are: the e-mail is only a hint then.
 - There is no list of what was sent, so nothing to reconcile with: each open ticket is asked about by itself, for 120 days.
 - The status comes as a document that is fetched or handed in, in a delivery e-mail, or from a person; events say which, by
   their arrival (poll, import, mailbox, api), and a delivery e-mail, which anybody can write, proves less.
@@ -49,6 +50,7 @@ _OPERATIONS = (
         "the ticket it names and the beginning of its subject; its form is not published",
         "A",
     ),
+    Operation("skipped", "mailbox", "recorded", "a message of the mailbox that could not be had, and why", "A"),
     Operation(
         "allowed_email_address",
         "DELETE /allowed_email_address/{id}",

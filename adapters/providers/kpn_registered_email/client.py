@@ -24,13 +24,19 @@ from adapters.providers.calling import (
     Sweep,
     Watched,
 )
-from adapters.providers.kpn_registered_email import dispatch
+from adapters.providers.kpn_registered_email import dispatch, mails
 from adapters.providers.kpn_registered_email.settings import SECRETS, Settings, needs
 from adapters.providers.kpn_registered_email.wire import PRODUCT
+from adapters.providers.mailbox import collect
+from adapters.providers.mailbox_settings import login_of
 
 USERS = "/api/user/"
 TICKET = "/webservice/dashboard/"
 """The published address of a ticket's page is this with `action=ticket_html`; that its XML is there too is assumed."""
+
+PASSED_OVER = "skipped"
+MOST_AHEAD = 100
+"""Documents fetched for the e-mails of one run: whoever writes many of them does not make us ask without end."""
 
 _REFUSED = frozenset({400, 405, 409, 412, 422})
 """Answers to the creation of a user that would be the same the next time."""
@@ -42,17 +48,41 @@ def poll(desk: Desk, watched: Watched) -> None:
     Raises:
         CallFailedError: one of them could not be had.
     """
-    settings: Settings = desk.access.settings
-    failed = ""
-    for token in watched.references.get("ticket_token", ()) if settings.environment_url else ():
-        request = ticket_request(settings, token)
-        answer = desk.call(request)
-        if _is_document(answer):
-            desk.admit(request, answer)
-        else:
-            failed = f"the status document of a ticket: {answer.failure or answer.status}"
+    failed = [why for token in watched.references.get("ticket_token", ()) if (why := _fetch(desk, token))]
     if failed:
-        raise CallFailedError(failed)
+        raise CallFailedError(failed[-1])
+
+
+def _fetch(desk: Desk, token: str) -> str:
+    """Fetch the status document of a ticket into the ledger; why it could not be had, or ""."""
+    settings: Settings = desk.access.settings
+    if not settings.environment_url:
+        return ""
+    request = ticket_request(settings, token)
+    answer = desk.call(request)
+    if not _is_document(answer):
+        return f"the status document of a ticket: {answer.failure or answer.status}"
+    desk.admit(request, answer)
+    return ""
+
+
+def read_mails(desk: Desk) -> None:
+    """Read what is new in the mailbox; for each e-mail the document of the ticket it names, which proves more, is fetched first.
+
+    Raises:
+        CallFailedError: the mailbox or one of the documents could not be had.
+    """
+    asked: dict[str, str] = {}
+
+    def before(body: bytes) -> None:
+        tokens = mails.tickets_in(body)
+        if len(tokens) == 1 and tokens[0] not in asked and len(asked) < MOST_AHEAD:
+            asked[tokens[0]] = _fetch(desk, tokens[0])
+
+    collect(desk, mails.OPERATION, PASSED_OVER, login_of(desk.access.secrets), before)
+    failed = [why for why in asked.values() if why]
+    if failed:
+        raise CallFailedError(failed[-1])
 
 
 def ticket_request(settings: Settings, token: str) -> Request:
@@ -127,7 +157,10 @@ CLIENT = Client(
     code=kpn_calling.code(PRODUCT),
     poll=poll,
     cadence=(*DEFAULT_CADENCE, (timedelta(days=120), timedelta(days=1))),
-    sweeps=(Sweep("users", 3600, create_users, "creates the senders that the account wants", "senders"),),
+    sweeps=(
+        Sweep("users", 3600, create_users, "creates the senders that the account wants", "senders"),
+        Sweep("mailbox", 60, read_mails, "reads new delivery e-mails from the mailbox", "imap_host"),
+    ),
     token_request=kpn_calling.token_request,
     read_token=kpn_calling.read_token,
     authorise=authorise,

@@ -50,16 +50,7 @@ def parse(arrival: Arrival) -> tuple[Observation, ...]:
     Raises:
         UnreadableError: it is no e-mail, or names no ticket.
     """
-    if len(arrival.body) > MAX_BODY_BYTES or not _FIRST_FIELD.match(arrival.body):
-        msg = "not an e-mail, or too large"
-        raise UnreadableError(msg)
-    try:
-        mail = message_from_bytes(arrival.body)
-        said: str = repaired("\n".join(_texts(mail)))
-        subject, date, ident, sender = (_field(mail, name) for name in ("Subject", "Date", "Message-ID", "From"))
-    except (MessageError, ValueError, LookupError, RecursionError) as error:
-        msg = f"not an e-mail that can be read: {type(error).__name__}"
-        raise UnreadableError(msg) from error
+    subject, date, ident, sender, said = _read(arrival.body)
     tokens = tickets(f"{subject}\n{said}")
     if not tokens:
         msg = "the e-mail names no ticket"
@@ -81,6 +72,29 @@ def parse(arrival: Arrival) -> tuple[Observation, ...]:
         notes=("ordinary_mail", "dkim_unchecked", *(() if alone else ("several_tickets",)), *time_notes),
     )
     return (seen,)
+
+
+def tickets_in(body: bytes) -> list[str]:
+    """The different ticket tokens that an e-mail names; none when it cannot be read."""
+    try:
+        subject, *_, said = _read(body)
+    except UnreadableError:
+        return []
+    return tickets(f"{subject}\n{said}")
+
+
+def _read(body: bytes) -> tuple[str, str, str, str, str]:
+    """Subject, Date, Message-ID and From of an e-mail, and its texts."""
+    if len(body) > MAX_BODY_BYTES or not _FIRST_FIELD.match(body):
+        msg = "not an e-mail, or too large"
+        raise UnreadableError(msg)
+    try:
+        mail = message_from_bytes(body)
+        said: str = repaired("\n".join(_texts(mail)))
+        return _field(mail, "Subject"), _field(mail, "Date"), _field(mail, "Message-ID"), _field(mail, "From"), said
+    except (MessageError, ValueError, LookupError, RecursionError) as error:
+        msg = f"not an e-mail that can be read: {type(error).__name__}"
+        raise UnreadableError(msg) from error
 
 
 def tickets(said: str) -> list[str]:
