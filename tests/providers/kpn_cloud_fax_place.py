@@ -80,6 +80,8 @@ class Place:
         )
 
     def sweep(self, name: str) -> AccountDesk:
+        """Run a sweep as the clock would."""
+        self.found.runner.run()
         desk = self.desk(name)
         next(sweep for sweep in CLIENT.sweeps if sweep.name == name).run(desk)
         return desk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -299,9 +299,18 @@ class Counter:
         raise AssertionError(operation, kind, body)
 
     def record(
-        self, kind: str, _clear: Mapping[str, Any], _values: Mapping[str, Any] | None = None, _message: str = ""
+        self,
+        kind: str,
+        clear: Mapping[str, Any],
+        values: Mapping[str, Any] | None = None,
+        message: str = "",
+        once: Sequence[str] = (),
     ) -> None:
+        assert clear, (values, message, once)
         self.recorded.append(kind)
+
+    def known(self, kind: str, since: datetime, until: datetime, also: Collection[str] = ()) -> Mapping[str, str]:
+        raise AssertionError(kind, since, until, also)
 
 
 @given(_VALUES | st.binary(max_size=40))

@@ -76,6 +76,10 @@ class CloudFax:
         """Let a fax come in; its jobid."""
         return self._add(Job("", kind, (), self._now(), document, is_incoming=True, is_new=True))
 
+    def send_elsewhere(self, target: str) -> str:
+        """Let somebody send a fax by KPN's portal; its jobid."""
+        return self._add(Job("", "Fax", (target,), self._now(), PDF))
+
     def times_accepted(self) -> int:
         """How many sends were taken in all."""
         return sum(self.accepted.values())
