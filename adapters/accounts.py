@@ -18,10 +18,11 @@ from typing import Any
 import msgspec
 from uuid_utils import uuid7
 
-from adapters import configuring
+from adapters import configuring, vocabulary
 from adapters.configuring import AccountSettings, Change
 from adapters.providers import registry
 from adapters.providers.calling import Access
+from adapters.providers.contract import Provider
 from adapters.strictjson import InvalidError
 from ledger.appender import Item
 from ledger.application import Ledger
@@ -126,19 +127,24 @@ class Accounts:
         clear: Mapping[str, object],
         note: str = "",
         said: Mapping[str, object] | None = None,
+        once: Sequence[str] = (),
     ) -> int:
         """Append an act on an account to its stream of today.
 
         Args:
             clear: what stands in the clear.
             said: path -> value, committed; `note` is one more of them.
+            once: what makes it the same as an earlier one of this account, which is then not written again.
 
         Returns:
             The position of the event.
         """
+        keys = [self.ledger.keyring.duplicate(None, tenant, account, *once)] if once else []
+        for position in self.ledger.known(keys).values():
+            return position
         stream = f"account/{tenant}/{account}/{self.ledger.clock().date().isoformat()}"
         fields = {"account": account, **clear} | ({"actor": actor} if actor else {})
-        item = Item([])
+        item = Item([], duplicates=[(0, key) for key in keys])
         values = []
         committed = {**(said or {}), **({"note": note} if note else {})}
         if committed:
@@ -391,6 +397,17 @@ class AccountCheck:
     advice: tuple[str, ...]
 
 
+def new_words(ledger: Ledger, tenant: str, provider: Provider) -> list[str]:
+    """What to do about words of a provider that its tables did not have when they came, and do not have now."""
+    unknown = vocabulary.unknown(ledger, tenant, provider)
+    if not unknown:
+        return []
+    count = f"{len(unknown)} new word{'s' if len(unknown) > 1 else ''}"
+    return [
+        f"{count} of {provider.title}; when its tables have learned them: delivery-ledger reinterpret --provider {provider.name}"
+    ]
+
+
 def check(accounts: Accounts, tenant: str, account: str, public_url: str) -> AccountCheck:
     """Keys in use, when it was last heard of, the difference of the clocks, and the webhook URLs.
 
@@ -403,7 +420,7 @@ def check(accounts: Accounts, tenant: str, account: str, public_url: str) -> Acc
     rows = accounts.ledger.database.read(sql, (tenant, account))
     names = tuple(accounts.secrets(tenant, account))
     base = f"{public_url.rstrip('/')}/v1/hooks/{tenant}/{account}"
-    advice = []
+    advice = new_words(accounts.ledger, tenant, provider)
     if provider.signed_operations and not names:
         advice.append(
             f"no webhook key: every webhook is refused; delivery-ledger accounts rotate {account} --key-id ID --secret-file FILE"

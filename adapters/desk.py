@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
+from adapters import references
 from adapters.accounts import Accounts
 from adapters.providers import registry
 from adapters.providers.calling import Access, Answer, Client, Request
@@ -113,7 +115,12 @@ class AccountDesk:
         return outcome
 
     def record(
-        self, kind: str, clear: Mapping[str, Any], values: Mapping[str, Any] | None = None, message: str = ""
+        self,
+        kind: str,
+        clear: Mapping[str, Any],
+        values: Mapping[str, Any] | None = None,
+        message: str = "",
+        once: Sequence[str] = (),
     ) -> None:
         """Append an event of our own, to a message's stream or to the account's of today."""
         ledger = self.intake.ledger
@@ -125,7 +132,12 @@ class AccountDesk:
             draft = ledger.draft(kind, self.tenant, message, fields, sealed)
             ledger.append(Item([draft], needs={message}))
             return
-        self.accounts.record(kind, self.tenant, self.account, "", fields, said=said)
+        self.accounts.record(kind, self.tenant, self.account, "", fields, said=said, once=once)
+
+    def known(self, kind: str, since: datetime, until: datetime, also: Collection[str] = ()) -> dict[str, str]:
+        """References of a kind that the ledger holds of messages of that time, and which of `also` it holds at all."""
+        whose = (self.intake.ledger, self.tenant, self.account, kind)
+        return references.owners(*whose, also) | references.of_time(*whose, since=since, until=until)
 
 
 def account_desk(accounts: Accounts, intake: Intake, calls: Calls, tenant: str, account: str) -> AccountDesk:

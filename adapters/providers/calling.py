@@ -243,9 +243,22 @@ class Desk(Protocol):
         ...
 
     def record(
-        self, kind: str, clear: Mapping[str, Any], values: Mapping[str, Any] | None = None, message: str = ""
+        self,
+        kind: str,
+        clear: Mapping[str, Any],
+        values: Mapping[str, Any] | None = None,
+        message: str = "",
+        once: Sequence[str] = (),
     ) -> None:
-        """Append an event of our own to the account's stream of today, or to a message's."""
+        """Append an event of our own to the account's stream of today, or to a message's.
+
+        Args:
+            once: of an event of the account, what makes it the same as an earlier one, which is then not written again.
+        """
+        ...
+
+    def known(self, kind: str, since: datetime, until: datetime, also: Collection[str] = ()) -> Mapping[str, str]:
+        """References of a kind -> the message they name: of the account's messages of that time, and those of `also`."""
         ...
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from adapters.providers.calling import Access, Answer, Request
@@ -61,8 +62,16 @@ class FakeDesk:
         return Outcome()
 
     def record(
-        self, kind: str, clear: Mapping[str, Any], values: Mapping[str, Any] | None = None, message: str = ""
+        self,
+        kind: str,
+        clear: Mapping[str, Any],
+        values: Mapping[str, Any] | None = None,
+        message: str = "",
+        once: Sequence[str] = (),
     ) -> None:
+        raise NotImplementedError
+
+    def known(self, kind: str, since: datetime, until: datetime, also: Collection[str] = ()) -> Mapping[str, str]:
         raise NotImplementedError
 
     def bodies(self, operation: str = "receipt") -> list[bytes]:
