@@ -383,6 +383,42 @@ def test_what_was_made_in_the_portal_is_found_and_few_envelopes_are_asked_for_on
     assert each == office.sandbox.calls.count("GET /campaigns/*/envelopes/*")
 
 
+def reconciled(office: Office) -> list[dict[str, int]]:
+    return [e.fields["numbers"] for e in office.system.ledger.feed(0, 1_000) if e.type == "reconciliation.completed"]
+
+
+def test_both_lists_agree_also_about_an_envelope_younger_than_its_campaign(office: Office) -> None:
+    """Campaigns are listed from further back than envelopes are compared; the comparison and its coverage are on record."""
+    office.send(campaign="Mars", close=False)
+    office.later(days=10)
+    office.send(Address("postal", "Nils Ek\nProvgatan 2\n111 22 Stockholm\nSE"), campaign="Mars")
+    office.later(days=1)
+    assert "" == office.sweep("reconcile")
+    assert [{"ours": 1, "theirs": 1, "both": 1, "only_ours": 0, "only_theirs": 0}] == reconciled(office)
+
+
+def test_what_only_one_side_has_waits_for_a_person_once(office: Office) -> None:
+    """One letter vanished at Ekopost, one was made in the portal and not seen yet."""
+    office.send()
+    office.service.campaigns.clear()
+    made_in_the_portal(office.service, 1)
+    office.later(days=1)
+    for _ in range(2):
+        assert "" == office.sweep("reconcile")
+    office.system.runner.run()
+    assert [{"ours": 1, "theirs": 1, "both": 0, "only_ours": 1, "only_theirs": 1}] * 2 == reconciled(office)
+    assert ["difference"] * 2 == [item.lane for item in office.system.queries.lanes(TENANT)]
+
+
+def test_half_a_list_is_compared_with_nothing(office: Office) -> None:
+    """What could not be had is no difference."""
+    office.send()
+    office.later(days=1)
+    office.sandbox.faults.add("GET /campaigns/*/envelopes", Fault("status", 500))
+    assert "envelope: 500" in office.sweep("reconcile")
+    assert [] == reconciled(office)
+
+
 def test_a_campaign_older_than_the_window_is_asked_for_once_a_day_until_it_ends(office: Office) -> None:
     """One that is left open for months is still told of when it is closed at last."""
     message = office.send(campaign="Mars", close=False)

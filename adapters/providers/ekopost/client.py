@@ -36,6 +36,7 @@ CLIENT = Client(
     poll=looking.poll,
     sweeps=(
         Sweep("campaigns", 900, looking.campaigns, "campaigns that are under way, and their envelopes"),
+        Sweep("reconcile", 86_400, looking.reconcile, "Ekopost's list of envelopes compared with ours"),
         Sweep("invitations", 21_600, looking.invitations, "invitations to exchange e-invoices", setting="invitations"),
     ),
     authorise=authorise,

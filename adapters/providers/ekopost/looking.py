@@ -7,11 +7,12 @@ one message alone and can be shown to its recipient; only of large campaigns the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from adapters.providers import reconciling
 from adapters.providers.calling import Answer, CallFailedError, Desk, Request, Watched
 from adapters.providers.ekopost import statuses
 from adapters.providers.ekopost.objects import ID, fields_of, id_of
@@ -25,6 +26,10 @@ TRACKED_FOR = timedelta(days=60)
 """A registered letter is kept for collection for weeks, then it travels back."""
 ONE_BY_ONE = 25
 """Envelopes of a campaign that are asked for each by itself."""
+COMPARED = timedelta(days=7)
+"""How far back both lists are compared, every day."""
+SETTLING = timedelta(minutes=10)
+"""What is younger may stand in one list and not yet in the other."""
 MOVING = frozenset({"transferred"})
 GOING_ON = frozenset({"transferred", "printed", "posted"})
 ENDED = frozenset({"completed", "cancelled", "failed"})
@@ -224,16 +229,22 @@ def _looked_up(desk: Desk, campaign: str) -> dict[str, Any] | None:
         raise CallFailedError(msg) from error
 
 
-def theirs(desk: Desk) -> Iterator[tuple[str, datetime]]:
-    """The id and the time of each envelope that Ekopost has of the window.
+def reconcile(desk: Desk) -> None:
+    """Compare the envelopes of the last days with ours.
+
+    An envelope may be younger than its campaign, so campaigns are listed from further back than what is compared.
 
     Raises:
-        CallFailedError: part of it was not to be had; half a list is no list.
+        CallFailedError: part of the list was not to be had; half a list is no list.
     """
+    until = desk.access.now - SETTLING
+    since = until - COMPARED
+    theirs = {}
     for campaign in _listed_campaigns(desk):
         request = _get("envelope", f"{_place(id_of(campaign))}/envelopes")
         for envelope in _items(request, desk.call(request)):
-            yield id_of(envelope), _created(envelope) or desk.access.now
+            theirs[id_of(envelope)] = _created(envelope) or since
+    reconciling.reconcile(desk, "envelope_id", theirs, since, until)
 
 
 def _created(envelope: Mapping[str, Any]) -> datetime | None:

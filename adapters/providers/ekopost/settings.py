@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     base_url: str = "https://api.ekopost.se"
     auth: Literal["api_key", "basic"] = "api_key"
-    window_days: Annotated[int, Meta(ge=2, le=400)] = 35
+    window_days: Annotated[int, Meta(ge=14, le=400)] = 35
     invitations: bool = False
     allow_plain_http: bool = False
 
