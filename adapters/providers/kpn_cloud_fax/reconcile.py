@@ -11,16 +11,17 @@ from adapters.providers.calling import CallFailedError, Desk
 from adapters.providers.kpn_cloud_fax import asking, contents, listing
 from adapters.providers.kpn_cloud_fax.listing import Listed
 from adapters.providers.kpn_cloud_fax.settings import Settings
+from adapters.providers.reconciling import reconcile
 
-SETTLING = timedelta(minutes=10)
-"""What is younger may stand in one list and not yet in the other."""
+SETTLING, MARGIN = timedelta(minutes=10), timedelta(minutes=5)
+"""What is younger than the first may not be in our list yet; by the second the two clocks may differ."""
 MAX_TRIES = 5
 """On so many days a document that KPN has not is asked for."""
 _STOP = frozenset({401, 403, 429})
 
 
 def sweep(desk: Desk) -> None:
-    """Compare, then fetch.
+    """Compare, then fetch the documents of what we know.
 
     Raises:
         CallFailedError: KPN did not answer.
@@ -28,8 +29,12 @@ def sweep(desk: Desk) -> None:
     settings: Settings = desk.access.settings
     until = desk.access.now - SETTLING
     since = until - timedelta(days=settings.look_back_days)
-    theirs = listing.messages(desk, since, until)
-    _keep_documents(desk, [job for job in theirs if job.kind in settings.documents])
+    listed = listing.messages(desk, since - MARGIN, until + MARGIN)
+    jobs = [job for job in listed if settings.incoming or not job.is_incoming]
+    # What KPN lists for a window lies in it, whatever the zone of its times.
+    theirs = {job.jobid: min(max(job.at or since, since), until - timedelta(microseconds=1)) for job in jobs}
+    unknown = frozenset(reconcile(desk, "jobid", theirs, since, until).only_theirs)
+    _keep_documents(desk, [job for job in jobs if job.kind in settings.documents and job.jobid not in unknown])
 
 
 def _keep_documents(desk: Desk, jobs: Sequence[Listed]) -> None:
