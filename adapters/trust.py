@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from asn1crypto import crl, ocsp, pem
 from asn1crypto.x509 import Certificate
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.ocsp import OCSPRequestBuilder
@@ -185,13 +186,24 @@ def _answer(body: bytes) -> bytes:
 
 def _ocsp_request(cert: Certificate, issuers: Iterable[bytes]) -> bytes:
     """A question about a certificate, b"" when its authority's own is not at hand."""
-    issuer = next((der for der in issuers if Certificate.load(der).subject == cert.issuer), None)
-    if issuer is None:
+    issued = next((pair for der in issuers if (pair := _issued(cert, der))), None)
+    if issued is None:
         return b""
-    signer, authority = x509.load_der_x509_certificate(cert.dump()), x509.load_der_x509_certificate(issuer)
     # SHA-1 names the authority here, as all responders understand it; nothing rests on its strength.
-    builder = OCSPRequestBuilder().add_certificate(signer, authority, hashes.SHA1())  # noqa: S303
+    builder = OCSPRequestBuilder().add_certificate(*issued, hashes.SHA1())  # noqa: S303
     return builder.build().public_bytes(Encoding.DER)
+
+
+def _issued(cert: Certificate, issuer: bytes) -> tuple[x509.Certificate, x509.Certificate] | None:
+    """Both, if the one signed the other: what comes with a signature may have an authority's name and not its key."""
+    try:
+        if Certificate.load(issuer).subject != cert.issuer:
+            return None
+        signer, authority = x509.load_der_x509_certificate(cert.dump()), x509.load_der_x509_certificate(issuer)
+        signer.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return None
+    return signer, authority
 
 
 def _is_private(host: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from asn1crypto import pem
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 
 from adapters import trust
@@ -199,6 +200,20 @@ async def test_without_its_authority_only_the_list_is_asked_for(authority: Publi
     authority.says("/ca.crl", ROOT.revoking())
     await trust.capture(authority.signer().der, (OTHER.der,), allow_private=True)
     assert ["/ca.crl"] == authority.asked
+
+
+@pytest.mark.parametrize("beside", [pec_ca.namesake("Radice").der, b"\x30\x01"], ids=["a namesake", "junk"])
+async def test_a_false_authority_beside_the_true_one_changes_no_question(authority: Publishing, beside: bytes) -> None:
+    """Certificates that come with a signature are its maker's choice: a revoked signer must not talk us out of asking."""
+    signer = authority.signer()
+    answer = ROOT.answering(signer.cert)
+    authority.says("/ca.crl", b"", 404)
+    authority.says("/ocsp", answer)
+    found = await trust.capture(signer.der, (beside, ROOT.der), allow_private=True)
+    assert (answer,) == found.ocsps
+    asked = ocsp.load_der_ocsp_request(authority.questions[0])
+    true = ocsp.OCSPRequestBuilder().add_certificate(signer.cert, ROOT.cert, hashes.SHA1()).build()  # noqa: S303  a name
+    assert true.issuer_key_hash == asked.issuer_key_hash
 
 
 async def test_a_certificate_that_is_none_asks_nobody() -> None:

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import pytest
 
 from adapters import revocations, trust
+from adapters.evidence import verify
 from adapters.evidence.pack import Ask
 from adapters.jobs.rows import Turn
 from adapters.receiving import attester, read
 from adapters.revocations import Revocations
+from ledger import fsck
 from ledger.decision import Outcome
 from ledger.errors import CorruptError
 from ledger.events import Event
@@ -24,7 +26,7 @@ from ops.system import System
 from projections.queries import Filters
 from projections.views import DeliveryView
 from tests.adapters.publishing import Publishing, publishing
-from tests.evidence.packs import TENANT, a_ledger, desk, members_of
+from tests.evidence.packs import TENANT, a_ledger, desk, members_of, written
 from tests.postgres import Database
 from tests.providers import pec_ca
 from tests.providers.pec_ca import ARRIVED_AT, SIGNED_AT
@@ -165,7 +167,7 @@ async def test_what_the_authority_says_later_is_the_verdict(  # noqa: PLR0917  o
     assert 0 == place.waiting()
 
 
-async def test_the_pack_carries_what_the_verdict_rests_on(place: Place) -> None:
+async def test_the_pack_carries_what_the_verdict_rests_on(place: Place, tmp_path: Path) -> None:
     """Whoever has the pack can check the answer without us: byte for byte, tied to the log like any original."""
     signer = place.authority.signer()
     answer = ROOT.answering(signer.cert, at=now())
@@ -174,6 +176,10 @@ async def test_the_pack_carries_what_the_verdict_rests_on(place: Place) -> None:
     await place.run()
     pack = desk(place.system).issue(Ask(tenant=TENANT, message=place.delivery().message))
     assert answer in members_of(pack.data).values()
+    keys = [verify.parse_key(key.vkey()) for key in place.system.identity.keys]
+    found = verify.verify(written(tmp_path, members_of(pack.data)), verify.Trust(keys=keys))
+    assert verify.EXIT_VOUCHED == found.exit_code, found.verdict
+    assert not fsck.check(place.system.ledger, place.system.heads).problems
 
 
 async def test_a_further_turn_writes_nothing_and_asks_nobody(place: Place) -> None:
@@ -305,6 +311,31 @@ async def test_a_signer_that_was_found_revoked_tells_nothing_more(place: Place) 
     place.clock.ahead += revocations.LOOK_EVERY
     outcome = place.receive(signer, 2)
     assert (1, []) == (outcome.unverified, outcome.facts)
+
+
+async def test_nobody_is_asked_about_a_signer_whom_no_check_found_good(place: Place) -> None:
+    """Anybody can write a certificate, and addresses into it."""
+    stranger = pec_ca.signer(pec_ca.authority("Altra radice"), ocsp_urls=(place.authority.url("/ocsp"),))
+    assert 1 == place.receive(stranger).unverified
+    await place.run()
+    assert [] == place.authority.asked
+
+
+async def test_a_turn_asks_about_a_few_signers_and_is_run_again_for_the_others(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a turn ends; whoever could not be had gives way to the next."""
+    monkeypatch.setattr(revocations, "ASKED_AT_ONCE", 1)
+    paths = ["/1", "/2"]
+    for number, path in enumerate(paths, 1):
+        place.authority.says(path, b"", 503)
+        end, url = pec_ca.END + timedelta(days=number), place.authority.url(path)
+        place.receive(pec_ca.signer(ROOT, end=end, crl_urls=(), ocsp_urls=(url,)), number)
+    assert (await place.run()).has_more
+    assert 1 == len(place.authority.asked)
+    await place.run()
+    assert paths == sorted(place.authority.asked)
+    assert not (await place.run()).has_more
 
 
 async def test_nobody_is_asked_about_a_certificate_that_has_ended(place: Place) -> None:

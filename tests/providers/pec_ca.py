@@ -120,6 +120,12 @@ def authority(
     return Authority(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
+def namesake(name: str) -> Authority:
+    """An authority with the name of another one and a key of its own."""
+    key = authority_key(f"not {name}")
+    return Authority(_certificate(name, key.public_key(), None).sign(key, hashes.SHA256()), key)
+
+
 def _certificate(
     name: str,
     key: Any,
