@@ -289,6 +289,17 @@ async def test_our_own_network_is_asked_only_where_that_is_allowed(place: Place)
     assert "inside our own network" in place.error()
 
 
+async def test_an_old_list_settles_nothing(place: Place) -> None:
+    """Authorities publish ahead, and anybody on the way can hand out yesterday's list: the next one is waited for."""
+    signer = place.authority.signer()
+    place.authority.says("/ca.crl", ROOT.revoking(at=BEFORE))
+    place.receive(signer)
+    assert (0, 1) == ((await place.run()).found, place.waiting())
+    place.authority.says("/ca.crl", ROOT.revoking((signer.cert, BEFORE), at=now()))
+    assert 1 == (await place.wait(revocations.ASK_EVERY)).found
+    assert "attest.wrong" == place.verdicts()[-1].fields["rule"]
+
+
 async def test_only_what_was_said_after_a_receipt_came_settles_it(place: Place) -> None:
     """A signer is asked about once a day, and what was said before a receipt came tells nothing of it."""
     signer = place.authority.signer()

@@ -489,6 +489,24 @@ def test_revocation_counts_from_its_time(
     assert (holds, True) == (found.holds, expected <= set(found.verdicts))
 
 
+@pytest.mark.parametrize("by", ["list", "answer"])
+@pytest.mark.parametrize(
+    ("made_at", "verdict"),
+    [
+        (SIGNED_AT - timedelta(minutes=1), "revocation_unknown"),
+        (SIGNED_AT, "revocation_good"),
+        (ARRIVED_AT + DAY, "revocation_good"),
+    ],
+)
+def test_what_was_said_before_the_signature_tells_nothing_of_it(by: str, made_at: datetime, verdict: str) -> None:
+    """In between the certificate may have been revoked, however long a list says that it counts."""
+    said = {
+        "list": Revocation(crls=(ROOT.revoking(at=made_at),)),
+        "answer": Revocation(ocsps=(ROOT.answering(SIGNER.cert, at=made_at),)),
+    }
+    assert verdict == checked(pec_ca.receipt(SIGNER), revocation=said[by]).verdicts[-1]
+
+
 @pytest.mark.parametrize("carried", [b"\x30\x00", b"\x30\x03\x02\x01\x00", b"junk", ROOT.revoking()[:-200]])
 def test_what_a_signature_carries_does_not_silence_what_was_captured(carried: bytes) -> None:
     """A revoked signer who sends unreadable lists along is still found out, and a good one is not hurt by them."""

@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
+from asn1crypto.crl import CertificateList
 from asn1crypto.ocsp import OCSPResponse
 from asn1crypto.x509 import Certificate
 from pyhanko.sign.validation.settings import KeyUsageConstraints
@@ -93,12 +94,14 @@ def revocation(chain: Chain, given: Revocation, signed_at: datetime, moment: dat
     # Each speaks for itself: one that cannot be read must not silence another.
     single = [Revocation(crls=(one,)) for one in given.crls] + [Revocation(ocsps=(one,)) for one in given.ocsps]
     known = [status for one in single for status in _statuses(chain, one, moment)]
-    ends = sorted(at for _, at in known if at and at <= moment)
+    ends = sorted(each.ended for each in known if each.ended and each.ended <= moment)
     if ends:
         verdict = "revocation_revoked" if ends[0] <= signed_at else "revocation_later"
         return Finding(verdict, f"revoked {_time(ends[0])}")
-    # Lists need not name a certificate that has ended (RFC 5280 section 3.3), so silence then means nothing.
-    is_good = any(cert is chain[0] for cert, _ in known) and moment <= chain[0].not_valid_after
+    # What was said before the signature tells nothing of what was revoked in between; and lists need not name a certificate that
+    # has ended (RFC 5280 section 3.3), so silence then means nothing.
+    is_said = any(each.cert is chain[0] and each.made_at >= signed_at for each in known)
+    is_good = is_said and moment <= chain[0].not_valid_after
     return Finding("revocation_good" if is_good else "revocation_unknown")
 
 
@@ -154,41 +157,61 @@ def _path(chain: Chain) -> ValidationPath:
     return ValidationPath(CertTrustAnchor(chain[-1]), interm=chain[-2:0:-1], leaf=leaf)
 
 
-def _statuses(chain: Chain, said: Revocation, moment: datetime) -> list[tuple[Certificate, datetime | None]]:
-    """The certificates that one list or answer speaks of, each with when it was revoked, or None."""
+class _Status(NamedTuple):
+    """What one list or answer says of a certificate.
+
+    Attributes:
+        ended: when it was revoked, or None.
+        made_at: when that was said.
+    """
+
+    cert: Certificate
+    ended: datetime | None
+    made_at: datetime
+
+
+def _statuses(chain: Chain, said: Revocation, moment: datetime) -> list[_Status]:
+    """The certificates that one list or answer speaks of."""
     try:
+        made_at = _made_at(said)
         context = ValidationContext(
             trust_roots=chain[-1:],
             other_certs=chain,
-            moment=max(moment, *map(_made_at, said.ocsps)) if said.ocsps else moment,
+            # An answer that tells of a later revocation says by it that there was none before.
+            moment=max(moment, made_at) if said.ocsps else moment,
             retroactive_revinfo=True,  # a list of a later day still names what was revoked before
             algorithm_usage_policy=AcceptAllAlgorithms(),
             crls=said.crls,
             ocsps=said.ocsps,
         )
         check = verify_crl if said.crls else verify_ocsp_response
-        return [status for cert in chain[:-1] for status in _status(check(cert, _path(chain), context), cert)]
+        return [
+            _Status(cert, ended, made_at) for cert in chain[:-1] for ended in _ended(check(cert, _path(chain), context))
+        ]
     except Exception:  # noqa: BLE001  what a library makes of bytes that somebody published must not hide the signature
         return []
 
 
-def _made_at(answer: bytes) -> datetime:
-    """When an answer was made: one that tells of a later revocation says by it that there was none before."""
-    responses = OCSPResponse.load(answer).response_data["responses"]
-    at: datetime = responses[0]["this_update"].native
+def _made_at(said: Revocation) -> datetime:
+    at: datetime
+    if said.crls:
+        at = CertificateList.load(said.crls[0])["tbs_cert_list"]["this_update"].native
+    else:
+        at = OCSPResponse.load(said.ocsps[0]).response_data["responses"][0]["this_update"].native
     return at
 
 
-def _status(check: Coroutine[Any, Any, None], cert: Certificate) -> Iterator[tuple[Certificate, datetime | None]]:
+def _ended(check: Coroutine[Any, Any, None]) -> Iterator[datetime | None]:
+    """When a certificate was revoked, or None when it was not; nothing when that is not said."""
     try:
         _finished(check)
     except RevokedError as error:
         if not error.is_side_validation:  # that would be the certificate of whoever signed the list
-            yield cert, error.revocation_dt
+            yield error.revocation_dt
     except (CRLValidationError, OCSPValidationError, PathError, ValidationError):
         return
     else:
-        yield cert, None
+        yield None
 
 
 def _finished(work: Coroutine[Any, Any, Any]) -> Any:
