@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,29 @@ def test_whatever_call_is_lost_one_letter_is_printed(office: Office, call: str, 
     assert 1 == office.service.times_sent(message)
     office.sweep()
     assert ("in_transit", "E2") == office.status(message)[::2]
+
+
+KINDS = ("cut_before", "cut_after", "garbage", "status", "redirect")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_goes_wrong_however_often_at_most_one_letter_is_printed(office: Office, seed: int) -> None:
+    """Many faults at many calls, looking included: when Ekopost works again there is one letter, and no second call for it."""
+    draw = random.Random(seed)  # noqa: S311  repeatable on purpose
+    asking = ("GET /campaigns/*", "GET /campaigns/*/envelopes", "GET /campaigns/*/envelopes/*")
+    for call in (*CALLS, *asking):
+        for _ in range(draw.randrange(4)):
+            office.sandbox.faults.add(call, Fault(draw.choice(KINDS), draw.choice((429, 500, 503))))  # type: ignore[arg-type]
+    messages = [office.send(), office.send(campaign="Mars")]
+    for _ in range(30):
+        office.later(minutes=30)
+        assert max(office.service.times_sent(message) for message in messages) <= 1
+    office.later(days=3)
+    office.later(hours=8)
+    assert [("sent", 1)] * 2 == [(office.state(m), office.service.times_sent(m)) for m in messages]
+    office.sandbox.faults.clear()
+    office.sweep()
+    assert ["in_transit"] * 2 == [office.status(message)[0] for message in messages]
 
 
 @pytest.mark.parametrize("dies_at", range(1, 6))
