@@ -79,6 +79,8 @@ class Place:
         )
 
     def sweep(self, name: str) -> None:
+        """Do what is done for the whole account."""
+        self.found.runner.run()
         next(sweep for sweep in CLIENT.sweeps if sweep.name == name).run(self.desk(name))
 
     def poll(self, message: str) -> None:
@@ -324,6 +326,51 @@ def test_emails_are_read_although_documents_cannot_be_had(place: Place, dovecot:
         read_mailbox(place, dovecot, "twee")
     assert ("refused", "Aangetekende mail geweigerd", "E2") == place.told()
     read_mailbox(place, dovecot, "drie", environment_url="")
+
+
+# --- comparing
+
+
+def reconciled(place: Place) -> list[dict[str, int]]:
+    """The numbers of each comparison."""
+    events = place.found.ledger.feed(0, 2_000)
+    return [dict(e.fields["numbers"]) for e in events if e.type == "reconciliation.completed"]
+
+
+def test_recent_tickets_are_compared_and_settled_ones_asked_for_again(place: Place) -> None:
+    """What happened after the end is seen; the second time nothing is new but the comparison itself."""
+    message = place.send()
+    place.happens("refuse")
+    place.poll(message)
+    place.happens("accept")
+    place.sweep("reconcile")
+    assert "disputed" == place.told()[0]
+    size = place.size()
+    place.sweep("reconcile")
+    assert size + 1 == place.size()
+    whole = {"ours": 1, "theirs": 1, "both": 1, "only_ours": 0, "only_theirs": 0}
+    assert [whole] * 2 == reconciled(place)
+
+
+def test_a_ticket_that_the_provider_no_longer_has_waits_for_a_person_once(place: Place) -> None:
+    """However often it is compared."""
+    place.send()
+    place.sandbox.service.tickets.clear()
+    place.sweep("reconcile")
+    place.sweep("reconcile")
+    assert [1, 1] == [numbers["only_ours"] for numbers in reconciled(place)]
+    assert ["lane.difference"] == [
+        e.fields["rule"] for e in place.found.ledger.feed(0, 2_000) if e.type == "lane.opened"
+    ]
+
+
+def test_nothing_is_compared_while_the_provider_is_down(place: Place) -> None:
+    """A ticket that could not be asked for is not missing."""
+    place.send()
+    place.sandbox.faults.add("GET /dashboard", Fault("status", 503))
+    with pytest.raises(CallFailedError, match="503"):
+        place.sweep("reconcile")
+    assert [] == reconciled(place)
 
 
 # --- senders

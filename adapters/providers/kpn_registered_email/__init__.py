@@ -7,7 +7,8 @@ Quirks:
 - KPN publishes two operations, both calls of ours. The status document (XML, Dutch names) is described only by schemas
   that no published operation uses; it is fetched with the ticket from Aangetekend Mailen itself.
 - Of a delivery e-mail's ticket the document is fetched, where the account says where documents are: the e-mail is only a hint then.
-- There is no list of what was sent, so nothing to reconcile with: each open ticket is asked about by itself, for 120 days.
+- There is no list of what was sent: each open ticket is asked about by itself, for 120 days, and once a day all of the last eight. So a
+  ticket that the provider no longer has is found, and one that was not sent through the ledger is not.
 - The status comes as a document that is fetched or handed in, in a delivery e-mail, or from a person; events say which, by
   their arrival (poll, import, mailbox, api), and a delivery e-mail, which anybody can write, proves less.
 - Of the status codes only 95 is attested. The history is kept row by row with the provider's words.

@@ -1,7 +1,7 @@
 """How KPN Registered E-mail is called: sends and users at KPN, status documents at Aangetekend Mailen itself.
 
-KPN takes a token, Aangetekend Mailen HTTP Basic. The provider has no list of what was sent, so there is nothing to compare with: each
-ticket is asked about by itself.
+KPN takes a token, Aangetekend Mailen HTTP Basic. The provider has no list of what was sent: each ticket is asked about by itself, and
+what the ledger does not know of cannot be found.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ from adapters.providers.kpn_registered_email.settings import SECRETS, Settings, 
 from adapters.providers.kpn_registered_email.wire import PRODUCT
 from adapters.providers.mailbox import collect
 from adapters.providers.mailbox_settings import login_of
+from adapters.providers.reconciling import reconcile
 
 USERS = "/api/user/"
 TICKET = "/webservice/dashboard/"
 """The published address of a ticket's page is this with `action=ticket_html`; that its XML is there too is assumed."""
 
+KIND = "ticket_token"
+GONE = "the status document of a ticket: 404"
+WINDOW = timedelta(days=8)
 PASSED_OVER = "skipped"
 MOST_AHEAD = 100
 """Documents fetched for the e-mails of one run: whoever writes many of them does not make us ask without end."""
@@ -48,7 +52,7 @@ def poll(desk: Desk, watched: Watched) -> None:
     Raises:
         CallFailedError: one of them could not be had.
     """
-    failed = [why for token in watched.references.get("ticket_token", ()) if (why := _fetch(desk, token))]
+    failed = [why for token in watched.references.get(KIND, ()) if (why := _fetch(desk, token))]
     if failed:
         raise CallFailedError(failed[-1])
 
@@ -60,6 +64,8 @@ def _fetch(desk: Desk, token: str) -> str:
         return ""
     request = ticket_request(settings, token)
     answer = desk.call(request)
+    if answer.status == 404:
+        return GONE
     if not _is_document(answer):
         return f"the status document of a ticket: {answer.failure or answer.status}"
     desk.admit(request, answer)
@@ -83,6 +89,22 @@ def read_mails(desk: Desk) -> None:
     failed = [why for why in asked.values() if why]
     if failed:
         raise CallFailedError(failed[-1])
+
+
+def reconcile_tickets(desk: Desk) -> None:
+    """Ask for the tickets of the last days once more, settled ones too: whether the provider still has them, and what it says now.
+
+    Raises:
+        CallFailedError: one of them could not be asked for; then nothing is compared.
+    """
+    until = desk.access.now
+    since = until - WINDOW
+    asked = {token: _fetch(desk, token) for token in sorted(desk.known(KIND, since, until))}
+    failed = [why for why in asked.values() if why not in {"", GONE}]
+    if failed:
+        raise CallFailedError(failed[-1])
+    there = {token: since for token, why in asked.items() if not why}  # the provider does not say when it was sent
+    reconcile(desk, KIND, there, since, until)
 
 
 def ticket_request(settings: Settings, token: str) -> Request:
@@ -159,6 +181,9 @@ CLIENT = Client(
     cadence=(*DEFAULT_CADENCE, (timedelta(days=120), timedelta(days=1))),
     sweeps=(
         Sweep("users", 3600, create_users, "creates the senders that the account wants", "senders"),
+        Sweep(
+            "reconcile", 86_400, reconcile_tickets, "asks for recent tickets again, settled ones too", "environment_url"
+        ),
         Sweep("mailbox", 60, read_mails, "reads new delivery e-mails from the mailbox", "imap_host"),
     ),
     token_request=kpn_calling.token_request,
