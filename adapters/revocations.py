@@ -2,11 +2,11 @@
 
 When an original comes nobody is asked: its verdict then says that nothing is at hand. A job reads the log for such verdicts, asks the
 signers' authorities once a day at most, judges the originals again, and writes one further verdict for each that names the first
-and holds, as its original, the answer it rests on. Only what is had after an original came settles it, and only what was said after
-it was signed: what an authority said before tells nothing of what it revoked in between. All of it can be done again at any time: the queue follows from the
-log, and a verdict that was written is found by its duplicate key.
+and holds, as its original, the answer it rests on. Only what is had after an original came settles it, and only what was said
+after it was signed: what an authority said before tells nothing of what it revoked in between.
 
-What came lies beside the log. Of signers that were found revoked it counts at once for whatever else they sign.
+All of it can be done again at any time: the queue follows from the log, and a verdict that was written is found by its duplicate
+key. What came lies beside the log. Of signers that were found revoked it counts at once for whatever else they sign.
 """
 
 from __future__ import annotations
