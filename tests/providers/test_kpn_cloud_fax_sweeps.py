@@ -137,6 +137,18 @@ def test_documents_are_kept_before_kpn_deletes_them_and_once(place: Place) -> No
     assert 3 == sum("document_kept" in e.fields.get("notes", ()) for e in place.events("evidence.ingested"))
 
 
+def test_a_receipt_that_comes_long_after_the_delivery_is_heard_of(place: Place) -> None:
+    """By then nobody asks about the message any more; the history of held faxes is read on all the same."""
+    message = place.send(GOOD, job="securefax", receipt_to="balie@voorbeeld.example")
+    place.advance(hours=1)
+    place.poll(message)
+    assert "delivered" == place.told()[GOOD][0]
+    assert not place.poll(message)
+    place.advance(days=2)
+    place.sweep("reconcile")
+    assert ("accepted_by_recipient", "acknowledged", "E3") == place.told()[GOOD]
+
+
 def test_a_document_that_is_gone_is_asked_for_on_some_days_only(place: Place) -> None:
     """Once a day, however often the sweep runs; at last it is said that there is none."""
     place.send(GOOD)
@@ -150,6 +162,19 @@ def test_a_document_that_is_gone_is_asked_for_on_some_days_only(place: Place) ->
         place.advance(hours=23)
     assert [1, 2, 3, 4, 5, 5] == asked
     assert 1 == sum(e.fields["rule"] == "document.given_up" for e in place.events("dispatch.answered"))
+
+
+def test_a_document_in_an_unknown_form_is_kept_for_a_person(place: Place) -> None:
+    """Its bytes wait in the lane of the unreadable, once."""
+    place.send(GOOD)
+    place.advance(hours=1)
+    next(iter(place.sandbox.fax.jobs.values())).content = b"FAXG3 \x00\x01"
+    for _ in range(2):
+        place.sweep("reconcile")
+        place.advance(days=1)
+    place.found.runner.run()
+    (item,) = place.found.queries.lanes(TENANT)
+    assert ("unreadable", "document") == (item.lane, item.operation)
 
 
 def test_documents_are_fetched_when_kpn_works_again(place: Place) -> None:

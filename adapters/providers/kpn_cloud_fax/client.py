@@ -29,7 +29,12 @@ CLIENT = Client(
     sweeps=(
         Sweep("incoming", 900, fetching.sweep, "faxes that came in", setting="incoming"),
         Sweep("provider_settings", DAY_S, watching.sweep, "settings of the account at KPN"),
-        Sweep("reconcile", DAY_S, reconcile.sweep, "KPN's list of messages compared with ours; documents kept"),
+        Sweep(
+            "reconcile",
+            DAY_S,
+            reconcile.sweep,
+            "KPN's list of messages compared with ours; receipts and documents fetched",
+        ),
     ),
     token_request=kpn_calling.token_request,
     read_token=kpn_calling.read_token,

@@ -40,7 +40,7 @@ def _ask(desk: Desk, about: dict[str, Any]) -> None:
     status = asking.question("jobstatus", "/jobstatus", **about)
     answer = asking.answered(desk, status)
     desk.admit(status, answer)
-    _history(desk, about)
+    history(desk, about)
     if _is_worked_off(desk, status, answer):
         details = asking.question("jobdetails", "/jobdetails", **about)
         desk.admit(details, asking.answered(desk, details))
@@ -64,8 +64,15 @@ def _is_worked_off(desk: Desk, request: Request, answer: Answer) -> bool:
     return all(one.type in ENDS for one in seen if one.about != "account")
 
 
-def _history(desk: Desk, about: dict[str, Any]) -> None:
-    """Read on from the last page that held something; that page is read again, since it may have been filled up."""
+def history(desk: Desk, about: dict[str, Any]) -> None:
+    """Read on from the last page that held something; that page is read again, since it may have been filled up.
+
+    Args:
+        about: `jobid`, `zone` and `channel` of the question.
+
+    Raises:
+        CallFailedError: KPN did not answer.
+    """
     cursors: dict[str, int] = desk.state.setdefault("history", {})
     jobid, before = about["jobid"], b""
     first = cursors.pop(jobid, 1)
