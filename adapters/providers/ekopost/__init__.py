@@ -150,6 +150,7 @@ PROVIDER = Provider(
         "tracking": statuses.TRACKING,
         "content": statuses.CONTENT,
         "service": statuses.SERVICE,
+        "plan": statuses.PLAN,
         "overdue": statuses.OVERDUE,
         "rescheduled": statuses.RESCHEDULED,
         "reachable": statuses.REACHABLE,

@@ -39,7 +39,7 @@ def rows_of(table: tuple[Word, ...]) -> dict[str, Word]:
 CAMPAIGN, STATUS = rows_of(statuses.CAMPAIGN), rows_of(statuses.STATUS)
 TRANSACTION, TRACKING = rows_of(statuses.TRANSACTION), rows_of(statuses.TRACKING)
 CONTENT, SERVICE = rows_of(statuses.CONTENT), rows_of(statuses.SERVICE)
-OVERDUE, RESCHEDULED = rows_of(statuses.OVERDUE), rows_of(statuses.RESCHEDULED)
+OVERDUE, PLAN, RESCHEDULED = (rows_of(table) for table in (statuses.OVERDUE, statuses.PLAN, statuses.RESCHEDULED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +168,13 @@ def _campaign(item: Any, at: datetime | None) -> tuple[Observation, ...]:
     about = ("campaign", campaign)
     state = fact(base, CAMPAIGN, word_of(item, "state"), (*about, "state"), item.get("state_changed_at"))
     output = _time(text(item.get("output_date")))
-    is_waited_for = state.code == "opened" and known and bool(count) and output is not None
-    if not is_waited_for or output is None or at is None or output.at > at:
+    if output is None:
         return (state,)
     bare = Observation(type="", about="batch", batch=batch_of(campaign))
-    return state, fact(bare, OVERDUE, "campaign_open", (*about, "overdue"), output.original)
+    plan = fact(bare, PLAN, "output_date", (*about, "plan"), output.original)
+    is_overdue = state.code == "opened" and known and bool(count) and at is not None and output.at <= at
+    late = [fact(bare, OVERDUE, "campaign_open", (*about, "overdue"), output.original)] if is_overdue else []
+    return (state, plan, *late)
 
 
 def word_of(item: Mapping[str, Any], field: str) -> str:

@@ -373,3 +373,13 @@ RECEIPT = (
         "R",
     ),
 )
+
+PLAN = (
+    Word(
+        "output_date",
+        "dispatch.answered",
+        "when it is to be printed and distributed",
+        "R",
+        note="No sooner can anything be late: what is expected of the producer counts from here.",
+    ),
+)
