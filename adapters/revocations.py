@@ -17,6 +17,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from asn1crypto import pem
@@ -31,7 +33,7 @@ from adapters.providers.pec_mailbox.chains import Revocation
 from adapters.trust import Captured
 from ledger.appender import Item
 from ledger.application import WHOLE_MESSAGE, Ledger, PersonKey, digest_value
-from ledger.errors import CorruptError, DuplicateError, ErasedError, NotFoundError
+from ledger.errors import CorruptError, DuplicateError, ErasedError, InvalidEventError, NotFoundError, TooLargeError
 from ledger.events import Event, message_of, parse_time, time_text
 from ledger.observations import Arrival, ArrivalKind
 from ledger.streams import clean_texts
@@ -190,31 +192,40 @@ class Revocations:
             How many were looked at, and how many further verdicts were written.
         """
         sql = (
-            "SELECT w.position, w.signer, r.asked_at, r.ocsp, r.crl FROM revocations r "
-            "JOIN revocations_waiting w ON w.signer = r.signer AND w.since < r.asked_at ORDER BY w.position LIMIT ?"
+            "SELECT w.position, w.signer, r.asked_at FROM revocations r "
+            "JOIN revocations_waiting w ON w.signer = r.signer AND w.since < r.asked_at ORDER BY w.signer, w.position LIMIT ?"
         )
         rows = self.ledger.database.read(sql, (limit,))
         roots = self.roots() if rows else ()
         written = 0
-        for position, signer, asked_at, *said in rows:
-            try:
-                event = self.ledger.event(position)
-                decided = self._decide(event, roots, [bytes(one) if one else b"" for one in said])
-                if decided:
-                    if REVOKED.intersection(decided.attested.verdicts):
-                        self._write("UPDATE revocations SET is_revoked = 1 WHERE signer = ?", signer)
-                    written += self._append(event, decided)
-            except (ErasedError, NotFoundError):
-                self._write("DELETE FROM revocations_waiting WHERE position = ?", position)
-                continue
-            except (CorruptError, OSError) as error:
-                LOG.warning("the original behind position %d cannot be read: %s", position, error)
-                decided = None
-            if decided:
-                self._write("DELETE FROM revocations_waiting WHERE position = ?", position)
-            else:  # it waits for what is said next
-                self._write("UPDATE revocations_waiting SET since = ? WHERE position = ?", asked_at, position)
+        for signer, group in groupby(rows, key=itemgetter(1)):
+            ((ocsp, crl),) = self.ledger.database.read("SELECT ocsp, crl FROM revocations WHERE signer = ?", (signer,))
+            said = [bytes(one) if one else b"" for one in (ocsp, crl)]
+            written += sum(self._settle(position, signer, asked_at, said, roots) for position, _, asked_at in group)
         return len(rows), written
+
+    def _settle(
+        self, position: int, signer: str, asked_at: str, said: Sequence[bytes], roots: tuple[bytes, ...]
+    ) -> bool:
+        """Judge one again; whether a further verdict was written."""
+        is_new, is_done = False, True
+        try:
+            event = self.ledger.event(position)
+            decided = self._decide(event, roots, said)
+            if decided and REVOKED.intersection(decided.attested.verdicts):
+                self._write("UPDATE revocations SET is_revoked = 1 WHERE signer = ?", signer)
+            is_new = decided is not None and self._append(event, decided)
+            is_done = decided is not None
+        except (ErasedError, NotFoundError):
+            LOG.debug("position %d: nothing is held of the original any more", position)
+        except (CorruptError, InvalidEventError, TooLargeError, OSError) as error:  # one bad item hurts only itself
+            LOG.warning("the original behind position %d cannot be judged again: %s", position, error)
+            is_done = False
+        if is_done:
+            self._write("DELETE FROM revocations_waiting WHERE position = ?", position)
+        else:  # it waits for what is said next
+            self._write("UPDATE revocations_waiting SET since = ? WHERE position = ?", asked_at, position)
+        return is_new
 
     def _decide(self, event: Event, roots: tuple[bytes, ...], said: Sequence[bytes]) -> Decided | None:
         arrival = self._arrival(event)
