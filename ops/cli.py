@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
-from ops import accounts_cli, evidence_cli, jobs_cli, log_cli, outbox_cli, reinterpret_cli, show
+from ops import accounts_cli, evidence_cli, jobs_cli, log_cli, outbox_cli, providers_cli, reinterpret_cli, show
 from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
 from ops.settings import Settings, load
 
@@ -31,7 +31,7 @@ keys = cyclopts.App(name="keys", help="API keys of people and systems.")
 accounts = cyclopts.App(name="accounts", help="Accounts at providers: webhook keys, settings and credentials.")
 lanes = cyclopts.App(name="lanes", help="What waits for a person: unreadable, unmatched and quarantined arrivals.")
 database = cyclopts.App(name="db", help="The database's tables, roles and guards.")
-for sub in (keys, accounts, lanes, outbox_cli.outbox, jobs_cli.jobs, database, log_cli.checkpoint):
+for sub in (keys, accounts, lanes, outbox_cli.outbox, jobs_cli.jobs, providers_cli.providers, database, log_cli.checkpoint):
     app.command(sub)
 keys.command(log_cli.keys_log)
 accounts.command(accounts_cli.configure)
@@ -240,23 +240,6 @@ def rebuild(*, json: Json = False) -> None:
 
                 rebuilt.append(s.runner.rebuild(model, advance))
     print_json(rebuilt) if json else show.rebuilt(out, rebuilt)
-
-
-@app.command
-def providers(name: str = "", /, *, json: Json = False) -> None:
-    """What each provider's API gives, from the very tables the code runs on.
-
-    Args:
-        name: one provider; without it all.
-    """
-    from adapters.providers import registry
-    from adapters.providers.describe import describe
-
-    if name and name not in registry():
-        msg = f"there is no provider {name!r}; there are {', '.join(registry())}"
-        raise NotFoundError(msg)
-    chosen = [describe(p) for p in registry().values() if name in {"", p.name}]
-    print_json(chosen[0] if name else chosen) if json else show.providers(out, chosen, full=bool(name))
 
 
 # --- running

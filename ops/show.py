@@ -295,32 +295,14 @@ def digest_of(document: str) -> str:
     return document
 
 
-def providers(out: Console, found: Sequence[ProviderView], *, full: bool) -> None:
-    """The providers, or one in full."""
-    if not full:
-        table = _table("name", "title", "channel", "signs", "used operations")
-        for p in found:
-            used = ", ".join(o.name for o in p.operations if o.use == "used")
-            table.add_row(p.name, p.title, p.channel, ", ".join(p.signed_operations) or "no", used)
-        out.print(table)
-        out.print("One in full: delivery-ledger providers NAME")
-        return
-    p = found[0]
-    out.print(Text(f"{p.title} ({p.name}), {p.channel}, tables {p.mapping}", style="bold"))
-    out.print(plain(p.documentation))
-    out.print(plain(f"Relied on: {p.relied_on}"))
-    operations = _table("operation", "method", "use", "why", "source", title="Operations")
-    for o in p.operations:
-        operations.add_row(o.name, o.method, o.use, o.why, o.source)
-    out.print(operations)
-    for name, rows in p.tables.items():
-        table = _table("word", "meaning", "our type", "finality", "reason", "retry", "source", title=name)
-        for w in rows:
-            table.add_row(plain(w.word), plain(w.meaning), w.type, w.finality, plain(w.reason), w.retry, w.source)
-        out.print(table)
-    out.print(
-        "Sources: R the provider's own documentation, C a client's code, 3P a third party, CMP a comparable provider, A our assumption."
-    )
+def providers(out: Console, found: Sequence[ProviderView]) -> None:
+    """The providers, a line each."""
+    table = _table("name", "title", "channel", "signs", "used operations")
+    for p in found:
+        used = ", ".join(o.name for o in p.operations if o.use == "used")
+        table.add_row(p.name, p.title, p.channel, ", ".join(p.signed_operations) or "no", used)
+    out.print(table)
+    out.print("One in full: delivery-ledger providers show NAME")
 
 
 def new_key(out: Console, record: ApiKey, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from adapters.accounts import new_words
 from adapters.http.routes import ANY_KEY, Answer, Call, NoQuery, route
 from adapters.providers import registry
 from adapters.providers.describe import ProviderView, describe
@@ -24,9 +25,10 @@ def providers(_call: Call[NoQuery, None]) -> Answer:
 
 @route("GET /v1/providers/{provider}", scopes=ANY_KEY, answers={200: ProviderView})
 def provider(call: Call[NoQuery, None]) -> Answer:
-    """One provider."""
+    """One provider: what it can prove, what an account needs, operations, words; and advice about words that are new."""
     found = registry().get(call.path["provider"])
     if found is None:
         msg = f"there is no such provider; there are {', '.join(registry())}"
         raise NotFoundError(msg)
-    return Answer(describe(found))
+    advice = new_words(call.services.ledger, call.tenant, found)
+    return Answer(msgspec.structs.replace(describe(found), advice=tuple(advice)))
