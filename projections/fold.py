@@ -94,7 +94,7 @@ def fold(facts: Iterable[Fact], *, sole: bool, channel: str) -> Folded:
     reasons = tuple(
         Reason(f.event_id, f.position, f.type, f.at(), *verdicts.get(f.event_id, ("shown", "shown")), f.code, f.reason)
         for f in ordered
-        if f.type != "evidence.ingested"  # says how a fact came, not what happened; which of its ways was first is chance
+        if f.type != "evidence.ingested"  # says how a fact came; which of its ways was first is chance
     )
     fact = decided.fact
     return Folded(
@@ -166,11 +166,15 @@ def _counted(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]], *, sol
             verdicts[fact.event_id] = ("attribution.none", "unattributed")
     mine = [fact for fact in facts if fact.event_id not in verdicts]
     own = max((f.at() for f in mine if f.scope != "batch" and _effect(f).force is not Force.NONE), default="")
-    taken = max((f.at() for f in mine if f.type == "submission.accepted"), default="")
+    # Only times of one kind are compared: a provider's whole seconds say nothing against our microseconds.
+    accepted = [fact for fact in mine if fact.type == "submission.accepted"]
+    taken = {
+        dated: max((f.at() for f in accepted if bool(f.occurred_at) is dated), default="") for dated in (True, False)
+    }
     for fact in mine:
         if fact.scope == "batch" and _effect(fact).force in FINAL and fact.at() < own:
             verdicts[fact.event_id] = ("batch.own_later", "overruled")
-        elif fact.type == "submission.rejected" and fact.at() < taken:
+        elif fact.type == "submission.rejected" and fact.at() < taken[bool(fact.occurred_at)]:
             verdicts[fact.event_id] = ("submission.taken_later", "overruled")
     return [fact for fact in mine if fact.event_id not in verdicts]
 

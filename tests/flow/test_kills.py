@@ -44,7 +44,7 @@ PATIENCE_S = 5.0
 PASSES = 20
 HOUR = timedelta(milliseconds=20)
 SECRETS = {"email": "conto@cliente.example", "api_key": "chiave-di-prova", "username": MAILBOX, "password": PASSWORD}
-NAMES = (*["persona"] * 8, "refused", "unknown", "silent")
+NAMES = (*["persona"] * 8, "refused", "unknown", "silent", "rejected")
 STATUS = {"persona": "delivered"}
 """How a delivery ends that was accepted, by the name of its recipient; all others fail."""
 
@@ -126,7 +126,7 @@ class Story:
         number = len(self.wanted) + 1
         size = IN_DATABASE_BYTES if self.draw.random() < 0.1 else 100
         joint = self.draw.random() < 0.2
-        names = self.draw.choices(NAMES if joint else (*NAMES, "unsent"), k=self.draw.randint(1, 3))
+        names = self.draw.choices((*NAMES, "unsent"), k=self.draw.randint(1, 3))
         people = tuple(f"{name}.{number}.{index}@pec.comune.example" for index, name in enumerate(names))
         self.wanted[number] = Wanted(number, people, joint, self.draw.randbytes(size))
         return [each for each in self.wanted.values() if each.number not in self.messages]

@@ -16,8 +16,8 @@ from adapters.providers.calling import Answer, Submission
 from ledger.errors import NotFoundError
 from ledger.observations import Address
 from ledger.streams import Registration
-from tests.postgres import Database
 from tests.flow.carrier import PROVIDER, Clock, Script, answer
+from tests.postgres import Database
 from tests.world import TENANT, World, world
 
 TO = (Address("phone", "+31612345678"),)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from adapters.providers.calling import Answer, CallFailedError, Deletion, Desk, Holding, Request
-from adapters.providers.pec_massiva import inbox, rows, statuses
+from adapters.providers.pec_massiva import facts, inbox, rows, statuses
 from adapters.providers.pec_massiva.answers import fields_of, is_success, value
 from adapters.providers.pec_massiva.rows import Row
 from ledger.observations import Arrival, ArrivalKind, Observation, UnreadableError
@@ -188,7 +188,7 @@ def _look(desk: Desk, target: Target) -> list[tuple[Row, Observation]]:
         name=request.url,
     )
     try:
-        shown, seen = rows.rows(fields_of(answer.body)), list(rows.read(arrival))
+        shown, seen = rows.rows(fields_of(answer.body)), [facts.each_named(each)[0] for each in rows.read(arrival)]
     except UnreadableError as error:
         msg = "the mailbox could not be looked at: an answer without e-mails"
         raise CallFailedError(msg) from error

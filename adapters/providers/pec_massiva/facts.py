@@ -32,8 +32,8 @@ def told(
 ) -> Observation:
     """The observation as both forms tell it: what a receipt of this kind says of whom, and when.
 
-    A receipt about everybody that names one person is about that person; one that names nobody is about a person who is not named,
-    because which of a message's recipients its call was for is not said.
+    A receipt about everybody that names one person is about that person (of several, `each_named` makes one each); one that names
+    nobody is about a person who is not named, because which of a message's recipients its call was for is not said.
 
     Args:
         kind: row of the table of subjects.
@@ -56,4 +56,16 @@ def told(
         occurred=occurred,
         identity=(*parts, occurred.at.isoformat()) if name and occurred else (),
         content=AGREED if name and occurred else (),
+    )
+
+
+def each_named(seen: Observation) -> tuple[Observation, ...]:
+    """A receipt about a call for several says so of each whom it names, and of nobody else: of a joint call some may have been left out."""
+    if seen.about != "message" or len(seen.declares) < 2 or seen.identity[:1] not in {("receipt",), ("row",)}:
+        return (seen,)
+    return tuple(
+        replace(
+            seen, about="recipient", recipient=whom, declares=(whom,), identity=(*seen.identity, whom.value.casefold())
+        )
+        for whom in seen.declares
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from adapters.providers.pec_mailbox import PROVIDER as MAILBOX
-from adapters.providers.pec_massiva import mails, quota, rows, sending
+from adapters.providers.pec_massiva import facts, mails, quota, rows, sending
 from adapters.providers.pec_massiva.answers import decode
 from ledger.observations import Arrival, Observation, UnreadableError
 
@@ -58,7 +58,7 @@ def parse(arrival: Arrival) -> tuple[Observation, ...]:
     if reader is None:
         msg = f"operation {arrival.operation!r} is not read"
         raise UnreadableError(msg)
-    return tuple(map(_finished, reader(arrival)))
+    return tuple(_finished(each) for seen in reader(arrival) for each in facts.each_named(seen))
 
 
 def _finished(observation: Observation) -> Observation:
