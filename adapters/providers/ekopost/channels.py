@@ -36,7 +36,7 @@ class Channel(NamedTuple):
 _PERSON, _FIRM = frozenset({"person_number"}), frozenset({"person_number", "organisation", "other"})
 
 CHANNELS: dict[str, Channel] = {
-    "postal": Channel(frozenset({"postal"}), "letter", "", "E2"),
+    "postal": Channel(frozenset({"postal"}), "letter", "", "E2, of a registered letter E3"),
     "protected": Channel(_PERSON, "letter by the tax agency", "", "E2"),
     "lookup": Channel(_PERSON, "letter to the registered address", "", "E2"),
     "email": Channel(frozenset({"email"}), "e-mail", "", "E2"),
@@ -49,8 +49,8 @@ CHANNELS: dict[str, Channel] = {
         _FIRM, "e-invoice (Mastercard)", "", "E2", "mastercard", field="social_security_number"
     ),
 }
-"""Address type -> what it is. E2, because Ekopost says `posted` and nothing after it; only a registered letter, which the carrier
-tracks, reaches E3 (`best_grade`)."""
+"""Address type -> what it is. E2, because Ekopost says `posted` and nothing after it; only a registered letter is tracked by its
+carrier."""
 
 USUAL = {"postal": "postal", "email": "email", "person_number": "einbox", "organisation": "einvoice", "other": "ebank"}
 """Kind of address -> the type that is taken where the sender names none."""
@@ -75,11 +75,6 @@ def _else(channel: Channel) -> str:
         if channel.fallback
         else "fails where that is not possible"
     )
-
-
-def best_grade(address_type: str, postage: str) -> str:
-    """The highest grade that what Ekopost says of such an envelope can reach."""
-    return "E3" if postage == "rek" and address_type == "postal" else CHANNELS[address_type].best_grade
 
 
 def postal_fields(value: str) -> dict[str, Any]:
