@@ -31,7 +31,16 @@ keys = cyclopts.App(name="keys", help="API keys of people and systems.")
 accounts = cyclopts.App(name="accounts", help="Accounts at providers: webhook keys, settings and credentials.")
 lanes = cyclopts.App(name="lanes", help="What waits for a person: unreadable, unmatched and quarantined arrivals.")
 database = cyclopts.App(name="db", help="The database's tables, roles and guards.")
-for sub in (keys, accounts, lanes, outbox_cli.outbox, jobs_cli.jobs, providers_cli.providers, database, log_cli.checkpoint):
+for sub in (
+    keys,
+    accounts,
+    lanes,
+    outbox_cli.outbox,
+    jobs_cli.jobs,
+    providers_cli.providers,
+    database,
+    log_cli.checkpoint,
+):
     app.command(sub)
 keys.command(log_cli.keys_log)
 accounts.command(accounts_cli.configure)
