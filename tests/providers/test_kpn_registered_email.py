@@ -280,7 +280,7 @@ def test_ticket_token_stands_only_where_it_is_sealed_or_hashed() -> None:
 def test_bodies_that_carry_the_token_are_secret() -> None:
     """Answer and status document both name the ticket, so neither is exported."""
     secret = {samples.arrival(c).operation for c in samples.cases() if TOKEN.encode() in (c / "body.raw").read_bytes()}
-    assert {"send", "biljet", "delivery_mail"} == secret == PROVIDER.secret_bodies
+    assert {"send", "biljet", "delivery_mail", "dashboard"} == secret == PROVIDER.secret_bodies
 
 
 def test_bare_files_are_recognised_by_their_form() -> None:

@@ -247,3 +247,43 @@ def test_an_email_is_ordinary_whatever_it_says_of_itself() -> None:
     )
     (seen,) = PROVIDER.parse(arrival)
     assert ("ordinary_mail", "dkim_unchecked") == seen.notes
+
+
+# --- what a person tells
+
+
+def told(kind: ArrivalKind = ArrivalKind.API, /, **said: str) -> tuple[str, str, tuple[str, ...]]:
+    body = {"ticket_token": "K.Ab1c-v", "words": "", "note": "seen by J.", **said}
+    arrival = Arrival(
+        provider=PROVIDER.name,
+        account="a",
+        operation="dashboard",
+        kind=kind,
+        observed_at=NOW,
+        body=json.dumps(body).encode(),
+    )
+    (seen,) = PROVIDER.parse(arrival)
+    return seen.type, seen.texts.get("code", ""), seen.notes
+
+
+def test_what_a_person_saw_is_told_in_the_provider_s_words() -> None:
+    """Known ones are read, others kept; and it says that a person told it."""
+    mine = ("told_by_person",)
+    assert ("consignment.rejected", "", mine) == told(words="Aangetekende mail geweigerd")
+    assert ("notice.issued", "", mine) == told(code="95")
+    assert ("channel.unmapped", "12", mine) == told(code="12", words="Iets nieuws")
+    assert (*told(words="x")[:2], (*mine, "time_unreadable")) == told(words="x", time="gisteren")
+
+
+@pytest.mark.parametrize("said", [{"words": "x", "note": " "}, {"words": " ", "note": "seen"}])
+def test_what_a_person_saw_needs_words_and_a_note(said: dict[str, str]) -> None:
+    """Else nobody can tell what it rests on."""
+    with pytest.raises(UnreadableError, match="note"):
+        told(**said)
+
+
+@pytest.mark.parametrize("kind", [ArrivalKind.POLL, ArrivalKind.MAILBOX, ArrivalKind.WEBHOOK])
+def test_a_person_does_not_speak_for_the_provider(kind: ArrivalKind) -> None:
+    """What somebody wrote down never counts as an answer of the provider."""
+    with pytest.raises(UnreadableError, match="a person tells"):
+        told(kind, words="Aangetekende mail geweigerd")

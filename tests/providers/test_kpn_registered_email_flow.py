@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections import Counter
@@ -280,6 +281,23 @@ def test_a_document_that_is_handed_in_tells_the_same_rows(place: Place) -> None:
     assert before == place.types()["notice.issued"]
     place.desk("upload").admit_bytes("biljet", ArrivalKind.POLL, document)
     assert "E3" == place.told()[2]
+
+
+def test_what_a_person_saw_on_the_dashboard_is_second_hand(place: Place) -> None:
+    """It is the status where nothing else is known, and E2 at most."""
+    place.send()
+    said = {"ticket_token": place.token, "words": "Aangetekende mail geweigerd", "note": "seen by J. Voorbeeld"}
+    place.desk("person").admit_bytes("dashboard", ArrivalKind.API, json.dumps(said).encode())
+    assert ("refused", "Aangetekende mail geweigerd", "E2") == place.told()
+
+
+def test_the_announced_end_of_the_api_is_recorded_once(place: Place) -> None:
+    """From the headers of an answer."""
+    place.sandbox.gateway.sunset = "2027-01-01"
+    place.send()
+    place.send()
+    noted = [e for e in place.found.ledger.feed(0, 2_000) if "sunset_announced" in e.fields.get("notes", ())]
+    assert 1 == len(noted)
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,7 @@ _OPERATIONS = (
         "the ticket it names and the beginning of its subject; its form is not published",
         "A",
     ),
+    Operation("dashboard", "a person", "used", "what somebody saw on the dashboard, with a note on how", "A"),
     Operation("skipped", "mailbox", "recorded", "a message of the mailbox that could not be had, and why", "A"),
     Operation(
         "allowed_email_address",

@@ -24,21 +24,25 @@ from adapters.providers.kpn_platform import (
     sunset,
     time_said,
 )
-from adapters.providers.kpn_registered_email import mails
+from adapters.providers.kpn_registered_email import mails, persons
 from adapters.providers.kpn_registered_email.statuses import ACCEPTED, ATTACHMENT, SIGN_FIRST, STATUS, description
 from adapters.providers.reading import json_object, text, time_iso, xml_root
 from ledger.observations import Address, Arrival, Fingerprint, Observation, Reference, UnreadableError, ZoneBasis
 
-SECRET_BODIES = frozenset({"send", "biljet", mails.OPERATION})
+SECRET_BODIES = frozenset({"send", "biljet", mails.OPERATION, persons.OPERATION})
 """They carry the ticket token, which opens the ticket's page to its holder; the answer to send has the URL too."""
 
-NOTES = {
-    "attachments_accepted": "read from the attachments: the recipient accepted every one of them, and no row says so yet",
-    "hash_unreadable": "the hash of an attachment is not the base64 form of 32 bytes",
-    "no_ticket_token": "the answer names no ticket, so nobody knows whether the message was taken",
-    "signature_required": "the recipient must sign digitally: until then, taking the mail is a step and not the end",
-    "user_created": "a sender was created at the provider, who has yet to activate the account by e-mail",
-} | mails.NOTES
+NOTES = (
+    {
+        "attachments_accepted": "read from the attachments: the recipient accepted every one of them, and no row says so yet",
+        "hash_unreadable": "the hash of an attachment is not the base64 form of 32 bytes",
+        "no_ticket_token": "the answer names no ticket, so nobody knows whether the message was taken",
+        "signature_required": "the recipient must sign digitally: until then, taking the mail is a step and not the end",
+        "user_created": "a sender was created at the provider, who has yet to activate the account by e-mail",
+    }
+    | mails.NOTES
+    | persons.NOTES
+)
 
 _STATUS = {row.word: row for row in STATUS}
 _ATTACHMENT = {row.word: row for row in ATTACHMENT}
@@ -213,6 +217,7 @@ _READERS: Mapping[str, Callable[[Arrival], tuple[Observation, ...]]] = {
     "user_create": _user,
     "biljet": _biljet,
     mails.OPERATION: mails.parse,
+    persons.OPERATION: persons.parse,
 }
 
 
