@@ -15,6 +15,9 @@ from ledger.names import Names, Reading
 from ledger.observations import Arrival, ArrivalKind, Observation
 
 GOOD = "attest.good"
+VERDICTS = frozenset({GOOD, "attest.wrong", "attest.absent"})
+REVOCATION = "revocation"
+"""Operation of a verdict that was given anew when an authority was asked; its originals are the authority's words, not the receipt."""
 
 
 def delete(desk: AccountDesk, name: str, covered_size: int, *, reason: str = "", message: str = "") -> Deletion:
@@ -62,9 +65,11 @@ def holding(ledger: Ledger, tenant: str, arrival: Arrival, covered_size: int) ->
         fact = ledger.event(known[names.fact_keys[0]])
         told = [e for stream in {fact.stream, message_of(fact.stream)} for e in ledger.stream(stream)]
         verdicts = [e for e in told if e.type == "evidence.verified" and fact.id in e.fields.get("events", ())]
-        good = [e for e in verdicts if e.fields.get("rule") == GOOD and e.fields.get("artifacts")]
-        if not good:
+        replaced = {named for e in verdicts for named in e.fields["events"]}
+        good = [e for e in verdicts if e.fields.get("rule") == GOOD]
+        if not good or not all(e in good for e in verdicts if e.id not in replaced and e.fields["rule"] in VERDICTS):
             return Holding(is_text=True)
+        good = [e for e in good if e.fields.get("artifacts") and e.fields.get("operation") != REVOCATION]
         return Holding(
             is_text=True,
             is_signed=True,

@@ -44,6 +44,8 @@ SENDERS = frozenset({"sender", "sender_name", "provider_name", "receipt_message_
 EXTENSIONS = {
     "message/rfc822": "eml",
     "application/json": "json",
+    "application/ocsp-response": "ors",
+    "application/pkix-crl": "crl",
     "application/xml": "xml",
     "text/xml": "xml",
     "text/plain": "txt",
