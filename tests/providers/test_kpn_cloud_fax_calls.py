@@ -339,11 +339,11 @@ def test_any_history_and_any_list_of_messages_end(said: Any) -> None:
 
 def test_one_setting_that_fails_does_not_hide_the_others() -> None:
     """A service that the account lacks is no failure."""
-    desk = Counter({"setting": answer(503)})
+    desk = Counter({f"setting.{name}": answer(503) for name in contents.SETTINGS})
     with pytest.raises(CallFailedError, match="503"):
         watching.sweep(desk)
-    assert len(watching.SETTINGS) == len(desk.calls)
-    watching.sweep(Counter({"setting": answer(403)}))
+    assert len(contents.SETTINGS) == len(desk.calls)
+    watching.sweep(Counter({f"setting.{name}": answer(403) for name in contents.SETTINGS}))
 
 
 def test_a_question_that_is_not_answered_is_told_and_the_other_jobs_are_asked() -> None:

@@ -36,7 +36,7 @@ def is_success(answer: Answer) -> bool:
 
 def setting(name: str) -> Request:
     """The question what a setting of the account is."""
-    return question("setting", f"/{name}")
+    return question(f"setting.{name}", f"/{name}")
 
 
 def zone(desk: Desk) -> str:

@@ -30,7 +30,6 @@ class Asked(NamedTuple):
         zone: of the account, or None where it was not known.
     """
 
-    path: str = ""
     about: str = ""
     channel: str = ""
     zone: ZoneInfo | None = None
@@ -47,7 +46,7 @@ def asked(name: str) -> Asked:
     parent, last = ["", *path.rstrip("/").split("/")][-2:]
     named |= {"key": unquote(last)} if parent == "document" else {}
     about = next((named[key] for key in ("jobid", "key", "id") if named.get(key)), "")
-    return Asked(last, text(repaired(about)), behind.get("channel", ""), zone_named(behind.get("zone", "")))
+    return Asked(text(repaired(about)), behind.get("channel", ""), zone_named(behind.get("zone", "")))
 
 
 def question(path: str, *, zone: str = "", channel: str = "", **query: object) -> tuple[str, str]:

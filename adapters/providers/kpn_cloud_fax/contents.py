@@ -16,6 +16,15 @@ from adapters.providers.kpn_platform import filled, time_said
 from adapters.providers.reading import json_value, repaired
 from ledger.observations import Arrival, Fingerprint, Observation, Reference, UnreadableError
 
+SETTINGS = (
+    "timezone",
+    "language",
+    "callingcodes",
+    "customfaxnumber",
+    "retentionconfig",
+    "reportconfig",
+    "inbounddelivery",
+)
 MAX_VALUE = 200
 """Characters of a setting that are shown; all of it stands in the original."""
 DOCUMENTS = (b"%PDF", b"II*\x00", b"MM\x00*", b"\x89PNG", b"\xff\xd8\xff")
@@ -153,10 +162,7 @@ def deleted(arrival: Arrival) -> tuple[Observation, ...]:
 def setting(arrival: Arrival) -> tuple[Observation, ...]:
     """What a setting is now: a fact when it is another value than the last one seen."""
     bodies.check_success(arrival)
-    name = bodies.asked(arrival.name).path
-    if not name:
-        msg = "nobody knows which setting this is"
-        raise UnreadableError(msg)
+    name = arrival.operation.removeprefix("setting.")
     value = value_of(arrival.body)
     return (
         Observation(

@@ -1,6 +1,6 @@
 """Every operation that KPN's Cloud Fax documentation names, and what the ledger does with it.
 
-Operations that are not used have the names of KPN's Postman collection, the others ours; the settings that are read share one.
+Operations that are not used have the names of KPN's Postman collection, the others ours.
 Where the documentation prints the name of another operation by mistake, ours follows the pattern of its neighbours and `why` says
 so. Nothing but paths and parameter names is published.
 
@@ -58,9 +58,9 @@ _INCOMING = (
 )
 
 _SETTINGS = (
-    Operation("setting", "GET /callingcodes", "used", _WATCHED, "R"),
+    Operation("setting.callingcodes", "GET /callingcodes", "used", _WATCHED, "R"),
     Operation("SetCallingCodes", "PUT /callingcodes", "out_of_scope", _SETTING, "R"),
-    Operation("setting", "GET /customfaxnumber", "used", _WATCHED, "R"),
+    Operation("setting.customfaxnumber", "GET /customfaxnumber", "used", _WATCHED, "R"),
     Operation("SetCustomFaxNumber", "PUT /customfaxnumber", "out_of_scope", _SETTING, "R"),
     Operation("RemoveCustomFaxNumber", "DELETE /customfaxnumber", "out_of_scope", _SETTING, "R"),
     Operation("GetCustomFaxNumberById", "GET /customfaxnumber?did", "out_of_scope", _SETTING, "R"),
@@ -71,19 +71,19 @@ _SETTINGS = (
     Operation("RemoveAdditionalEmail", "DELETE /emails", "out_of_scope", _SETTING, "R"),
     Operation("GetInboundDelivery", "GET /inbounddelivery?did", "out_of_scope", _SETTING, "R"),
     Operation("SetInboundDelivery", "PUT /inbounddelivery", "out_of_scope", _SETTING, "R"),
-    Operation("setting", "GET /inbounddelivery", "used", _WATCHED, "R"),
-    Operation("setting", "GET /language", "used", _WATCHED, "R"),
+    Operation("setting.inbounddelivery", "GET /inbounddelivery", "used", _WATCHED, "R"),
+    Operation("setting.language", "GET /language", "used", _WATCHED, "R"),
     Operation("SetLanguage", "PUT /language", "out_of_scope", _SETTING, "R"),
     Operation("GetPrintingConfig", "GET /printingconfig", "out_of_scope", _SETTING, "R"),
     Operation("SetPrintingConfig", "PUT /printingconfig", "out_of_scope", f"{_SETTING}; printed as SetLanguage", "R"),
-    Operation("setting", "GET /reportconfig", "used", _WATCHED, "R"),
+    Operation("setting.reportconfig", "GET /reportconfig", "used", _WATCHED, "R"),
     Operation("SetReportConfig", "POST /reportconfig", "out_of_scope", _SETTING, "R"),
     Operation(
         "ReplaceReportConfig", "PUT /reportconfig", "out_of_scope", f"{_SETTING}; printed as SetReportConfig", "R"
     ),
     Operation("UpdateReportConfig", "PATCH /reportconfig", "out_of_scope", _SETTING, "R"),
     Operation("DeleteReportConfig", "DELETE /reportconfig", "out_of_scope", _SETTING, "R"),
-    Operation("setting", "GET /retentionconfig", "used", _WATCHED, "R"),
+    Operation("setting.retentionconfig", "GET /retentionconfig", "used", _WATCHED, "R"),
     Operation(
         "SetRetentionConfig",
         "PUT /retentionconfig",
@@ -97,7 +97,7 @@ _SETTINGS = (
     Operation("GetSubscriberInfo", "GET /subscriberinfo", "out_of_scope", _SETTING, "R"),
     Operation("SetSubscriberInfo", "PUT /subscriberinfo", "out_of_scope", f"{_SETTING}; printed as SetSubjects", "R"),
     Operation("UpdateSubscriberInfo", "PATCH /subscriberinfo", "out_of_scope", _SETTING, "R"),
-    Operation("setting", "GET /timezone", "used", f"{_WATCHED}; times may follow it", "R"),
+    Operation("setting.timezone", "GET /timezone", "used", f"{_WATCHED}; times may follow it", "R"),
     Operation(
         "SetTimeZone", "PUT /timezone", "out_of_scope", f"{_SETTING}; its path is printed as /subscriberinfo", "R"
     ),

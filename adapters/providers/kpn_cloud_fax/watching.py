@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from adapters.providers.calling import CallFailedError, Desk
-from adapters.providers.kpn_cloud_fax import asking, listing
+from adapters.providers.kpn_cloud_fax import asking, contents, listing
 from adapters.providers.kpn_cloud_fax.listing import Listed
 
 MAX_TOLD = 50
@@ -26,16 +26,12 @@ def _any(_job: Listed) -> bool:
     return True
 
 
-SETTINGS: dict[str, Callable[[Listed], bool]] = {
-    "timezone": _open,
-    "language": _open,
-    "callingcodes": _open,
-    "customfaxnumber": _open,
+TOUCHED: dict[str, Callable[[Listed], bool]] = {
     "retentionconfig": _any,
-    "reportconfig": _open,
     "inbounddelivery": lambda job: job.is_incoming,
 }
-"""Setting -> which jobs of the last month a change of it may touch: retention reaches content that KPN already holds."""
+"""Setting -> which jobs of the last month a change of it may touch, where it is not those that go on: retention reaches content that
+KPN holds already."""
 TOUCHES = timedelta(days=30)
 
 
@@ -46,28 +42,30 @@ def sweep(desk: Desk) -> None:
         CallFailedError: KPN did not answer for one of them; the others are read.
     """
     known: list[str] = desk.state.setdefault("known", [])
-    changed, failed = [], ""
-    for name in SETTINGS:
+    untold: list[str] = desk.state.setdefault("untold", [])
+    failed = ""
+    for name in contents.SETTINGS:
         request = asking.setting(name)
         answer = desk.call(request)
         if asking.is_success(answer):
             is_other = bool(desk.admit(request, answer).facts)
-            changed += [name] if is_other and name in known else []
+            untold += [name] if is_other and name in known and name not in untold else []
             known += [] if name in known else [name]
         elif answer.status not in _LACKS:
             failed = f"GET /{name}: {answer.failure or answer.status}"
-    if changed:
-        _tell_touched(desk, changed)
+    if untold:
+        _tell_touched(desk, untold)
     if failed:
         raise CallFailedError(failed)
 
 
-def _tell_touched(desk: Desk, changed: list[str]) -> None:
-    """Name the jobs, as KPN lists them: the ledger's own list may lack some."""
+def _tell_touched(desk: Desk, untold: list[str]) -> None:
+    """Name the jobs, as KPN lists them: the ledger's own list may lack some. What is told is no longer in `untold`."""
     now = desk.access.now
     jobs = listing.messages(desk, now - TOUCHES, now)
-    for name in changed:
-        touched = [job.jobid for job in jobs if SETTINGS[name](job)]
+    for name in list(untold):
+        touched = [job.jobid for job in jobs if TOUCHED.get(name, _open)(job)]
         told = {f"job.{number}": jobid for number, jobid in enumerate(touched[:MAX_TOLD])}
         clear = {"about": "account", "notes": ["setting_touches"], "numbers": {"jobs": len(touched)}}
         desk.record("account.setting_changed", clear, {"setting": name, **told})
+        untold.remove(name)

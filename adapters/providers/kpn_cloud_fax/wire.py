@@ -38,7 +38,7 @@ _READERS: Mapping[str, Callable[[Arrival], tuple[Observation, ...]]] = {
     "reset": contents.reset,
     "document": contents.document,
     "delete": contents.deleted,
-    "setting": contents.setting,
+    **{f"setting.{name}": contents.setting for name in contents.SETTINGS},
 }
 _TELL_SUNSET = frozenset({"jobstatus", "jobhistory", "jobdetails", "injobs"})
 """Besides the sends, which tell it themselves: whoever announces the end of the API does so in every answer."""
