@@ -263,10 +263,10 @@ class Caller:
             self._running += 1
             party = _Party(client, provider, access, self._lines.setdefault(key, _Line()))
         try:
-            ask, read = client.token_request, client.read_token
-            if ask is None or read is None:
+            asked, read = client.token_request(access) if client.token_request else None, client.read_token
+            if asked is None or read is None:
                 return self._exchange(party, client.authorise(request, access))
-            return self._with_token(party, request, lambda: self._fetched(party, ask(access), read))
+            return self._with_token(party, request, lambda: self._fetched(party, asked, read))
         finally:
             with self._idle:
                 self._running -= 1

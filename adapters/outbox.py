@@ -265,8 +265,8 @@ class Outbox:
             if request is None:
                 return self._end(send)
             judged = self._call(send, request)
-            if judged.verdict == "later":
-                return self._set(row, "waiting", judged.retry_at)
+            if judged.verdict == "later" or (judged.verdict == "unclear" and not request.may_send):
+                return self._set(row, "waiting", judged.retry_at or self.ledger.clock() + NOT_READY)
         return self._set(row, "queued", self.ledger.clock())
 
     def _submission(self, row: Row, client: Client) -> Submission:

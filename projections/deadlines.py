@@ -15,6 +15,7 @@ import msgspec
 
 from ledger.events import parse_time, time_text
 from projections.facts import Fact
+from projections.grades import OTHER_CHANNEL
 from projections.rules import EFFECTS, FINAL
 
 RULES = "deadline/1"
@@ -40,6 +41,7 @@ class Expectation(NamedTuple):
         met_by: the types that meet it.
         unless: the types that end it: nothing is awaited any more.
         why: where the terms come from.
+        not_before: code of the fact whose time the clock waits for, if there is one: what is planned for later is not late before.
     """
 
     channel: str
@@ -50,6 +52,7 @@ class Expectation(NamedTuple):
     met_by: frozenset[str]
     unless: frozenset[str]
     why: str
+    not_before: str = ""
 
 
 class Deadline(msgspec.Struct, frozen=True):
@@ -106,7 +109,8 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         *("post", "handover", _TAKEN, timedelta(days=3), timedelta(days=7)),
         met_by=_ENDS | _ANNOUNCED | {"relay.accepted"},
         unless=_WITHDRAWN | {"channel.switched"},
-        why="ours: printed and handed to the carrier within some working days",
+        why="ours: printed and handed to the carrier within some working days after the day it was ordered for",
+        not_before="output_date",
     ),
     Expectation(
         *("post", "collection", _ANNOUNCED, timedelta(days=7), timedelta(days=21), _ENDS, _WITHDRAWN),
@@ -123,6 +127,7 @@ def expected(channel: str, facts: Sequence[Fact]) -> tuple[Deadline, ...]:
         channel: of the provider, as in `ledger.application.Words`.
         facts: those that count for the delivery.
     """
+    channel = next((OTHER_CHANNEL[fact.operation] for fact in facts if fact.operation in OTHER_CHANNEL), channel)
     found = (_stands(row, facts) for row in EXPECTATIONS if row.channel == channel)
     return tuple(deadline for deadline in found if deadline)
 
@@ -131,6 +136,7 @@ def _stands(row: Expectation, facts: Sequence[Fact]) -> Deadline | None:
     start = _first(facts, row.start)
     if not start:
         return None
+    start = max([start, *(fact.at() for fact in facts if row.not_before and fact.code == row.not_before)])
     warn_at, breach_at = _after(start, row.warn_after), _after(start, row.breach_after)
     met, ended = _first(facts, row.met_by), _first(facts, row.unless)
     noticed = {(fact.type, fact.occurred_at) for fact in facts if fact.rule == _rule(row.name)}

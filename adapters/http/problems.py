@@ -98,6 +98,7 @@ TABLE: dict[type[BaseException], Kind] = {
         "today's code reads it no better; claim or dismiss it",
         speaks=False,
     ),
+    ledger.ConfigurationError: Kind(409, "not-configured", "A setting or credential is missing or wrong"),
     ActRefusedError: Kind(409, "act-refused", "That cannot be done now"),
     NotSendableError: Kind(422, "not-sendable", "This cannot be sent through this account", "nothing was written"),
     ledger.NotFoundError: NOT_FOUND,

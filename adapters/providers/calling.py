@@ -358,7 +358,7 @@ class Client:
         sweeps: what is done for the whole account.
         delete: deletes what `name` says at the provider (desk, name, what is held of it, an operator's reason to go on though
             evidence is lost or "", the message it is about or ""); never called by the clock. None: nothing is deleted from here.
-        token_request: the call that fetches a token; None without tokens.
+        token_request: the call that fetches a token; None without tokens, and where it gives None for an account's settings.
         read_token: (token, seconds it lasts) in its answer. Raises CallFailedError.
         authorise: the request with credentials in its headers; told to nobody.
         transport: makes the call where it is not HTTP.
@@ -380,7 +380,7 @@ class Client:
     cadence: Cadence = DEFAULT_CADENCE
     sweeps: tuple[Sweep, ...] = ()
     delete: Callable[[Desk, str, Callable[[Observation], Holding], str, str], Deletion] | None = None
-    token_request: Callable[[Access], Request] | None = None
+    token_request: Callable[[Access], Request | None] | None = None
     read_token: Callable[[Answer], tuple[str, float]] | None = None
     authorise: Callable[[Request, Access], Request] = lambda request, _access: request
     transport: Callable[[Request, Access], Answer] | None = None
