@@ -346,6 +346,15 @@ def test_emails_are_read_although_documents_cannot_be_had(place: Place, dovecot:
     read_mailbox(place, dovecot, "drie", environment_url="")
 
 
+def test_an_email_that_names_a_ticket_nobody_has_is_no_failure(place: Place, dovecot: Dovecot) -> None:
+    """Anybody can write one; it opens a story of its own, and moves nothing."""
+    place.send()
+    forged = b"Subject: Aangetekende mail geweigerd\n\nhttps://x.example/?ticket_token=K.Zz9z-z\n"
+    place.sandbox.service.mails.append(forged)
+    read_mailbox(place, dovecot, "vier")
+    assert "available" == place.told()[0]
+
+
 # --- comparing
 
 

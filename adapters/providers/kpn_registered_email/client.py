@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlencode
@@ -86,7 +87,12 @@ def read_mails(desk: Desk) -> None:
             asked[tokens[0]] = _fetch(desk, tokens[0])
 
     collect(desk, mails.OPERATION, PASSED_OVER, login_of(desk.access.secrets), before)
-    failed = [why for why in asked.values() if why]
+    _check(asked)
+
+
+def _check(asked: Mapping[str, str]) -> None:
+    """Refuse to go on when a ticket could not be asked for; one that is not there was."""
+    failed = [why for why in asked.values() if why not in {"", GONE}]
     if failed:
         raise CallFailedError(failed[-1])
 
@@ -100,9 +106,7 @@ def reconcile_tickets(desk: Desk) -> None:
     until = desk.access.now
     since = until - WINDOW
     asked = {token: _fetch(desk, token) for token in sorted(desk.known(KIND, since, until))}
-    failed = [why for why in asked.values() if why not in {"", GONE}]
-    if failed:
-        raise CallFailedError(failed[-1])
+    _check(asked)
     there = {token: since for token, why in asked.items() if not why}  # the provider does not say when it was sent
     reconcile(desk, KIND, there, since, until)
 
