@@ -135,7 +135,7 @@ def text_messages(stage: Stage) -> list[str]:
     """A text message to three: one delivered, one number that does not exist, one of whom no report comes."""
     sandbox = stage.stack.enter_context(sms_sandbox.running(gateway=Gateway(clock=stage.clock)))
     hooks = f"{stage.hooks}/live-sms"
-    settings = {"base_url": sandbox.base_url, "webhook_url": f"{hooks}/webhook.dlr"}
+    settings = {"base_url": sandbox.base_url, "webhook_url": f"{hooks}/webhook.dlr", "allow_plain_http": True}
     credentials = {"client_id": sandbox.gateway.client_id, "client_secret": sandbox.gateway.client_secret}
     stage.open("live-sms", kpn_sms.PROVIDER.name, settings, credentials)
     stage.system.accounts.add_secret(stage.tenant, "live-sms", KEY_ID, SECRET)
