@@ -8,7 +8,7 @@ nothing away, and what waits for a person goes on waiting.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ledger.appender import Item
@@ -46,7 +46,7 @@ class Rereading(Decision):
         confirmed = {
             found for index, seen in enumerate(self.reading.observations) for found in self._again(index, seen)
         }
-        self._drop([event for event in self.told if event.id not in confirmed])
+        self._drop(self._unread(confirmed))
         if not self.plan.events:
             return None
         if self.reading.attested:
@@ -85,18 +85,21 @@ class Rereading(Decision):
         mine = (event for event in map(self.ledger.event, positions) if is_told(event))
         return next((e for e in mine if e.fields["artifacts"] == list(self.reading.stored)), None)
 
-    def _history(self, old: Event) -> tuple[Event, bytes]:
-        """How a fact is read by now, and the key for the next reading of it."""
-        number, now = 1, old
+    def _later(self, event_id: str) -> tuple[list[Event], bytes]:
+        """How what an event told was read since, oldest first, and the key for the next reading of it."""
+        later: list[Event] = []
         while True:
-            key = self.names.reread_key(old.id, number)
+            key = self.names.reread_key(event_id, len(later) + 1)
             self.context.known |= self.ledger.known([key]) if key not in self.context.known else {}
-            if not self._is_known(key):
-                return now, key
-            number, now = number + 1, self._event(key)
+            if key in self._mine or not self._is_known(key):  # of this plan, or not there
+                return later, key
+            later.append(self._event(key))
 
     def _replace(self, index: int, seen: Observation, old: Event) -> None:
-        now, key = self._history(old)
+        later, key = self._later(old.id)
+        now = later[-1] if later else old
+        if key in self._mine:  # the body tells it twice
+            return
         if now.type == seen.type and _same(now.fields, self.placing.said(seen)[0]):
             return
         rivals = self._rivals(now) if seen.content else ()
@@ -124,16 +127,24 @@ class Rereading(Decision):
         return self._add_to(Planned(seen.type, old.stream, {**clear, **kept}, {person: texts}))
 
     def _rivals(self, fact: Event) -> Sequence[str]:
-        """Facts with the same identity that say something else: those it names, and those that name it."""
+        """Facts with the same identity that say something else, as they are read by now: those it names, and those that name it."""
         named = list(fact.fields.get("events", ())) if CONTRADICTS in fact.fields.get("notes", ()) else []
         naming = (e for e in self.ledger.stream(fact.stream) if CONTRADICTS in e.fields.get("notes", ()))
         named += [e.id for e in naming if fact.id in e.fields.get("events", ())]
-        return list(dict.fromkeys(named))
+        now = ((each, self._later(each)[0][-1:]) for each in dict.fromkeys(named))
+        return [last[0].id if last else each for each, last in now if not last or last[0].type != REREAD]
+
+    def _unread(self, confirmed: Collection[str]) -> list[Event]:
+        """What this original told once and today does not tell; what took the place of another was told by that one."""
+        unread = [event for event in self.told if event.id not in confirmed]
+        later = {each.id for event in self.told for each in self._later(event.id)[0]} if unread else set()
+        return [event for event in unread if event.id not in later]
 
     def _drop(self, unread: Sequence[Event]) -> None:
-        """Set aside what this original told once and, as it is read today, does not tell."""
+        """Set aside what is no longer told."""
         for old in unread:
-            now, key = self._history(old)
+            later, key = self._later(old.id)
+            now = later[-1] if later else old
             if now.type != REREAD:
                 self._claim(self._aside([now]), [key])
                 self.outcome.reread.append(self._change(now, None))
