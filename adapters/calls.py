@@ -263,7 +263,8 @@ class Caller:
             self._running += 1
             party = _Party(client, provider, access, self._lines.setdefault(key, _Line()))
         try:
-            asked, read = client.token_request(access) if client.token_request else None, client.read_token
+            asks = client.token_request if request.needs_token else None
+            asked, read = asks(access) if asks else None, client.read_token
             if asked is None or read is None:
                 return self._exchange(party, client.authorise(request, access))
             return self._with_token(party, request, lambda: self._fetched(party, asked, read))

@@ -93,6 +93,7 @@ class Request:
         recipient: index of the one recipient it is for; None: all.
         may_send: taking it may cause a send or another thing that must not happen twice.
         timeout_s: of the whole call.
+        needs_token: of the provider's token service, where it has one.
     """
 
     operation: str
@@ -105,6 +106,7 @@ class Request:
     recipient: int | None = None
     may_send: bool = True
     timeout_s: float = 60.0
+    needs_token: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from adapters.calls import Caller
+from adapters.deleting import delete
 from adapters.desk import Calls
 from adapters.jobs.board import Board
 from adapters.providers.calling import Access, Answer, CallFailedError, Client, Request
 from adapters.providers.contract import Provider
-from adapters.providers.kpn_cloud_fax import deletion
 from adapters.providers.kpn_cloud_fax.client import CLIENT
 from adapters.providers.kpn_cloud_fax.sandbox import PDF, Fault, Manners
 from tests.providers.kpn_cloud_fax_place import ACCOUNT, GOOD, ODD, PAPER, Place, opened
@@ -243,8 +243,9 @@ def test_a_deletion_is_wanted_then_told_by_kpn_and_by_the_history(place: Place) 
     message = place.send(GOOD, ODD)
     place.advance(hours=1)
     jobid = next(iter(place.sandbox.fax.jobs))
-    assert not deletion.delete(place.desk("person"), "unknown", "asked for by the recipient")
-    assert deletion.delete(place.desk("person"), jobid, "asked for by the recipient")
+    assert not delete(place.desk("person"), jobid, 0).is_done  # never without a reason
+    assert not delete(place.desk("person"), "unknown", 0, reason="asked for by the recipient").is_done
+    assert delete(place.desk("person"), jobid, 0, reason="asked for by the recipient").is_done
     assert b"" == place.sandbox.fax.jobs[jobid].content
     assert 1 == len(place.events("provider_content.deleted"))
     place.advance(minutes=1)

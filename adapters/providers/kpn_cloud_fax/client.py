@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from adapters.providers import kpn_calling
 from adapters.providers.calling import Client, Sweep
-from adapters.providers.kpn_cloud_fax import dispatch, fetching, polling, reconcile, watching
+from adapters.providers.kpn_cloud_fax import deletion, dispatch, fetching, polling, reconcile, watching
 from adapters.providers.kpn_cloud_fax.settings import Settings
 
 DAY_S = 86_400
@@ -36,6 +36,7 @@ CLIENT = Client(
             "KPN's list of messages compared with ours; receipts and documents fetched",
         ),
     ),
+    delete=deletion.on_request,
     token_request=kpn_calling.token_request,
     read_token=kpn_calling.read_token,
     authorise=kpn_calling.authorise,

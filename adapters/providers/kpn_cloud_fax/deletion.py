@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from adapters.providers.calling import Desk, Request
+from collections.abc import Callable
+
+from adapters.providers.calling import Deletion, Desk, Holding, Request
 from adapters.providers.kpn_cloud_fax import asking, bodies
+from ledger.observations import Observation
 
 _UNSENT = frozenset({"unreachable"})
 
@@ -31,3 +34,12 @@ def delete(desk: Desk, jobid: str, reason: str) -> bool:
         kind, {**told, "rule": "deletion.failed"}, {"jobid": jobid, "text": answer.failure or str(answer.status)}
     )
     return False
+
+
+def on_request(desk: Desk, name: str, _held: Callable[[Observation], Holding], reason: str, _message: str) -> Deletion:
+    """Delete the message that an operator names by its job; never without a reason, because nothing here can replace KPN's copy."""
+    if not reason:
+        why = "KPN's copy may be the only one of what was transmitted; say why it is to go all the same"
+        return Deletion(is_done=False, why=why)
+    is_done = delete(desk, name, reason)
+    return Deletion(is_done, "KPN says that it is deleted" if is_done else "KPN did not say so")

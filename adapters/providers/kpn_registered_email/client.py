@@ -116,6 +116,7 @@ def ticket_request(settings: Settings, token: str) -> Request:
     query = {"ticket_token": token, "action": "ticket_xml"}
     return Request(
         operation="biljet",
+        needs_token=False,
         method="GET",
         url=f"{settings.environment_url.rstrip('/')}{TICKET}?{urlencode(query)}",
         name=f"{TICKET}?action=ticket_xml",
