@@ -14,7 +14,8 @@ from ledger.errors import DuplicateError, ErasedError
 from ledger.events import Event, delivery_stream, message_of
 from ledger.streams import WHOLE_MESSAGE
 
-CONSIGNED, COPIED = "content.consigned", "evidence.ingested"
+TELLING, COPIED = frozenset({"content.consigned", "consignment.accepted"}), "evidence.ingested"
+"""Types of facts that may say what was delivered; the type of a further original of one."""
 MATCHES, DIFFERS = "content.matches", "content.differs"
 UNTOLD = frozenset({"content_sintetica", "original_missing", "original_damaged", "content_partial"})
 """Notes of a receipt that does not tell all of the content: what it does not show may have been delivered all the same."""
@@ -63,7 +64,7 @@ def check(ledger: Ledger, message: str, streams: Sequence[str] = ()) -> None:
     if not requests or not (sent := _documents(ledger, requests[:1]).get(requests[0].position)):
         return
     told = [e for stream in streams or _deliveries(ledger, message) for e in ledger.stream(stream)]
-    facts = [e for e in told if e.type == CONSIGNED]
+    facts = [e for e in told if e.type in TELLING]
     originals = {
         e.id: [e, *(c for c in told if c.type == COPIED and e.id in c.fields.get("events", ()))] for e in facts
     }

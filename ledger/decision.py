@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ledger.appender import Item
 from ledger.application import Ledger, digest_value
 from ledger.chains import Sightings
-from ledger.contents import CONSIGNED
+from ledger.contents import TELLING
 from ledger.events import Event, delivery_stream, message_of, time_text
 from ledger.names import Attestation, Reading, Settled
 from ledger.observations import ArrivalKind, Observation
@@ -322,7 +322,7 @@ class Decision:
 
     def _note_contents(self, known: Sequence[bytes]) -> None:
         """Remember which receipts tell what was delivered, new or seen: a comparison may have been cut off."""
-        if any(seen.type == CONSIGNED and seen.documents for seen in self.reading.observations):
+        if any(seen.type in TELLING and seen.documents for seen in self.reading.observations):
             streams = [self.plan.events[index].stream for index in self._facts]
             streams += [self._event(key).stream for key in known if self.context.known[key]]
             self.outcome.contents += [(self.context.canonical(message_of(s)), s) for s in dict.fromkeys(streams)]
