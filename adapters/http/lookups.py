@@ -13,6 +13,7 @@ from adapters.http.errors import TooManyRecipientsError
 from adapters.http.guards import tagged
 from adapters.http.routes import Answer, Call, route
 from adapters.http.types import Deliveries, Explained, Explanation, Paging, Reading
+from adapters.providers import registry
 from adapters.strictjson import refuse
 from ledger.types import TYPES
 from projections.queries import MAX_PAGE, UNKNOWN_EVENT
@@ -20,8 +21,8 @@ from projections.rules import RULE_TEXTS
 from projections.views import DeliveryView, MessageView, Trail
 
 READERS = ("read", "compliance")
-SECRET_REFERENCES = frozenset({"ticket_token"})
-"""Kinds whose value opens something to whoever knows it: only a key that may see originals is shown them."""
+SECRET_REFERENCES = frozenset[str]().union(*(provider.secret_references for provider in registry().values()))
+"""Only a key that may see originals is shown their values."""
 SHOWN = 2
 """Characters of such a value that are left, so that people can tell two apart."""
 TAG = {"If-None-Match": "entity tag of the answer you hold; 304 when it is unchanged"}

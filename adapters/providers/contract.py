@@ -132,6 +132,7 @@ class Provider:
         verify: for providers that sign webhooks: (arrival, secrets by key id, now) -> Checked; else None.
         signed_operations: operations for which `verify` must pass.
         secret_bodies: operations whose body carries a secret by contract; never exported.
+        secret_references: kinds of references whose value opens something to whoever knows it; shown to those who may see originals.
         attest: for providers whose originals carry a third party's signature: what checking it found; None for an
             original that is none. Pure; never raises for what is in the bytes.
         client: how to call its service; None where nothing is called.
@@ -152,6 +153,7 @@ class Provider:
     verify: Callable[[Arrival, Mapping[str, bytes], datetime], Checked] | None = None
     signed_operations: frozenset[str] = frozenset()
     secret_bodies: frozenset[str] = frozenset()
+    secret_references: frozenset[str] = frozenset()
     attest: Callable[[Arrival, Trust], Attested | None] | None = None
     client: Client | None = None
 

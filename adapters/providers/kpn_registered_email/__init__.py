@@ -84,5 +84,6 @@ PROVIDER = Provider(
     notes=kpn_platform.NOTES | wire.NOTES,
     headers=kpn_platform.HEADERS,
     secret_bodies=wire.SECRET_BODIES,
+    secret_references=frozenset({"ticket_token"}),
     client=CLIENT,
 )
