@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby, takewhile
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from adapters.receiving import read
 from ledger.application import Ledger, pages
 from ledger.decision import Change
 from ledger.errors import ErasedError
-from ledger.events import Event, message_of
+from ledger.events import Event, message_of, time_text
 from ledger.intake import Intake
 from ledger.names import Reading
 from ledger.observations import Arrival
@@ -94,7 +95,7 @@ class Reinterpreter:
         *,
         provider: str = "",
         account: str = "",
-        since: str = "",
+        since: datetime | None = None,
         is_dry: bool = False,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Report:
@@ -102,7 +103,7 @@ class Reinterpreter:
 
         Args:
             provider, account: only theirs; "" = all.
-            since: only what was recorded at or after this UTC time.
+            since: only what was recorded at or after this time, aware.
             is_dry: tell what would change, and write nothing.
             progress: called with (positions done, positions in all).
         """
@@ -122,11 +123,10 @@ class Reinterpreter:
         progress(total, total)
         return report
 
-    def _groups(self, total: int, since: str) -> Iterator[list[Event]]:
+    def _groups(self, total: int, since: datetime | None) -> Iterator[list[Event]]:
         """Events that one original brought: they stand side by side in the log."""
-        events: Iterator[Event] = pages(
-            self.ledger.feed, lambda event: event.position, self.ledger.position_before(since)
-        )
+        after = self.ledger.position_before(time_text(since)) if since else 0
+        events: Iterator[Event] = pages(self.ledger.feed, lambda event: event.position, after)
         named = (e for e in _until(events, total) if "artifacts" in e.fields)
         for _, group in groupby(named, key=lambda e: str(e.fields["artifacts"][0])):
             yield list(group)

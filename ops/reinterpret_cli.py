@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from ledger.errors import ConfigurationError
 from ops.console import EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
 from ops.show import plain
 
@@ -34,12 +36,22 @@ def reinterpret(
     """
     from adapters.reinterpreting import Reinterpreter  # noqa: PLC0415  so that --help is quick
 
+    began = _time(since) if since else None
     with system() as s, bar("reading again", quiet=json) as progress:
         whose = tenant or s.settings.tenant
         reader = Reinterpreter(s.ledger, s.intake, s.lanes, s.queries, s.runner, whose)
-        report = reader.run(provider=provider, account=account, since=since, is_dry=dry_run, progress=progress)
+        report = reader.run(provider=provider, account=account, since=began, is_dry=dry_run, progress=progress)
     print_json(report) if json else _show(report, is_dry=dry_run)
     return EXIT_WRONG if report.problems else 0
+
+
+def _time(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        msg = f"--since {text}: not a time; write 2026-03-01 or 2026-03-01T09:00:00Z"
+        raise ConfigurationError(msg) from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _show(report: Report, *, is_dry: bool) -> None:

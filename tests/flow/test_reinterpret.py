@@ -260,3 +260,14 @@ def test_an_original_that_is_gone_or_broken_hurts_only_itself(w: World, monkeypa
     report = again(w)
     assert (1, 1, 1) == (report.erased, len(report.problems), report.changed)
     assert {"unknown": 2, "delivered": 1} == statuses(w)
+
+
+def test_only_what_was_asked_for_is_read_again(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Provider, account and time bound what is read; another tenant's originals are never read."""
+    admit(w, [fax(1)])
+    learn(monkeypatch, w)
+    now = w.ledger.clock()
+    for asked in ({"provider": "kpn_sms"}, {"account": "other"}, {"since": now}):
+        assert 0 == again(w, **asked).originals
+    assert 0 == Reinterpreter(w.ledger, w.intake, w.lanes, w.queries, w.runner, "other").run().originals
+    assert 1 == again(w, provider="kpn_cloud_fax", account="main", since=now - timedelta(hours=1)).changed
