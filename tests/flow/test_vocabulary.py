@@ -6,12 +6,16 @@ import dataclasses
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from adapters.accounts import check
+from adapters.http import catalogue
 from adapters.providers import registry
 from adapters.providers.contract import Word
+from adapters.providers.describe import ProviderView
 from adapters.receiving import read
 from adapters.vocabulary import unknown
 from ledger.application import pages
@@ -32,6 +36,13 @@ def w(database: Database, tmp_path: Path) -> Iterator[World]:
 
 def told(w: World) -> list[Event]:
     return [e for e in pages(w.ledger.feed, lambda e: e.position) if e.type == "vocabulary.new"]
+
+
+def asked_over_http(w: World) -> ProviderView:
+    """What GET /v1/providers/kpn_cloud_fax answers the tenant."""
+    services = SimpleNamespace(ledger=w.ledger)
+    call = SimpleNamespace(path={"provider": "kpn_cloud_fax"}, services=services, tenant=TENANT)
+    return cast(ProviderView, catalogue.provider.handler(cast(Any, call)).body)
 
 
 def test_a_word_is_told_once_whatever_uses_it(w: World) -> None:
@@ -72,6 +83,7 @@ def test_advice_says_how_many_words_are_new_until_the_tables_have_them(
     (advice,) = [line for line in check(w.accounts, TENANT, "main", "").advice if "new word" in line]
     assert advice.startswith("2 new words of KPN Cloud Fax")
     assert advice.endswith("reinterpret --provider kpn_cloud_fax")
+    assert (advice,) == asked_over_http(w).advice
     learned = (*FAX.tables["status"], *(Word(word, "content.consigned", "learned", "A") for word in ("zz77", "zz78")))
     monkeypatch.setitem(registry(), "kpn_cloud_fax", dataclasses.replace(FAX, tables={**FAX.tables, "status": learned}))
     assert [] == [line for line in check(w.accounts, TENANT, "main", "").advice if "new word" in line]
