@@ -39,7 +39,7 @@ def tellings(draw: st.DrawFn, story: Story) -> tuple[list[Call], list[bool]]:
     return calls, draw(st.lists(st.booleans(), min_size=len(calls), max_size=len(calls)))
 
 
-@pytest.mark.parametrize("story", STORIES, ids=[story.name for story in STORIES])
+@pytest.mark.parametrize("story", telling.params(STORIES))
 def test_any_order_and_repetition_ends_the_same(story: Story, empty: Path) -> None:
     """Statuses, times, finality, reasons and evidence are those of the file, however the arrivals are shuffled, doubled and grouped."""
 

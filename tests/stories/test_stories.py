@@ -14,7 +14,7 @@ from tests.world import world
 STORIES = telling.stories()
 
 
-@pytest.mark.parametrize("story", STORIES, ids=[story.name for story in STORIES])
+@pytest.mark.parametrize("story", telling.params(STORIES))
 def test_story_ends_as_written(story: Story, database: Database, tmp_path: Path) -> None:
     """Statuses, reasons, evidence, waiting items and quarantine are those of the file; telling it again changes nothing."""
     with world(database.url, tmp_path) as found:
@@ -30,8 +30,3 @@ def test_story_ends_as_written(story: Story, database: Database, tmp_path: Path)
         assert telling.expected(story) == telling.outcome(found)
         assert size == found.ledger.head().size
         assert [] == found.runner.unapplied()
-
-
-def test_every_provider_has_stories() -> None:
-    """At least four stories for each folder, so that a new provider cannot come without."""
-    assert {} == telling.providers_without(4, STORIES)
