@@ -39,7 +39,14 @@ class Reconciled(NamedTuple):
 
 
 def reconcile(
-    desk: Desk, kind: str, theirs: Mapping[str, datetime], since: datetime, until: datetime, *, is_cut: bool = False
+    desk: Desk,
+    kind: str,
+    theirs: Mapping[str, datetime],
+    since: datetime,
+    until: datetime,
+    *,
+    is_cut: bool = False,
+    is_secret: bool = False,
 ) -> Reconciled:
     """Compare a provider's list with what the ledger holds, record it, and put new differences before a person.
 
@@ -47,6 +54,7 @@ def reconcile(
         kind: of the references, as the provider's wire module names it, for example `jobid`.
         theirs: reference -> when the provider says it was sent, aware.
         since, until: the time that was asked for, aware; `until` itself is no longer in it.
+        is_secret: such a reference opens something to whoever knows it; people are shown its beginning only.
         is_cut: the listing ended before its end: then only what lies between its earliest and its latest entry is compared.
     """
     listed = {value.strip(): at for value, at in theirs.items() if since <= at < until}
@@ -65,11 +73,13 @@ def reconcile(
         only_theirs=tuple(sorted(listed.keys() - both)),
     )
     _record(desk, kind, found, is_cut=is_cut)
-    _wait(desk, kind, found.only_theirs, "theirs")
-    _wait(desk, kind, found.only_ours, "ours")
+    _wait(desk, kind, found.only_theirs, "theirs", is_secret=is_secret)
+    _wait(desk, kind, found.only_ours, "ours", is_secret=is_secret)
     return found
 
 
+SHOWN = 4
+"""Characters of a secret reference that people are shown."""
 WHY = {
     "theirs": "the provider lists it, and the ledger holds nothing of it",
     "ours": "the ledger holds it, and the provider does not list it",
@@ -95,8 +105,9 @@ def _record(desk: Desk, kind: str, found: Reconciled, *, is_cut: bool) -> None:
     desk.record("reconciliation.completed", {"numbers": numbers, **notes}, values)
 
 
-def _wait(desk: Desk, kind: str, values: Collection[str], whose: str) -> None:
+def _wait(desk: Desk, kind: str, values: Collection[str], whose: str, *, is_secret: bool) -> None:
     """Put differences before a person, each once: what was dismissed does not come back."""
     for value in sorted(values)[:MAX_ITEMS]:
-        said = {"text": f"{kind} {value}: {WHY[whose]}", "kind": kind, "value": value}
+        shown = f"{value[:SHOWN]}…" if is_secret else value
+        said = {"text": f"{kind} {shown}: {WHY[whose]}", "kind": kind, "value": value}
         desk.record("lane.opened", {"rule": "lane.difference"}, said, once=("difference", kind, value, whose))

@@ -108,7 +108,7 @@ def reconcile_tickets(desk: Desk) -> None:
     asked = {token: _fetch(desk, token) for token in sorted(desk.known(KIND, since, until))}
     _check(asked)
     there = {token: since for token, why in asked.items() if not why}  # the provider does not say when it was sent
-    reconcile(desk, KIND, there, since, until)
+    reconcile(desk, KIND, there, since, until, is_secret=True)
 
 
 def ticket_request(settings: Settings, token: str) -> Request:
