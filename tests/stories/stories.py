@@ -4,7 +4,7 @@ A story is a file `<provider>/<name>.json`:
 
     about         what it shows, in a sentence
     kinds         of the kinds in kinds.py, those of which it is an example
-    differs       where the ledger does not yet say what is expected, and what it says; absent where it does
+    differs       where the evidence that the ledger names is not yet what is expected; absent where it is
     keys          webhook secrets by key id, for arrivals that are signed
     registration  the sender's own declaration, or absent: recipients [kind, address], references [kind, value], batch [kind, value]
     arrivals      arrival records (adapters/records.py) in the order in which they would come; besides:
@@ -89,6 +89,19 @@ class Story:
 
 
 def load(path: Path) -> Story:
+    """Read a story.
+
+    Raises:
+        KeyError: something that every story says is not there; noted with the file.
+    """
+    try:
+        return _load(path)
+    except KeyError as error:
+        error.add_note(f"in {path.parent.name}/{path.name}")
+        raise
+
+
+def _load(path: Path) -> Story:
     said = json.loads(path.read_bytes())
     provider = path.parent.name
     keys = {key_id: secret.encode() for key_id, secret in said.get("keys", {}).items()}
