@@ -5,6 +5,7 @@ A story is a file `<provider>/<name>.json`:
     about         what it shows, in a sentence
     kinds         of the kinds in kinds.py, those of which it is an example
     differs       where the evidence that the ledger names is not yet what is expected; absent where it is
+    judged        true where signatures of originals are checked as they come, trusting nobody; else they are left alone
     keys          webhook secrets by key id, for arrivals that are signed
     registration  the sender's own declaration, or absent: recipients [kind, address], references [kind, value], batch [kind, value]
     arrivals      arrival records (adapters/records.py) in the order in which they would come; besides:
@@ -26,16 +27,17 @@ import hmac
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapters.receiving import read, verified
+from adapters.receiving import attester, read, verified
 from adapters.records import decode
 from ledger.addresses import normal
+from ledger.intake import Intake
 from ledger.names import Reading
 from ledger.observations import Address, Arrival, ArrivalKind, Reference, Verdict
 from ledger.streams import Registration
@@ -77,6 +79,7 @@ class Story:
     provider: str
     kinds: frozenset[str]
     differs: str
+    judged: bool
     keys: dict[str, bytes]
     signers: frozenset[str]
     registration: Registration | None
@@ -112,6 +115,7 @@ def _load(path: Path) -> Story:
         provider=provider,
         kinds=frozenset(said["kinds"]),
         differs=said.get("differs", ""),
+        judged=said.get("judged", False),
         keys=keys,
         signers=frozenset(each["signed_by"] for each in said["arrivals"] if "signed_by" in each),
         registration=_registration(provider, said["registration"]) if "registration" in said else None,
@@ -214,11 +218,12 @@ def _plain(at: str) -> str:
 # --- telling
 
 
-def begin(world: World, story: Story) -> None:
-    """Open the account and add its webhook keys."""
+def begin(world: World, story: Story) -> World:
+    """Open the account and add its webhook keys; the world as the story needs it."""
     world.accounts.add(TENANT, ACCOUNT, story.provider)
     for key_id, secret in story.keys.items():
         world.accounts.add_secret(TENANT, ACCOUNT, key_id, secret)
+    return replace(world, intake=Intake(world.ledger, attester(tuple))) if story.judged else world
 
 
 def readings(world: World, arrivals: Iterable[Arrival]) -> list[Reading]:

@@ -52,8 +52,8 @@ def test_any_order_and_repetition_ends_the_same(story: Story, empty: Path) -> No
         with tempfile.TemporaryDirectory(dir=empty.parent) as name:
             folder = Path(name) / "ledger"
             shutil.copytree(empty, folder)
-            with world(f"sqlite:///{folder}/ledger.db", folder) as found:
-                telling.begin(found, story)
+            with world(f"sqlite:///{folder}/ledger.db", folder) as opened:
+                found = telling.begin(opened, story)
                 for call, is_looked_at in zip(*told, strict=True):
                     if call == (REGISTRATION,):
                         telling.register(found, story)

@@ -17,8 +17,8 @@ STORIES = telling.stories()
 @pytest.mark.parametrize("story", telling.params(STORIES))
 def test_story_ends_as_written(story: Story, database: Database, tmp_path: Path) -> None:
     """Statuses, reasons, evidence, waiting items and quarantine are those of the file; telling it again changes nothing."""
-    with world(database.url, tmp_path) as found:
-        telling.begin(found, story)
+    with world(database.url, tmp_path) as opened:
+        found = telling.begin(opened, story)
         telling.register(found, story)
         telling.admit(found, story.repeated)
         assert telling.expected(story) == telling.outcome(found)
