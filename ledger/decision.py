@@ -197,7 +197,7 @@ class Decision:
             return
         first = self._event(key)
         clear = {**self.placing.source(), "rule": "evidence.witnessed", "events": [first.id], **_about(first.stream)}
-        self._claim(self.plan.add(Planned("evidence.ingested", first.stream, clear)), [seen])
+        self._claim(self._plan(Planned("evidence.ingested", first.stream, clear)), [seen])
         self.outcome.messages.append(self.context.canonical(message_of(first.stream)))
 
     def _add(self, index: int, seen: Observation, links: list[bytes]) -> None:
@@ -277,7 +277,7 @@ class Decision:
         shown = next((seen for seen in self.reading.observations if seen.documents), None)
         if shown and shown.notes:
             clear["notes"] = sorted(shown.notes)
-        copy = self.plan.add(Planned("evidence.ingested", first.stream, clear))
+        copy = self._plan(Planned("evidence.ingested", first.stream, clear))
         if shown:
             plan_names(self.plan, copy, message_of(first.stream), self.arrival.account, documents=shown.documents)
         self.outcome.copies += 1
@@ -318,7 +318,7 @@ class Decision:
         }
         texts = clean_texts({**attested.texts, **({"text": attested.why} if attested.why else {})})[0]
         clear |= _about(stream)
-        self.plan.add(Planned("evidence.verified", stream, clear, {_person(stream): dict(texts)}, tuple(self._facts)))
+        self._plan(Planned("evidence.verified", stream, clear, {_person(stream): dict(texts)}, tuple(self._facts)))
 
     def _note_contents(self, known: Sequence[bytes]) -> None:
         """Remember which receipts tell what was delivered, new or seen: a comparison may have been cut off."""
@@ -334,10 +334,14 @@ class Decision:
         clear = {**self.placing.source(), "rule": settled.rule, "events": [settled.attempt], **_about(stream)}
         clear |= {"numbers": dict(settled.numbers)} if settled.numbers else {}
         values = {_person(stream): dict(clean_texts(settled.texts)[0])}
-        index = self.plan.add(Planned(settled.kind, stream, clear, values))
-        self._claim(index, [key])
-        if settled.recipient is None:
-            self.context.messages[message] = evolve(self.context.messages[message], {"type": settled.kind})
+        self._claim(self._plan(Planned(settled.kind, stream, clear, values)), [key])
+
+    def _plan(self, planned: Planned) -> int:
+        """Plan an event beside the facts; what is decided next knows that its stream moved on."""
+        message = self.context.messages.get(planned.stream)
+        if message is not None:
+            self.context.messages[planned.stream] = evolve(message, {"type": planned.kind})
+        return self.plan.add(planned)
 
     # --- its bytes
 

@@ -95,14 +95,13 @@ class Stage:
         self.system.outbox.run()
 
     def run(self, account: str, *jobs: str) -> None:
-        """Do what an account's jobs do by the clock, and note deadlines."""
+        """Do what an account's jobs do by the clock."""
         self.system.runner.run()
         known = board(self.system)
         for name in jobs:
             for job in known.find(self.tenant, name, account):
                 known.run(job, is_asked=True)
         self.system.runner.run()
-        known.run(next(job for job in known.own if job.name == "deadlines"))
 
 
 def certified_mail(stage: Stage) -> list[str]:
@@ -125,7 +124,7 @@ def certified_mail(stage: Stage) -> list[str]:
     recipients = [Address("email", f"{name}@pec.comune.example") for name in names]
     message = stage.send("live-pec", recipients, subject="Diffida", text="In allegato la diffida.", documents=(NOTICE,))
     for hours in (1, 12, 12):
-        stage.later(hours=hours)
+        sandbox.mail.advance(hours=hours)
         sandbox.mail.settle()
         stage.run("live-pec", "poll", "mailbox")
     return [message]
@@ -144,7 +143,6 @@ def text_messages(stage: Stage) -> list[str]:
     for hours in (1, 25):
         stage.later(hours=hours)
         sandbox.deliver(times=2)
-    stage.run("live-sms")
     return [message]
 
 

@@ -185,7 +185,7 @@ def _all_errors(kind: type[LedgerError]) -> set[type[LedgerError]]:
     return {kind}.union(*map(_all_errors, kind.__subclasses__()))
 
 
-SERVER_SIDE = {"ConfigurationError", "UnsafeDatabaseError", "CorruptError", "GapError", "HttpError", "LedgerError"}
+SERVER_SIDE = {"UnsafeDatabaseError", "CorruptError", "GapError", "HttpError", "LedgerError"}
 """Errors that are defects or settings of ours whenever a request meets them: 500."""
 
 
