@@ -15,7 +15,7 @@ import msgspec
 
 from ledger.events import parse_time, time_text
 from projections.facts import Fact
-from projections.grades import OTHER_CHANNEL
+from projections.grades import channel_of
 from projections.rules import EFFECTS, FINAL
 
 RULES = "deadline/1"
@@ -127,8 +127,8 @@ def expected(channel: str, facts: Sequence[Fact]) -> tuple[Deadline, ...]:
         channel: of the provider, as in `ledger.application.Words`.
         facts: those that count for the delivery.
     """
-    channel = next((OTHER_CHANNEL[fact.operation] for fact in facts if fact.operation in OTHER_CHANNEL), channel)
-    found = (_stands(row, facts) for row in EXPECTATIONS if row.channel == channel)
+    taken = channel_of(channel, facts)
+    found = (_stands(row, facts) for row in EXPECTATIONS if row.channel == taken)
     return tuple(deadline for deadline in found if deadline)
 
 

@@ -94,7 +94,7 @@ BY_CHANNEL: dict[tuple[str, str], Grade] = {
 }
 """(Channel, event type) where it is worth something else."""
 
-OTHER_CHANNEL: dict[str, str] = {"sms": "sms"}
+OTHER_CHANNEL: dict[str, str] = {"sms": "sms", "send_sms": "sms", "sms_send": "sms"}
 """Operation -> the channel that it tells of, where a provider has several: a post office's text messages are no letters."""
 
 CEILING: dict[str, Grade] = {
@@ -220,6 +220,7 @@ def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Seque
         standing: the facts that nothing overrules.
         holding: those of them that say what the status says; none when it is disputed.
     """
+    channel = channel_of(channel, standing)
     checks = checked(standing)
     seen_come = verified(standing, WITNESSED, "evidence.ingested")
     standing, holding = ([_as_witnessed(f, seen_come) for f in facts] for facts in (standing, holding))
@@ -258,6 +259,11 @@ def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Seque
     )
 
 
+def channel_of(channel: str, facts: Iterable[Fact]) -> str:
+    """The channel that a delivery took: its provider's, or the one that an operation of its facts tells of."""
+    return next((OTHER_CHANNEL[fact.operation] for fact in facts if fact.operation in OTHER_CHANNEL), channel)
+
+
 def verified(facts: Iterable[Fact], rule: str, kind: str = "evidence.verified") -> set[str]:
     """The event ids that some event of this kind with this rule names."""
     return {event_id for f in facts if f.type == kind and f.rule == rule for event_id in f.events}
@@ -282,7 +288,6 @@ def most_direct(arrivals: Iterable[str]) -> str:
 
 
 def _grade(fact: Fact, channel: str, verdict: str) -> Grade:
-    channel = OTHER_CHANNEL.get(fact.operation, channel)
     base = BY_CHANNEL.get((channel, fact.type), BASE.get(fact.type, Grade.E0))
     if base is Grade.E0 or verdict in {ABSENT, WRONG}:
         return Grade.E0
@@ -312,7 +317,11 @@ def _missing(
     channel: str, status: Status, standing: Sequence[Fact], holding: Sequence[Fact], *, is_signed: bool, is_taken: bool
 ) -> tuple[Missing, ...]:
     found = []
-    if channel == "certified_email" and not is_signed and any(fact.type in BASE for fact in holding):
+    if (
+        channel == "certified_email"
+        and not is_signed
+        and any(f.type in BASE and UNCERTIFIED not in f.notes for f in holding)
+    ):
         found.append(Missing("signed_original"))
     has_left = any(fact.type == "nonerds.relayed" for fact in standing)  # from there no receipt ever comes
     is_open = status not in _POSITIVE | _NEGATIVE | {Status.DISPUTED}

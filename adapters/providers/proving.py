@@ -36,7 +36,8 @@ def proofs(provider: Provider) -> tuple[ProofView, ...]:
     own = [row.type for name, rows in provider.tables.items() if name not in others for row in rows]
     found = _of(provider, provider.channel, "", own)
     for operation, channel in others.items():
-        found += _of(provider, channel, operation, [row.type for row in provider.tables.get(operation, ())])
+        if operation in provider.tables:
+            found += _of(provider, channel, operation, [row.type for row in provider.tables[operation]])
     return tuple(found)
 
 
