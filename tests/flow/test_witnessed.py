@@ -58,3 +58,18 @@ def test_what_was_told_and_then_seen_counts_as_seen(
         size = w.ledger.head().size
         w.intake.admit([read(TENANT, POLLED), read(TENANT, TOLD)])
         assert size + (len(set(map(id, arrivals))) == 1) == w.ledger.head().size
+
+
+def test_what_is_witnessed_together_with_something_new_is_stored_in_one_go(database: Database, tmp_path: Path) -> None:
+    """The repetition moves the message's stream on, and the new fact declares a recipient after it."""
+    both = BODY.replace(
+        b'"data":[', b'"data":[' + BODY[BODY.index(b'{"date"') : -2].replace(b"anna@", b"bruno@") + b","
+    )
+    with world(database.url, tmp_path) as w:
+        w.accounts.add(TENANT, "massiva", "pec_massiva")
+        w.intake.admit([read(TENANT, TOLD)])
+        (outcome,) = w.intake.admit([read(TENANT, replace(POLLED, body=both))])
+        assert not isinstance(outcome, Exception)
+        assert (1, 1) == (len(outcome.facts), outcome.seen)
+        found = {d.address.address: (d.status, d.evidence.grade) for d in w.deliveries()}
+        assert {"anna@pec.example": ("delivered", "E3"), "bruno@pec.example": ("delivered", "E3")} == found
