@@ -32,8 +32,12 @@ def list_(*, tenant: Tenant = "", json: Json = False) -> None:
         state = f"{view.state} ({view.queue})" if view.queue else view.state
         table.add_row(view.job, view.account, _every(view.every_s), state, _when(view.ok_at), _when(view.next_at))
     out.print(table)
-    for account, why in dict.fromkeys((view.account, view.off) for view in views if view.off):
-        out.print(Text(f"{account} is not called: ").append(plain(why)))
+    off: dict[tuple[str, str], list[str]] = {}
+    for view in views:
+        if view.off:
+            off.setdefault((view.account, view.off), []).append(view.job)
+    for (account, why), names in off.items():
+        out.print(Text(f"off for {account} ({', '.join(names)}): ").append(plain(why)))
     for view in views:
         _show_error(view)
 

@@ -16,6 +16,7 @@ from ledger.addresses import guess
 from ledger.observations import Address, Reference
 from ledger.streams import Registration
 from ops.console import EXIT_WRONG, Json, Tenant, err, out, print_json, system
+from ops.show import when
 
 outbox = App(name="outbox", help="Sends through providers: what waits, what is unclear, and what to do about it.")
 UNKNOWN = "application/octet-stream"
@@ -106,8 +107,10 @@ def list_(*, state: str = "open", tenant: Tenant = "", json: Json = False) -> No
         print_json([r._asdict() for r in rows])
         return
     table = Table("message", "account", "state", "next look", "meaning", box=None)
+    for column in table.columns:
+        column.no_wrap, column.overflow = column.header == "message", "fold"  # ids are copied whole
     for row in rows:
-        table.add_row(row.message, row.account, row.state, row.due_at, STATES[row.state])
+        table.add_row(row.message, row.account, row.state, when(row.due_at), STATES[row.state])
     out.print(table if rows else "Nothing waits to be sent.")
 
 
@@ -167,11 +170,11 @@ def _show(view: Any, *, json: bool) -> None:
         return
     out.print(f"Message {view.message} through {view.account}: {view.state} ({view.meaning})")
     if view.due_at:
-        out.print(f"Looked at again at {view.due_at}")
+        out.print(f"Looked at again at {when(view.due_at)}")
     table = Table("call", "at", "operation", "for", "verdict", "status", "why", box=None)
     for c in view.calls:
         whom = "all" if c.recipient is None else str(c.recipient)
-        table.add_row(str(c.number), c.at, c.operation, whom, c.verdict, str(c.status or ""), c.why)
+        table.add_row(str(c.number), when(c.at), c.operation, whom, c.verdict, str(c.status or ""), c.why)
     if view.calls:
         out.print(table)
     if view.state == "unclear":

@@ -91,7 +91,7 @@ def test_an_account_that_cannot_be_called_says_what_is_missing_once(shell: Shell
     """Not once for each of its jobs."""
     shell.run("accounts", "configure", "parcels", "--unset", "reads_list")
     assert 1 == shell.run("jobs").count(
-        "parcels is not called: reads_list is not set; delivery-ledger accounts configure"
+        "): reads_list is not set; delivery-ledger accounts configure"
     )
 
 
