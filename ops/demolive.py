@@ -123,8 +123,9 @@ def certified_mail(stage: Stage) -> list[str]:
     names = ("maria.greco", "refused.bassi", "silent.conti")
     recipients = [Address("email", f"{name}@pec.comune.example") for name in names]
     message = stage.send("live-pec", recipients, subject="Diffida", text="In allegato la diffida.", documents=(NOTICE,))
-    for hours in (1, 12, 12):
+    for hours in (1, 12, 13):
         sandbox.mail.advance(hours=hours)
+        stage.system.outbox.run()
         sandbox.mail.settle()
         stage.run("live-pec", "poll", "mailbox")
     return [message]
@@ -244,7 +245,7 @@ def _stage(system: System, tenant: str, roots: Path) -> Iterator[Stage]:
         return clock.now()
 
     def sleep(seconds: float) -> None:
-        clock.advance(timedelta(seconds=seconds))
+        clock.advance(timedelta(seconds=seconds, milliseconds=1))  # a pace is kept, not nearly kept
 
     system.ledger.clock = now
     try:
