@@ -5,6 +5,7 @@ Its aggregate case is left out: it asks `insert_events` for another answer than 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -31,6 +32,11 @@ class _OurRecorder(TestCase):
         with ExitStack() as stack:
             self._given, self._stack = given, stack
             yield
+            for thread in threading.enumerate():
+                if (
+                    "read_continuously" in thread.name
+                ):  # readers that a case of the frame leaves behind: they stop, but after it
+                    thread.join()
 
     def create_recorder(self) -> Any:
         database = connect(self._given.url)
