@@ -90,9 +90,7 @@ def test_what_is_done_by_the_clock_is_listed(shell: Shell) -> None:
 def test_an_account_that_cannot_be_called_says_what_is_missing_once(shell: Shell) -> None:
     """Not once for each of its jobs."""
     shell.run("accounts", "configure", "parcels", "--unset", "reads_list")
-    assert 1 == shell.run("jobs").count(
-        "): reads_list is not set; delivery-ledger accounts configure"
-    )
+    assert 1 == shell.run("jobs").count("): reads_list is not set; delivery-ledger accounts configure")
 
 
 def test_a_person_polls_by_hand(shell: Shell) -> None:
