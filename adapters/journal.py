@@ -6,7 +6,7 @@ recipient it was for, and is found by the id of the announcement. Nothing here m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,8 @@ from ledger.application import Ledger
 from ledger.errors import DuplicateError, ErasedError, NotFoundError
 from ledger.events import Event, delivery_stream, message_of, parse_time
 from ledger.names import Settled, answer_key
-from ledger.streams import WHOLE_MESSAGE, clean_texts
+from ledger.observations import ArrivalKind
+from ledger.streams import about, clean_texts, person_of
 
 ATTEMPTED, ANSWERED, UNCLEAR, RESOLVED = (
     "dispatch.attempted",
@@ -77,8 +78,13 @@ class Journal:
         self.calls = self._read()
 
     def _read(self) -> list[Call]:
-        announced = (e for e in self.ledger.stream(self.message) if e.type == ATTEMPTED)
-        calls = [_call(e) for e in announced if "attempt" in e.fields.get("numbers", {})]
+        events = self.ledger.stream(self.message)
+        self.requested_at = parse_time(events[0].fields["observed_at"])
+        announced = (e for e in events if e.type == ATTEMPTED)
+        return self._known([_call(e) for e in announced if "attempt" in e.fields.get("numbers", {})])
+
+    def _known(self, calls: Sequence[Call]) -> list[Call]:
+        """Calls with what the log knows of their outcomes by now."""
         outcomes = self._found({c.event.id: answer_key(self.ledger.keyring, self.tenant, c.event.id) for c in calls})
         unclear = {c.event.id: outcomes[c.event.id].id for c in calls if c.event.id in outcomes}
         resolved = self._found({attempt: self._resolved_key(outcome) for attempt, outcome in unclear.items()})
@@ -132,10 +138,13 @@ class Journal:
         numbers = {"attempt": number, "may_send": int(request.may_send)}
         numbers |= {} if request.recipient is None else {"recipient": request.recipient}
         clear = {**self.source, "operation": request.operation, "numbers": numbers}
-        key = self.ledger.keyring.duplicate(None, self.tenant, "", "attempt", self.message, str(number))
-        call = _call(self._append(ATTEMPTED, self.message, clear, {}, key))
+        call = _call(self._append(ATTEMPTED, self.message, clear, {}, self._next_key()))
         self.calls.append(call)
         return call
+
+    def _next_key(self) -> bytes:
+        number = str(len(self.calls) + 1)
+        return self.ledger.keyring.duplicate(None, self.tenant, "", "attempt", self.message, number)
 
     def settled(self, call: Call, judged: Judged, status: int = 0) -> Settled:
         """What the answer to a call means, to be written with the answer itself."""
@@ -177,8 +186,16 @@ class Journal:
 
     def refresh(self, call: Call) -> Call:
         """The call as the log knows it now."""
-        self.calls = self._read()
-        return next(c for c in self.calls if c.event.id == call.event.id)
+        return self._replace(self._known([call])[0])
+
+    def withdraw(self, note: str, actor: str) -> None:
+        """Write that the send is withdrawn; competes with the announcement of the next call for one key: one of the two happens.
+
+        Raises:
+            DuplicateError: that call was announced first.
+        """
+        clear = {**self.source, "arrival": str(ArrivalKind.API)} | ({"actor": actor} if actor else {})
+        self._append("submission.cancelled", self.message, clear, {"note": note}, self._next_key())
 
     def _replace(self, call: Call) -> Call:
         self.calls = [call if c.event.id == call.event.id else c for c in self.calls]
@@ -189,10 +206,8 @@ class Journal:
 
     def _append(self, kind: str, stream: str, clear: Mapping[str, Any], texts: Mapping[str, str], key: bytes) -> Event:
         said = clean_texts(texts)[0]
-        person = WHOLE_MESSAGE if stream == message_of(stream) else int(stream.rpartition("/")[2])
-        about = {"about": "message"} if person == WHOLE_MESSAGE else {"about": "recipient", "recipient": person}
-        values = [(self.ledger.person_key(message_of(stream), person), said)] if said else []
-        draft = self.ledger.draft(kind, self.tenant, stream, {**clear, **about}, values)
+        values = [(self.ledger.person_key(message_of(stream), person_of(stream)), said)] if said else []
+        draft = self.ledger.draft(kind, self.tenant, stream, {**clear, **about(stream)}, values)
         done = self.ledger.append(Item([draft], needs={message_of(stream)}, duplicates=[(0, key)]))
         return self.ledger.event(done.positions[0])
 

@@ -23,12 +23,11 @@ from adapters.providers import registry
 from adapters.providers.calling import Access, Answer, Client, Judged, Request, Submission, judge
 from adapters.providers.contract import Provider
 from adapters.receiving import read
-from ledger.appender import Item
 from ledger.application import Ledger
 from ledger.errors import ConfigurationError, DuplicateError, ErasedError, LedgerError, NotFoundError
-from ledger.events import parse_time, time_text
+from ledger.events import time_text
 from ledger.intake import Intake
-from ledger.observations import ArrivalKind, Observation
+from ledger.observations import Observation
 from ledger.sealing import unseal_artifact
 from projections.queries import Queries
 
@@ -245,12 +244,12 @@ class Outbox:
             Its state then.
         """
         if row.state not in OPEN:
-            return self._set(row._replace(state=row.state), row.state, None)
+            return self._set(row, row.state, None)
         provider = registry()[row.provider]
         client = sending.sender_of(provider)
         journal = Journal(self.ledger, row.tenant, row.account, row.provider, row.message)
         try:
-            submission = self._submission(row, client)
+            submission = self._submission(row, client, journal.requested_at)
             access = self._access(row, client)
         except ErasedError:
             return self._set(row, "erased", None)
@@ -269,14 +268,13 @@ class Outbox:
                 return self._set(row, "waiting", judged.retry_at or self.ledger.clock() + NOT_READY)
         return self._set(row, "queued", self.ledger.clock())
 
-    def _submission(self, row: Row, client: Client) -> Submission:
+    def _submission(self, row: Row, client: Client, requested_at: datetime) -> Submission:
         found = self.ledger.database.read("SELECT sealed FROM outbox WHERE message = ?", (row.message,))
         key = self.ledger.person_key(row.message, -1)
         if found[0][0] is None:
             raise ErasedError(row.message)
         payload = unseal_artifact(key.key, bytes(found[0][0]), row.message.encode())
-        requested = self.ledger.stream(row.message)[0]
-        return sending.decode(payload, client, row.message, parse_time(requested.fields["observed_at"]))
+        return sending.decode(payload, client, row.message, requested_at)
 
     def _access(self, row: Row, client: Client) -> Access:
         access = self.accounts.access(row.tenant, row.account, self.ledger.clock())
@@ -423,15 +421,8 @@ class Outbox:
             why = f"call {taken[0].number} is {taken[0].verdict}" if taken else f"it is {row.state}"
             msg = f"message {message} cannot be withdrawn: {why}"
             raise ActRefusedError(msg)
-        # Competes with the announcement of the next call for one key: one of the two happens.
-        key = self.ledger.keyring.duplicate(None, tenant, "", "attempt", message, str(len(journal.calls) + 1))
-        clear = {**journal.source, "arrival": str(ArrivalKind.API), "about": "message"} | (
-            {"actor": actor} if actor else {}
-        )
-        values = [(self.ledger.person_key(message, -1), {"note": note})]
-        draft = self.ledger.draft("submission.cancelled", tenant, message, clear, values)
         try:
-            self.ledger.append(Item([draft], duplicates=[(0, key)]))
+            journal.withdraw(note, actor)
         except DuplicateError as error:
             msg = f"message {message} cannot be withdrawn: it is being sent at this moment"
             raise ActRefusedError(msg) from error

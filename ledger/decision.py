@@ -18,7 +18,7 @@ from ledger.names import Attestation, Reading, Settled
 from ledger.observations import ArrivalKind, Observation
 from ledger.placing import ALONE, CONTRADICTS, Like, Placing
 from ledger.recorders import ArtifactRow
-from ledger.streams import WHOLE_MESSAGE, Planned, clean, clean_texts, evolve, plan_names
+from ledger.streams import WHOLE_MESSAGE, Planned, about, clean, clean_texts, evolve, person_of, plan_names
 from ledger.writer import WITHOUT_ORIGINAL, Context, Writer
 
 MEDIA_TYPES = frozenset(
@@ -196,7 +196,7 @@ class Decision:
         if self.arrival.kind in SECOND_HAND or not self._is_known(told) or self._is_known(seen):
             return
         first = self._event(key)
-        clear = {**self.placing.source(), "rule": "evidence.witnessed", "events": [first.id], **_about(first.stream)}
+        clear = {**self.placing.source(), "rule": "evidence.witnessed", "events": [first.id], **about(first.stream)}
         self._claim(self._plan(Planned("evidence.ingested", first.stream, clear)), [seen])
         self.outcome.messages.append(self.context.canonical(message_of(first.stream)))
 
@@ -317,8 +317,8 @@ class Decision:
             k: v for k, v in {"notes": sorted(attested.verdicts), "events": [f.id for f in repeated]}.items() if v
         }
         texts = clean_texts({**attested.texts, **({"text": attested.why} if attested.why else {})})[0]
-        clear |= _about(stream)
-        self._plan(Planned("evidence.verified", stream, clear, {_person(stream): dict(texts)}, tuple(self._facts)))
+        clear |= about(stream)
+        self._plan(Planned("evidence.verified", stream, clear, {person_of(stream): dict(texts)}, tuple(self._facts)))
 
     def _note_contents(self, known: Sequence[bytes]) -> None:
         """Remember which receipts tell what was delivered, new or seen: a comparison may have been cut off."""
@@ -331,9 +331,9 @@ class Decision:
         """Write, once, what an answer to a call of ours means."""
         message = self.context.canonical(self.reading.message)
         stream = message if settled.recipient is None else delivery_stream(message, settled.recipient)
-        clear = {**self.placing.source(), "rule": settled.rule, "events": [settled.attempt], **_about(stream)}
+        clear = {**self.placing.source(), "rule": settled.rule, "events": [settled.attempt], **about(stream)}
         clear |= {"numbers": dict(settled.numbers)} if settled.numbers else {}
-        values = {_person(stream): dict(clean_texts(settled.texts)[0])}
+        values = {person_of(stream): dict(clean_texts(settled.texts)[0])}
         self._claim(self._plan(Planned(settled.kind, stream, clear, values)), [key])
 
     def _plan(self, planned: Planned) -> int:
@@ -385,14 +385,3 @@ class Decision:
                 planned.clear["artifacts"] = [row.artifact_id for row in rows]
                 planned.values.setdefault(WHOLE_MESSAGE, {}).update(values)
         return rows
-
-
-def _person(stream: str) -> int:
-    """Whose values a stream's events hold: the recipient's of a delivery, else the whole message's."""
-    _, slash, recipient = stream.partition("/")
-    return int(recipient) if slash and recipient.isdigit() else WHOLE_MESSAGE
-
-
-def _about(stream: str) -> dict[str, Any]:
-    person = _person(stream)
-    return {"about": "message"} if person == WHOLE_MESSAGE else {"about": "recipient", "recipient": person}

@@ -20,6 +20,18 @@ MAX_TEXT_CHARS = 8_192
 WHOLE_MESSAGE = -1
 
 
+def person_of(stream: str) -> int:
+    """Whose values a stream's events hold: the recipient's of a delivery, else the whole message's."""
+    _, slash, recipient = stream.partition("/")
+    return int(recipient) if slash and recipient.isdigit() else WHOLE_MESSAGE
+
+
+def about(stream: str) -> dict[str, Any]:
+    """The clear fields that say whom an event in this stream is about."""
+    person = person_of(stream)
+    return {"about": "message"} if person == WHOLE_MESSAGE else {"about": "recipient", "recipient": person}
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What decisions need to know of a message.
