@@ -51,6 +51,8 @@ _SESSION = {
 }
 # Acknowledged is durable, whatever the server's default; a stronger one stays.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+SNAPSHOT_IDLE = "10min"
+"""Who reads from a snapshot may take longer between two reads than who writes."""
 _TYPES = {"bytes": "bytea", "str": "text", "int": "bigint"}
 
 
@@ -217,6 +219,14 @@ class PostgresDatabase(_Reads, PostgresDatastore):
             connection.cursor(row_factory=tuple_row) as cursor,
         ):
             yield Transaction(cursor)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """Reads that all see the database as it was at the first of them; for one thread."""
+        with self.writing() as transaction:
+            transaction.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            transaction.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{SNAPSHOT_IDLE}'")
+            yield transaction
 
 
 def check_server(connection: psycopg.Connection[Any]) -> None:

@@ -206,3 +206,9 @@ class SQLiteDatabase(_Reads, SQLiteDatastore):
         """A transaction that commits at the end, or not at all."""
         with self.transaction(commit=True) as cursor:
             yield Transaction(cursor)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """Reads that all see the database as it was at the first of them; for one thread."""
+        with self.transaction(commit=False) as cursor:
+            yield Transaction(cursor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-TABLE_VERSION = 2
+TABLE_VERSION = 3
 
 
 class EventType(NamedTuple):
@@ -88,6 +88,11 @@ _ROWS = (
     ("evidence.erased", "", "keys and values of a person were destroyed"),
     ("access.recorded", "", "who looked at what"),
     ("report.delivered", "", "a report went out"),
+    ("report.failed", "", "a report could not be made or did not arrive"),
+    ("report.scheduled", "", "a scheduled report was made, changed or ended"),
+    ("query.saved", "", "a saved query was made, changed or ended"),
+    ("sample.asked", "", "somebody asked for an audit sample"),
+    ("sample.drawn", "", "an audit sample was drawn"),
     # --- provider and account
     ("provider_content.deleted", "", "content was deleted at the provider"),
     ("provider.down", "", "a provider did not work"),
@@ -106,6 +111,7 @@ _ROWS = (
     ("lane.opened", "", "something waits for a person"),
     ("lane.retried", "", "a waiting item was tried again"),
     ("lane.claimed", "", "a person said which message a waiting item belongs to"),
+    ("lane.unclaimed", "", "a claim was wrong; the item waits again"),
     ("lane.dismissed", "", "a person said a waiting item needs nothing"),
     # --- the ledger itself
     ("key.added", "", "a key of the ledger came into use"),

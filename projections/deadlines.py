@@ -6,9 +6,10 @@ wrong (what was awaited had happened in time, or the deadline moved) is void.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -55,17 +56,36 @@ class Expectation(NamedTuple):
     not_before: str = ""
 
 
+class Term(NamedTuple):
+    """An organisation's own term for an expectation, for messages that are opened from then on.
+
+    Attributes:
+        position: of the event that set it.
+        name: of the expectation.
+        account: the only one it holds for; "" for all.
+        warn_s, breach_s: seconds after the start; a breach of 0 switches the expectation off.
+    """
+
+    position: int
+    name: str
+    account: str
+    warn_s: int
+    breach_s: int
+
+
 class Deadline(msgspec.Struct, frozen=True):
     """Where one expectation of a delivery stands.
 
     Attributes:
         warn_at, breach_at: UTC, counted on the clock of the fact that started it.
+        set_at: position of the event that set its terms; 0 for those of the table.
     """
 
     name: str
     warn_at: str
     breach_at: str
     state: State
+    set_at: int = 0
 
 
 class Due(NamedTuple):
@@ -120,24 +140,39 @@ EXPECTATIONS: tuple[Expectation, ...] = (
 """Counted from the earliest fact that starts it."""
 
 
-def expected(channel: str, facts: Sequence[Fact]) -> tuple[Deadline, ...]:
+def in_force(terms: Iterable[Term], account: str, opened_position: int) -> dict[str, Term]:
+    """Which of an organisation's terms hold for a message: the latest set before it was opened, its own account's first.
+
+    Args:
+        opened_position: where the message was first heard of.
+    """
+    mine = [term for term in terms if term.account in {"", account} and term.position < opened_position]
+    return {term.name: term for term in sorted(mine, key=lambda term: (bool(term.account), term.position))}
+
+
+def expected(
+    channel: str, facts: Sequence[Fact], terms: Mapping[str, Term] = MappingProxyType({})
+) -> tuple[Deadline, ...]:
     """Where the expectations of a delivery stand.
 
     Args:
         channel: of the provider, as in `ledger.application.Words`.
         facts: those that count for the delivery.
+        terms: the organisation's own, by name of the expectation; the table's hold for the others.
     """
     taken = channel_of(channel, facts)
-    found = (_stands(row, facts) for row in EXPECTATIONS if row.channel == taken)
+    found = (_stands(row, facts, terms.get(row.name)) for row in EXPECTATIONS if row.channel == taken)
     return tuple(deadline for deadline in found if deadline)
 
 
-def _stands(row: Expectation, facts: Sequence[Fact]) -> Deadline | None:
+def _stands(row: Expectation, facts: Sequence[Fact], term: Term | None) -> Deadline | None:
     start = _first(facts, row.start)
-    if not start:
+    if not start or (term and not term.breach_s):
         return None
     start = max([start, *(fact.at() for fact in facts if row.not_before and fact.code == row.not_before)])
-    warn_at, breach_at = _after(start, row.warn_after), _after(start, row.breach_after)
+    warn_after = timedelta(seconds=term.warn_s) if term else row.warn_after
+    breach_after = timedelta(seconds=term.breach_s) if term else row.breach_after
+    warn_at, breach_at = _after(start, warn_after), _after(start, breach_after)
     met, ended = _first(facts, row.met_by), _first(facts, row.unless)
     noticed = {(fact.type, fact.occurred_at) for fact in facts if fact.rule == _rule(row.name)}
     if met:
@@ -148,7 +183,7 @@ def _stands(row: Expectation, facts: Sequence[Fact]) -> Deadline | None:
         state = State.PASSED
     else:
         state = State.WARNED if ("deadline.warned", warn_at) in noticed else State.OPEN
-    return Deadline(row.name, warn_at, breach_at, state)
+    return Deadline(row.name, warn_at, breach_at, state, term.position if term else 0)
 
 
 def _rule(name: str) -> str:

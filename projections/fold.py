@@ -6,13 +6,14 @@ what it did, so "why is it this?" needs no second implementation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
 from ledger.contents import DIFFERS
 from ledger.placing import CONTRADICTS
-from projections.deadlines import Deadline, State, expected, is_void
+from projections.deadlines import Deadline, State, Term, expected, is_void
 from projections.facts import Fact
 from projections.grades import Evidence, most_direct, verified, weigh
 from projections.rules import (
@@ -77,19 +78,22 @@ class Folded(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
 
 
-def fold(facts: Iterable[Fact], *, sole: bool, channel: str) -> Folded:
+def fold(
+    facts: Iterable[Fact], *, sole: bool, channel: str, terms: Mapping[str, Term] = MappingProxyType({})
+) -> Folded:
     """The status of a delivery, the evidence for it, and its deadlines.
 
     Args:
         facts: those of its own stream, of its message and of its batches, in any order, repeated or not.
         sole: whether the message has exactly one recipient.
         channel: of its provider, as in `ledger.application.Words`.
+        terms: as for `projections.deadlines.expected`.
     """
     ordered = _once(sorted({fact.event_id: fact for fact in facts}.values(), key=Fact.order))
     verdicts: dict[str, tuple[str, str]] = {}
     counted = _counted(ordered, verdicts, sole=sole)
     decided = _decide(counted, verdicts)
-    deadlines = expected(channel, counted)
+    deadlines = expected(channel, counted, terms)
     _mark([f for f in counted if is_void(f, deadlines)], verdicts, "deadline.void", "overruled")
     reasons = tuple(
         Reason(f.event_id, f.position, f.type, f.at(), *verdicts.get(f.event_id, ("shown", "shown")), f.code, f.reason)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +55,7 @@ class Filters:
         reference: any reference or provider id, whole.
         since, until: bounds on when the ledger first heard of the message, UTC, ISO 8601.
         grade: of the evidence, E0 to E5.
+        mark: a key of `projections.facets.MARK_TEXTS`.
         document: a digest of a document (SHA-1 or SHA-256, hex), of its bytes or of its base64 form.
     """
 
@@ -65,6 +68,7 @@ class Filters:
     account: str = ""
     status: str = ""
     grade: str = ""
+    mark: str = ""
     since: str = ""
     until: str = ""
     document: str = ""
@@ -79,7 +83,15 @@ class Queries:
 
     def position(self) -> int:
         """The log position that answers reflect."""
-        return self.runner.position(self.runner.models[0])
+        return self.runner.position_in(self.ledger.database, self.runner.models[0])
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Queries]:
+        """Queries that all answer as of one position, however long they take; for one thread, and for reading only."""
+        with self.ledger.database.snapshot() as reads:
+            ledger = copy(self.ledger)
+            ledger.database = reads  # type: ignore[assignment]  # it reads; nothing else is asked of it here
+            yield Queries(ledger, self.runner)
 
     # --- one message
 

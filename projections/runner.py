@@ -18,7 +18,7 @@ from typing import Protocol
 from eventsourcing.persistence import DataError, IntegrityError, PersistenceError
 
 from ledger.application import Ledger
-from ledger.database import Cursor
+from ledger.database import Cursor, Reads
 from ledger.errors import LedgerError
 from ledger.events import Event
 
@@ -66,12 +66,14 @@ class Target:
 class Table:
     """A table of a read model: columns as SQL both databases know, primary key, further indexes.
 
-    An index may end with ` WHERE …`: of the rows for which that holds.
+    An index may end with ` WHERE …`: of the rows for which that holds. Rows of one that `may_linger` may outlive what they were made for,
+    so a rebuild need not give them again.
     """
 
     columns: str
     key: str
     indexes: tuple[str, ...] = ()
+    may_linger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +150,12 @@ class Runner:
 
     def position(self, model: ReadModel, suffix: str = "") -> int:
         """The last position a model reflects."""
-        return self.ledger.recorder.max_tracking_id(_tracked(model, suffix)) or 0
+        return self.position_in(self.ledger.database, model, suffix)
 
-    def _position(self, cursor: Cursor, model: ReadModel, suffix: str) -> int:
+    def position_in(self, reads: Reads, model: ReadModel, suffix: str = "") -> int:
+        """The last position that a model reflects as these reads see it."""
         sql = f"SELECT max(notification_id) FROM {self.ledger.tracking_table} WHERE application_name = ?"
-        return cursor.read(sql, (_tracked(model, suffix),))[0][0] or 0
+        return reads.read(sql, (_tracked(model, suffix),))[0][0] or 0
 
     def _is_of_another_version(self, cursor: Cursor, model: ReadModel) -> bool:
         """Whether the live tables were filled by another version of the model."""
@@ -213,7 +216,7 @@ class Runner:
             why: the events cannot be applied; file them instead.
         """
         with self._writing(model.name) as cursor:
-            if self._position(cursor, model, suffix) != after:
+            if self.position_in(cursor, model, suffix) != after:
                 return False
             if why:
                 unapplied = [Unapplied(event.position, why) for event in events]
@@ -239,15 +242,15 @@ class Runner:
                 progress(count)
             with self._writing(model.name) as cursor:
                 is_outdated = self._is_of_another_version(cursor, model)
-                if is_outdated or self._position(cursor, model, "") == self._position(cursor, model, SUFFIX):
-                    names = () if is_outdated else tuple(model.tables)
+                if is_outdated or self.position_in(cursor, model, "") == self.position_in(cursor, model, SUFFIX):
+                    names = () if is_outdated else (n for n, table in model.tables.items() if not table.may_linger)
                     differences = {name: self._differences(cursor, name) for name in names}
                     self._swap(cursor, model)
                     return Rebuilt(model.name, applied, differences)
             sum(self._advance(model, ""))
 
     def _swap(self, cursor: Cursor, model: ReadModel) -> None:
-        position = self._position(cursor, model, SUFFIX)
+        position = self.position_in(cursor, model, SUFFIX)
         for name in model.tables:
             cursor.execute(f"DROP TABLE IF EXISTS {self._schema}read_{name}")
             cursor.execute(f"ALTER TABLE {self._schema}read_{name}{SUFFIX} RENAME TO read_{name}")

@@ -15,7 +15,8 @@ import msgspec
 
 from ledger.database import Cursor, Row
 from ledger.events import Event, message_of
-from projections.deadlines import next_due
+from projections.deadlines import Term, in_force, next_due
+from projections.facets import Facet, marks, marks_text
 from projections.facts import Fact, seen_as, to_fact
 from projections.fold import fold
 from projections.runner import Table, Target, Unapplied
@@ -34,8 +35,10 @@ MESSAGE_COLUMNS = (
 )
 DELIVERY_COLUMNS = (
     "message, recipient, tenant, account, provider, status, sub_status, since, is_final, opened_position, opened_at, "
-    "updated_position, grade, next_due, folded"
+    "updated_position, grade, next_due, facet, folded"
 )
+TERM_RULE = "deadline."
+"""Begins the rule of `ruleset.changed` where an organisation sets its own terms for an expectation."""
 
 TABLES = {
     "facts": Table("stream text NOT NULL, facts bytes NOT NULL", "stream"),
@@ -51,15 +54,26 @@ TABLES = {
         "message text NOT NULL, recipient integer NOT NULL, tenant text NOT NULL, account text NOT NULL, provider text NOT NULL, "
         "status text NOT NULL, sub_status text NOT NULL, since text NOT NULL, is_final smallint NOT NULL, "
         "opened_position bigint NOT NULL, opened_at text NOT NULL, updated_position bigint NOT NULL, grade text NOT NULL, "
-        "next_due text NOT NULL, folded bytes NOT NULL",
+        "next_due text NOT NULL, facet bigint NOT NULL, folded bytes NOT NULL",
         "message, recipient",
         (
             "tenant, opened_position, recipient",
-            "tenant, status, opened_position, recipient",
-            "tenant, grade, opened_position, recipient",
+            "facet, opened_position, recipient",
             "tenant, account, opened_position WHERE is_final = 0",
             "next_due, message, recipient WHERE next_due > ''",
         ),
+    ),
+    "facets": Table(
+        "facet bigint NOT NULL, tenant text NOT NULL, provider text NOT NULL, account text NOT NULL, status text NOT NULL, "
+        "grade text NOT NULL, marks text NOT NULL",
+        "facet",
+        ("tenant",),
+        may_linger=True,
+    ),
+    "terms": Table(
+        "tenant text NOT NULL, position bigint NOT NULL, name text NOT NULL, account text NOT NULL, warn_s bigint NOT NULL, "
+        "breach_s bigint NOT NULL",
+        "tenant, position",
     ),
 }
 
@@ -82,7 +96,7 @@ class StatusModel:
     """Messages, deliveries and the facts behind them."""
 
     name = "status"
-    version = 2
+    version = 3
     tables = TABLES
 
     def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
@@ -96,6 +110,27 @@ class StatusModel:
                 unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.fields.get('type')}"))
         work.store()
         return unapplied
+
+
+def _terms(event: Event) -> list[tuple[str, Term]]:
+    """The terms that an event sets, and whose.
+
+    Raises:
+        ValueError: it does not have the shape that is expected of it.
+    """
+    said = msgspec.convert(event.fields, _TermSet)
+    if not said.rule.startswith(TERM_RULE):
+        return []
+    name, numbers = said.rule.removeprefix(TERM_RULE), said.numbers
+    return [(event.tenant, Term(event.position, name, said.code, numbers.get("warn_s", 0), numbers.get("breach_s", 0)))]
+
+
+class _TermSet(msgspec.Struct):
+    """The clear fields of a `ruleset.changed`, in the shapes they must have; `code` is the only account it holds for."""
+
+    rule: str = ""
+    code: str = ""
+    numbers: dict[str, int] = {}
 
 
 def _is_message(stream: str) -> bool:
@@ -112,6 +147,8 @@ class _Work:
         whole: messages all deliveries of which must be folded again; `single`: streams of single deliveries.
         batches: streams of batches with new facts.
         parted: messages that were parted from another.
+        terms: that organisations set.
+        facets: that deliveries have.
     """
 
     def __init__(self, tables: _Tables, events: Sequence[Event], channels: Mapping[str, str]) -> None:
@@ -126,6 +163,8 @@ class _Work:
         self.batches: set[str] = set()
         self.parted: set[str] = set()
         self.stories: dict[str, Story] = {}
+        self.terms: list[tuple[str, Term]] = []
+        self.facets: set[Facet] = set()
 
     def note(self, event: Event) -> None:
         """What one event changes: rows, facts, and which deliveries must be folded again.
@@ -135,6 +174,9 @@ class _Work:
         """
         stream = event.stream
         message, slash, index = stream.partition("/")
+        if event.type == "ruleset.changed":
+            self.terms += _terms(event)
+            return
         if stream.startswith("batch/"):
             fact = to_fact(event, "batch")
             self.batches |= {stream} if fact else set()
@@ -174,8 +216,10 @@ class _Work:
         self.tables.save_facts({stream: self.facts[stream] for stream in self.added})
         self.tables.save_messages([self.rows[message] for message in sorted(self.touched)])
         self.tables.drop_deliveries(sorted(gone))
+        self.tables.save_terms(self.terms)
         for chunk in _chunks(self._affected()):
             self._fold(chunk)
+        self.tables.save_facets(sorted(self.facets))
 
     def _complete(self) -> None:
         """Read the rows of all messages whose story is told together with one at hand."""
@@ -238,13 +282,17 @@ class _Work:
         """A row of the deliveries, in the order of `DELIVERY_COLUMNS`."""
         row = self.rows[message]
         mine = [seen_as(fact, scope) for stream, scope in told for fact in facts.get(stream, ())]
-        folded = fold(mine, sole=row.recipients == 1, channel=self.channels.get(row.provider, ""))
+        terms = in_force(self.tables.terms(row.tenant), row.account, row.opened_position)
+        folded = fold(mine, sole=row.recipients == 1, channel=self.channels.get(row.provider, ""), terms=terms)
+        grade = str(folded.evidence.grade)
+        facet = Facet(row.tenant, row.provider, row.account, folded.status, grade, marks_text(marks(folded)))
+        self.facets.add(facet)
         position = max((fact.position for fact in mine), default=row.opened_position)
         return (
             *(row.message, index, row.tenant, row.account, row.provider),
             *(folded.status, folded.sub_status, folded.since, int(folded.is_final)),
             *(row.opened_position, row.opened_at, position),
-            *(str(folded.evidence.grade), next_due(folded.deadlines), _encode(folded)),
+            *(grade, next_due(folded.deadlines), facet.number(), _encode(folded)),
         )
 
 
@@ -271,6 +319,7 @@ class _Tables:
     def __init__(self, cursor: Cursor, table: Callable[[str], str]) -> None:
         self.cursor = cursor
         self.table = table
+        self._terms: dict[str, list[Term]] = {}
 
     def _probe(self, columns: str, name: str, column: str, values: Iterable[str]) -> list[Row]:
         return self.cursor.probe(self.table(name), columns, column, sorted(set(values)))
@@ -285,6 +334,21 @@ class _Tables:
     def facts(self, streams: Iterable[str]) -> dict[str, list[Fact]]:
         rows = self._probe("stream, facts", "facts", "stream", streams)
         return {str(stream): _facts.decode(bytes(facts)) for stream, facts in rows}
+
+    def terms(self, tenant: str) -> list[Term]:
+        """An organisation's own terms; there are few."""
+        if tenant not in self._terms:
+            sql = f"SELECT {', '.join(Term._fields)} FROM {self.table('terms')} WHERE tenant = ? ORDER BY position"
+            self._terms[tenant] = [Term(*row) for row in self.cursor.read(sql, (tenant,))]
+        return self._terms[tenant]
+
+    def save_terms(self, terms: Sequence[tuple[str, Term]]) -> None:
+        sql = f"INSERT INTO {self.table('terms')} (tenant, {', '.join(Term._fields)}) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING"
+        self.cursor.executemany(sql, [(tenant, *term) for tenant, term in terms])
+
+    def save_facets(self, facets: Sequence[Facet]) -> None:
+        sql = f"INSERT INTO {self.table('facets')} (facet, {', '.join(Facet._fields)}) VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"
+        self.cursor.executemany(sql, [(facet.number(), *facet) for facet in facets])
 
     def save_facts(self, facts: Mapping[str, Sequence[Fact]]) -> None:
         rows = [(stream, _encode(facts[stream])) for stream in sorted(facts)]
