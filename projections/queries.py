@@ -255,8 +255,16 @@ class Queries:
 
         Raises:
             NotFoundError: the cursor is not one of ours.
-            ValueError: an unknown status or grade.
+            ValueError: an unknown status, grade or mark.
         """
+        position = self.position()
+        found, following = self.found(tenant, filters, cursor, limit)
+        return Page(tuple(view for view, _ in found), following, position)
+
+    def found(
+        self, tenant: str, filters: Filters, cursor: str = "", limit: int = 50
+    ) -> tuple[list[tuple[DeliveryView, str]], str]:
+        """As `search`: deliveries, each with the cursor that continues after it, and the one that continues the list."""
         for name, value, known in (("status", filters.status, Status), ("grade", filters.grade, Grade)):
             if value and value not in set(known):
                 msg = f"unknown {name} {value!r}; there are {', '.join(known)}"
@@ -288,12 +296,11 @@ class Queries:
             f"SELECT {columns} FROM read_deliveries AS d WHERE {' AND '.join(where)} "
             "ORDER BY d.opened_position DESC, d.recipient LIMIT ?"
         )
-        position = self.position()
         rows = self.ledger.database.read(sql, (*params, limit + 1))
         more = len(rows) > limit
         rows = rows[:limit]
-        following = _write_cursor(rows[-1][9], rows[-1][1]) if more else ""
-        return Page(tuple(self._views(rows)), following, position)
+        cursors = [_write_cursor(row[9], row[1]) for row in rows]
+        return list(zip(self._views(rows), cursors, strict=True)), cursors[-1] if more else ""
 
     def _digests(self, tenant: str, filters: Filters) -> list[list[bytes]]:
         """Per filter on a sealed value, the keyed digests that would show it."""

@@ -130,7 +130,11 @@ class Trail(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Deliveries, newest message first; `next` continues the list, "" at its end."""
+    """Deliveries, newest message first.
+
+    Attributes:
+        next: continues the list, also where a page is short or empty because enough was looked at; "" at its end.
+    """
 
     deliveries: tuple[DeliveryView, ...]
     next: str

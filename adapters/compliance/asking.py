@@ -1,0 +1,87 @@
+"""Asks a compliance query: checks its parameters, reads one snapshot, and says in a header what is counted and as of which position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from adapters.compliance.contract import ComplianceQuery, Context, Header, Row
+from adapters.compliance.registry import find
+from ledger.checkpoints import HeadFile
+from ledger.events import time_text
+from projections import deadlines, grades, rules
+from projections.queries import Queries
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that is being given.
+
+    Attributes:
+        rows: one by one; read them before the block of `asked` ends.
+    """
+
+    header: Header
+    rows: Iterator[Row]
+
+
+def checked(query: ComplianceQuery, given: Mapping[str, Any]) -> Any:
+    """The parameters of a query.
+
+    Raises:
+        ValueError: names the parameter that is wrong or unknown, and those there are.
+    """
+    try:
+        return msgspec.convert(dict(given), query.parameters, strict=False)
+    except msgspec.ValidationError as error:
+        names = ", ".join(field.name for field in msgspec.structs.fields(query.parameters)) or "none"
+        msg = f"query {query.name}: {error}; its parameters are: {names}"
+        raise ValueError(msg) from error
+
+
+@contextmanager
+def asked(  # noqa: PLR0917  whose ledger, then what is asked
+    queries: Queries,
+    heads: HeadFile,
+    tenant: str,
+    name: str,
+    given: Mapping[str, Any],
+    after: str = "",
+    progress: Progress = lambda _done, _total: None,
+) -> Iterator[Answer]:
+    """Ask a query; its rows are all of one snapshot, which lives as long as the block.
+
+    Args:
+        name: of the query, with its version or without.
+        given: parameters, as JSON values or as texts.
+        after: cursor of the last row that was read.
+
+    Raises:
+        NotFoundError: no such query.
+        ValueError: a parameter or the cursor is wrong.
+    """
+    query = find(name)
+    parameters = checked(query, given)
+    now = queries.ledger.clock()
+    with queries.snapshot() as snapshot:
+        position = snapshot.position()
+        context = Context(snapshot, heads, tenant, now, position, progress)
+        header = Header(
+            query=query.id,
+            title=query.title,
+            counts=query.counts,
+            tenant=tenant,
+            parameters=msgspec.to_builtins(parameters),
+            position=position,
+            root=snapshot.ledger.root_at(position).hex(),
+            asked_at=time_text(now),
+            rules=(rules.RULES, grades.RULES, deadlines.RULES),
+            columns=query.columns,
+        )
+        yield Answer(header, query.rows(context, parameters, after))
