@@ -35,7 +35,7 @@ from ledger import artifacts, tree
 from ledger.appender import Appended, Appender, Item
 from ledger.canonical import check, decode, encode_checked
 from ledger.commitments import commit, from_text, opens, salt, to_text
-from ledger.database import PostgresDatabase, SQLiteDatabase
+from ledger.database import PostgresDatabase, Reads, SQLiteDatabase
 from ledger.errors import (
     ConfigurationError,
     CorruptError,
@@ -46,7 +46,7 @@ from ledger.errors import (
     TooLargeError,
 )
 from ledger.events import NONCE_BYTES, Draft, Event, check_fields, nonce_text, read, time_text
-from ledger.recorders import ArtifactRow, Head, KeyRow, PostgresRecorder, SQLiteRecorder
+from ledger.recorders import ArtifactRow, Head, KeyRow, PostgresRecorder, SQLiteRecorder, read_head
 from ledger.sealing import KEY_BYTES, Keyring, seal, seal_artifact, unseal, unseal_artifact
 from ledger.types import TYPES
 
@@ -235,6 +235,12 @@ class Ledger(Application[Any]):
     def _clock_jumped(self, forward_ms: int) -> Item:
         numbers = {"forward_ms": forward_ms} if forward_ms > 0 else {"back_ms": -forward_ms}
         return Item([self.draft("clock.jumped", OWN_TENANT, OWN_STREAM, {"numbers": numbers})])
+
+    def seen_through(self, reads: Reads) -> Ledger:
+        """The same ledger through other reads, those of a snapshot; for reading only, and only while they last."""
+        view = _View.__new__(_View)
+        vars(view).update(vars(self), database=reads)
+        return view
 
     def close(self) -> None:
         """Commit what was accepted, then close."""
@@ -554,6 +560,17 @@ class Ledger(Application[Any]):
 
     def inclusion_proof(self, position: int, tree_size: int) -> list[bytes]:
         return tree.inclusion_proof(position - 1, tree_size, self.node)
+
+
+class _View(Ledger):
+    """A ledger seen through a snapshot; what it was made of is not its own to close."""
+
+    def head(self) -> Head:
+        """The newest head that the snapshot shows."""
+        return read_head(self.database)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def open_values(event: Event, key_id: bytes, key: bytes, sealed: bytes) -> dict[str, Any]:

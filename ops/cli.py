@@ -17,7 +17,17 @@ from cyclopts import Parameter
 from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
-from ops import accounts_cli, evidence_cli, jobs_cli, log_cli, outbox_cli, providers_cli, reinterpret_cli, show
+from ops import (
+    accounts_cli,
+    evidence_cli,
+    jobs_cli,
+    log_cli,
+    outbox_cli,
+    providers_cli,
+    query_cli,
+    reinterpret_cli,
+    show,
+)
 from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
 from ops.settings import Settings, load
 
@@ -35,6 +45,7 @@ for sub in (
     keys,
     accounts,
     lanes,
+    query_cli.query,
     outbox_cli.outbox,
     jobs_cli.jobs,
     providers_cli.providers,

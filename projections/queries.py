@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,9 +88,7 @@ class Queries:
     def snapshot(self) -> Iterator[Queries]:
         """Queries that all answer as of one position, however long they take; for one thread, and for reading only."""
         with self.ledger.database.snapshot() as reads:
-            ledger = copy(self.ledger)
-            ledger.database = reads  # type: ignore[assignment]  # it reads; nothing else is asked of it here
-            yield Queries(ledger, self.runner)
+            yield Queries(self.ledger.seen_through(reads), self.runner)
 
     # --- one message
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from adapters.accounts import Accounts
 from adapters.compliance.contract import ComplianceQuery, Context, Header, Row
 from adapters.compliance.registry import find
 from ledger.checkpoints import HeadFile
@@ -16,6 +17,8 @@ from ledger.events import time_text
 from projections import deadlines, grades, rules
 from projections.queries import Queries
 
+CONSOLE = "console"
+"""Whose stream holds what was done at the command line."""
 Progress = Callable[[int, int | None], None]
 
 
@@ -85,3 +88,17 @@ def asked(  # noqa: PLR0917  whose ledger, then what is asked
             columns=query.columns,
         )
         yield Answer(header, query.rows(context, parameters, after))
+
+
+def record(accounts: Accounts, actor: str, header: Header, reason: str = "") -> int:
+    """Record who asked what and why; call it before anybody sees a row.
+
+    Args:
+        actor: id of an API key; "" for the command line.
+
+    Returns:
+        The position of the event.
+    """
+    clear = {"rule": "access.query", "code": header.query, "tree_size": header.position}
+    said = {"parameters": dict(header.parameters)}
+    return accounts.record("access.recorded", header.tenant, actor or CONSOLE, actor, clear, reason, said)

@@ -45,6 +45,11 @@ class Row(NamedTuple):
     cursor: str
 
 
+def shown(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
+    """A row by the names of its columns."""
+    return {column.name: value for column, value in zip(columns, row.values, strict=True)}
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a query is answered from.

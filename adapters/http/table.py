@@ -16,6 +16,7 @@ from adapters.http import (
     observations,
     operation,
     originals,
+    queries,
     sends,
 )
 from adapters.http.routes import Route
@@ -30,6 +31,7 @@ _MODULES = (
     evidence,
     log,
     lists,
+    queries,
     accounts,
     jobs,
     lanes,

@@ -36,6 +36,7 @@ ANY = {
     "recipient": "0",
     "account": "sms",
     "job": "poll",
+    "query": "disputed",
     "provider": "pec_mailbox",
     "key_id": "wk_1",
     "name": "password",

@@ -1,0 +1,152 @@
+"""The command `query`: the compliance queries, what each counts, and asking one."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.table import Table
+from rich.text import Text
+
+from ledger.errors import ConfigurationError
+from ops.console import Json, Tenant, bar, out, print_json, system
+from ops.show import plain, when
+
+if TYPE_CHECKING:
+    from adapters.compliance.contract import ComplianceQuery
+
+query = App(
+    name="query", help="Compliance queries: unproven, late, disputed, missing evidence, scorecards, who looked …"
+)
+
+Set = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set", consume_multiple=True, negative="", help="NAME=VALUE, a parameter; `query show` lists them"
+    ),
+]
+
+
+@query.command(name="list")
+def list_(*, json: Json = False) -> None:
+    """The queries there are."""
+    from adapters.compliance.registry import QUERIES  # noqa: PLC0415  so that --help is quick
+    from adapters.http.queries import view  # noqa: PLC0415  as above
+
+    if json:
+        print_json([view(each) for each in QUERIES.values()])
+        return
+    table = Table("query", "answers", box=None)
+    for each in QUERIES.values():
+        table.add_row(each.id, each.title)
+    out.print(table)
+    out.print("What one counts and takes: delivery-ledger query show NAME")
+
+
+@query.command
+def show(name: str, /, *, json: Json = False) -> None:
+    """What a query counts, takes and answers.
+
+    Args:
+        name: as `query list` prints it.
+    """
+    from adapters.compliance.registry import find  # noqa: PLC0415  as above
+    from adapters.http.queries import view  # noqa: PLC0415  as above
+
+    found = find(name)
+    if json:
+        print_json(view(found))
+        return
+    out.print(f"{found.id}: {found.title}\n{found.counts}", markup=False)
+    for title, rows in (
+        ("parameter", _parameters(found)),
+        ("column", [(c.name, c.kind, c.meaning) for c in found.columns]),
+    ):
+        table = Table(title, "default" if title == "parameter" else "kind", "meaning", box=None)
+        for row in rows:
+            table.add_row(*map(plain, row))
+        out.print(table)
+
+
+def _parameters(found: ComplianceQuery) -> list[tuple[str, str, str]]:
+    from adapters.http.queries import view  # noqa: PLC0415  as above
+
+    described: dict[str, dict[str, Any]] = view(found).parameters.get("properties", {})
+    return [
+        (name, str(said.get("default", "required")), str(said.get("description", "")))
+        for name, said in described.items()
+    ]
+
+
+@query.command
+def ask(
+    name: str,
+    /,
+    *,
+    given: Set = (),
+    limit: int = 100,
+    cursor: str = "",
+    reason: str = "",
+    tenant: Tenant = "",
+    json: Json = False,
+) -> None:
+    """Ask a query; that it was asked is recorded. A long answer is better made as a report: `delivery-ledger report make`.
+
+    Args:
+        name: as `query list` prints it.
+        limit: at most so many rows.
+        cursor: as the page before said it.
+        reason: why; kept with the record.
+    """
+    from adapters.compliance import asking  # noqa: PLC0415  as above
+    from adapters.compliance.contract import shown  # noqa: PLC0415  as above
+
+    parameters = parsed(given)
+    with (
+        system() as s,
+        bar("asking", quiet=json) as progress,
+        asking.asked(s.queries, s.heads, tenant or s.settings.tenant, name, parameters, cursor, progress) as answer,
+    ):
+        rows = list(islice(answer.rows, limit + 1))
+        asking.record(s.accounts, "", answer.header, reason)
+    page = rows[:limit]
+    following = page[-1].cursor if len(rows) > limit else ""
+    header = answer.header
+    if json:
+        print_json({"header": header, "rows": [shown(header.columns, row) for row in page], "next": following})
+        return
+    table = Table(*(column.name for column in header.columns), box=None)
+    for row in page:
+        table.add_row(*(_cell(value, column.kind) for value, column in zip(row.values, header.columns, strict=True)))
+    out.print(table if page else "No rows.")
+    out.print(f"{header.query}: {header.counts}", markup=False)
+    out.print(
+        f"{len(page)} rows as of position {header.position} (root {header.root[:16]}…), asked {when(header.asked_at)}"
+    )
+    if following:
+        out.print(f"There are more: --cursor {following}", markup=False)
+
+
+def parsed(given: tuple[str, ...]) -> dict[str, str]:
+    """Parameters as they are written on the command line.
+
+    Raises:
+        ConfigurationError: one is not NAME=VALUE, or stands twice.
+    """
+    found: dict[str, str] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or name in found:
+            msg = f"--set {name}: write --set NAME=VALUE, each name once"
+            raise ConfigurationError(msg)
+        found[name] = value
+    return found
+
+
+def _cell(value: Any, kind: str) -> Text:
+    if value is None:
+        return Text("")
+    if kind == "time":
+        return plain(when(str(value)))
+    return plain(" ".join(map(str, value)) if isinstance(value, tuple | list) else str(value))
