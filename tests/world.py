@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from adapters.accounts import Accounts
@@ -12,7 +13,7 @@ from adapters.importing import Importer
 from adapters.lanes import Lanes
 from adapters.quarantine import Quarantine
 from adapters.receiving import vocabulary
-from ledger.application import Ledger
+from ledger.application import Ledger, system_clock
 from ledger.database import connect
 from ledger.intake import Intake
 from ledger.sealing import Keyring
@@ -57,11 +58,11 @@ class World:
 
 
 @contextmanager
-def world(url: str, folder: Path) -> Iterator[World]:
+def world(url: str, folder: Path, clock: Callable[[], datetime] = system_clock) -> Iterator[World]:
     """Open a ledger on a database; made if it is not there yet."""
     database = connect(url)
     database.ensure_schema()
-    ledger = Ledger(database, KEYRING, vocabulary(), folder / "artifacts")
+    ledger = Ledger(database, KEYRING, vocabulary(), folder / "artifacts", clock)
     try:
         runner = Runner(ledger, [model() for model in MODELS])
         intake, accounts = Intake(ledger), Accounts(ledger)
