@@ -231,6 +231,36 @@ CREATE TABLE IF NOT EXISTS jobs (
     PRIMARY KEY (tenant, account, job)
 )
 --;
+-- Long work that somebody asked for: how far it is, what was asked and what came of it, sealed under a key of its own (none: removed).
+-- `run` is drawn for each try; `once` tells the same request from another; `due_at` is '' when nothing is to be done.
+CREATE TABLE IF NOT EXISTS tasks (
+    task text COLLATE "C" PRIMARY KEY,
+    tenant text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    owner text COLLATE "C" NOT NULL,
+    scopes text NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    run text NOT NULL,
+    once text COLLATE "C" NOT NULL UNIQUE,
+    tries bigint NOT NULL,
+    due_at text COLLATE "C" NOT NULL,
+    done bigint NOT NULL,
+    total bigint,
+    error text NOT NULL,
+    created_at text NOT NULL,
+    started_at text COLLATE "C" NOT NULL,
+    ended_at text NOT NULL,
+    expires_at text COLLATE "C" NOT NULL,
+    key_id bytea NOT NULL,
+    wrapped bytea,
+    request bytea,
+    result bytea
+)
+--;
+CREATE INDEX IF NOT EXISTS tasks_by_tenant ON tasks (tenant, task)
+--;
+CREATE INDEX IF NOT EXISTS tasks_by_state ON tasks (state, due_at)
+--;
 -- When a provider was last asked about a message, and how often it failed since it last answered.
 CREATE TABLE IF NOT EXISTS polls (
     tenant text COLLATE "C" NOT NULL,
@@ -373,7 +403,7 @@ CREATE CONSTRAINT TRIGGER head_ends AFTER INSERT ON heads
 --;
 REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
     accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine, timestamps, outbox, jobs, polls,
-    revocations, revocations_waiting
+    tasks, revocations, revocations_waiting
     FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
 --;
 GRANT USAGE ON SCHEMA {schema} TO {service}, {privacy}
@@ -386,7 +416,7 @@ GRANT SELECT, INSERT ON stored_events, heads, tile_hashes, duplicates, joins, me
     TO {service}
 --;
 GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine,
-    timestamps, outbox, jobs, polls, revocations, revocations_waiting TO {service}
+    timestamps, outbox, jobs, polls, tasks, revocations, revocations_waiting TO {service}
 --;
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;

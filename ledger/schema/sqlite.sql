@@ -223,6 +223,36 @@ CREATE TABLE IF NOT EXISTS jobs (
     PRIMARY KEY (tenant, account, job)
 ) WITHOUT ROWID, STRICT
 --;
+-- Long work that somebody asked for: how far it is, what was asked and what came of it, sealed under a key of its own (none: removed).
+-- `run` is drawn for each try; `once` tells the same request from another; `due_at` is '' when nothing is to be done.
+CREATE TABLE IF NOT EXISTS tasks (
+    task TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    state TEXT NOT NULL,
+    run TEXT NOT NULL,
+    once TEXT NOT NULL UNIQUE,
+    tries INTEGER NOT NULL,
+    due_at TEXT NOT NULL,
+    done INTEGER NOT NULL,
+    total INTEGER,
+    error TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    key_id BLOB NOT NULL,
+    wrapped BLOB,
+    request BLOB,
+    result BLOB
+) WITHOUT ROWID, STRICT
+--;
+CREATE INDEX IF NOT EXISTS tasks_by_tenant ON tasks (tenant, task)
+--;
+CREATE INDEX IF NOT EXISTS tasks_by_state ON tasks (state, due_at)
+--;
 -- When a provider was last asked about a message, and how often it failed since it last answered.
 CREATE TABLE IF NOT EXISTS polls (
     tenant TEXT NOT NULL,
