@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters.http.lookups import READERS
 from adapters.http.routes import Answer, Call, NoQuery, route
-from adapters.http.types import ByLabel, Feed, FeedEvent, FeedQuery, Search
+from adapters.http.types import ByLabel, Feed, FeedEvent, FeedQuery, Search, SearchFilters
 from adapters.records import utc
 from adapters.strictjson import refuse
 from ledger.application import PAGE
@@ -28,8 +28,12 @@ MAX_SCANNED = 10 * PAGE
 )
 def search(call: Call[NoQuery, Search]) -> Answer:
     """Deliveries that all given filters fit, newest message first; without a filter all of them."""
-    asked = call.body
-    filters = Filters(
+    return _page(call, filters_of(call.body))
+
+
+def filters_of(asked: SearchFilters) -> Filters:
+    """Filters as the queries take them."""
+    return Filters(
         recipient=asked.recipient,
         address_kind=asked.address_kind or "",
         reference=asked.reference,
@@ -43,7 +47,6 @@ def search(call: Call[NoQuery, Search]) -> Answer:
         until=time_text(utc("until", asked.until)) if asked.until else "",
         document=asked.document,
     )
-    return _page(call, filters)
 
 
 @route("POST /v1/labels/deliveries", scopes=READERS, answers={200: Page}, access="search")

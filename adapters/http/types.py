@@ -249,7 +249,7 @@ class Explanation(msgspec.Struct, frozen=True):
     position: int
 
 
-class Search(Given):
+class SearchFilters(Given):
     """Filters; all that are given must hold. Personal values belong here, in the body, and nowhere else.
 
     Attributes:
@@ -258,7 +258,6 @@ class Search(Given):
         grade: of the evidence, E0 to E5.
         since, until: bounds on when the ledger first heard of the message.
         document: SHA-1 or SHA-256 of a document or of its base64 form, hex.
-        cursor: `next` of the page before.
     """
 
     recipient: Annotated[str, Meta(max_length=1_000)] = ""
@@ -273,6 +272,15 @@ class Search(Given):
     since: AwareTime | None = None
     until: AwareTime | None = None
     document: Annotated[str, Meta(pattern=f"^([0-9A-Fa-f]{{40}}|[0-9A-Fa-f]{{64}})?{END}")] = ""
+
+
+class Search(SearchFilters):
+    """A page of the deliveries that all given filters fit.
+
+    Attributes:
+        cursor: `next` of the page before.
+    """
+
     cursor: Annotated[str, Meta(max_length=100)] = ""
     limit: Limit = 50
     min_position: Position = 0
