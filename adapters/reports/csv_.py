@@ -1,0 +1,83 @@
+"""CSV (RFC 4180) in UTF-8 with a header row and nothing before it, so that every program reads it; no byte-order mark.
+
+People who open a report in a spreadsheet take XLSX: a CSV file has no types, and half of Europe's spreadsheets expect semicolons.
+Some will open this one all the same, so no text in it can become a formula: see `safe`. Numbers, negative ones too, are written as
+numbers. None and an empty text are both an empty cell; JSONL tells them apart.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from adapters.compliance.contract import Header
+from adapters.reports.contract import Look
+
+_FORMULA = "=+\\-@\t\r\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+"""What begins a formula: ASCII, full-width and small forms; tab and carriage return are skipped by spreadsheets before they look."""
+_BEGIN = '(?:^|[,;|\t\r\n])[ \u00a0\u3000\ufeff"]*'
+"""Where a cell may begin: at its beginning, and wherever a program that splits at another separator would see one."""
+_DANGER = re.compile(f"({_BEGIN})(?='*[{_FORMULA}])")
+_MARKED = re.compile(f"({_BEGIN})'(?='*[{_FORMULA}])")
+_PHONE_NUMBER = re.compile(r"\+[0-9]{1,20}")
+
+
+def safe(text: str) -> str:
+    """Text that no spreadsheet takes for a formula; `original` gives back what it was.
+
+    An apostrophe goes before whatever could begin one, also before those apostrophes that stand there already. A phone number
+    (`+` and digits) is a number at worst, and stays.
+    """
+    if _DANGER.search(text) is None or _PHONE_NUMBER.fullmatch(text):
+        return text
+    return _DANGER.sub("\\1'", text)
+
+
+def original(text: str) -> str:
+    """What `safe` was given."""
+    return _MARKED.sub("\\1", text)
+
+
+def _number(value: float) -> Any:
+    return value if math.isfinite(value) else None
+
+
+def _list(value: Iterable[Any]) -> str:
+    return safe(json.dumps([str(each) for each in value], ensure_ascii=False))
+
+
+_CELLS: dict[type, Callable[[Any], Any]] = {
+    str: safe,
+    int: lambda value: value,
+    float: _number,
+    bool: lambda value: "true" if value else "false",
+    tuple: _list,
+    list: _list,
+    type(None): lambda value: value,
+}
+
+
+def _cell(value: Any) -> Any:
+    convert: Callable[[Any], Any] = _CELLS.get(type(value), _other)
+    return convert(value)
+
+
+def _other(value: Any) -> str:
+    return safe(str(value))
+
+
+def write(path: Path, header: Header, rows: Iterable[tuple[Any, ...]], look: Look) -> int:  # noqa: ARG001  data has no look
+    """Write the rows; a list is a cell with a JSON array of texts."""
+    count = 0
+    # A lone surrogate cannot come out of an event; should one come at all, it does not cost the report.
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1 << 20) as file:
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow([column.name for column in header.columns])
+        for count, values in enumerate(rows, 1):  # noqa: B007  the last number is the answer
+            writer.writerow([_cell(value) for value in values])
+    return count
