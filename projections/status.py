@@ -47,7 +47,7 @@ TABLES = {
         "opened_at text NOT NULL, registered smallint NOT NULL, recipients integer NOT NULL, batches bytes NOT NULL, "
         "joined_into text NOT NULL, joined bytes NOT NULL, first_type text NOT NULL, updated_position bigint NOT NULL",
         "message",
-        ("tenant, opened_position",),
+        ("tenant, opened_position", "joined_into WHERE joined_into > ''"),
     ),
     "batch_messages": Table("batch text NOT NULL, message text NOT NULL", "batch, message"),
     "deliveries": Table(
@@ -57,8 +57,8 @@ TABLES = {
         "next_due text NOT NULL, facet bigint NOT NULL, folded bytes NOT NULL",
         "message, recipient",
         (
-            "tenant, opened_position, recipient",
-            "facet, opened_position, recipient",
+            "tenant, opened_position DESC, recipient",
+            "facet, opened_position DESC, recipient",
             "tenant, account, opened_position WHERE is_final = 0",
             "next_due, message, recipient WHERE next_due > ''",
         ),
