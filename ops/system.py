@@ -27,7 +27,9 @@ from ledger.intake import Intake
 from ops import keyfiles
 from ops.leader import FolderLock, Leader, Lock, PrimaryLock
 from ops.settings import Settings
+from projections.accessed import AccessedModel
 from projections.activity import ActivityModel
+from projections.keeping import KeepingModel
 from projections.lanes import LanesModel
 from projections.queries import Queries
 from projections.runner import Runner
@@ -84,7 +86,7 @@ def opened(settings: Settings) -> Iterator[System]:
         leader = Leader(ledger, heads, lambda: keyfiles.log_keys(settings.key_folder), _locks(database, heads))
         with suppress(ForkError):
             leader.check()
-        runner = Runner(ledger, [StatusModel(), LanesModel(), ActivityModel()])
+        runner = Runner(ledger, [StatusModel(), LanesModel(), ActivityModel(), AccessedModel(), KeepingModel()])
         roots = settings.trust_roots or trust.SYSTEM_STORE
         intake = Intake(ledger, attester(lambda: trust.load(roots), revocations.of_revoked(ledger)))
         accounts = Accounts(ledger)

@@ -17,7 +17,9 @@ from ledger.application import Ledger, system_clock
 from ledger.database import connect
 from ledger.intake import Intake
 from ledger.sealing import Keyring
+from projections.accessed import AccessedModel
 from projections.activity import ActivityModel
+from projections.keeping import KeepingModel
 from projections.lanes import LanesModel
 from projections.queries import Filters, Queries
 from projections.runner import Runner
@@ -26,7 +28,7 @@ from projections.views import DeliveryView
 
 TENANT = "acme"
 KEYRING = Keyring({"k1": bytes([1]) * 32}, "k1", bytes([2]) * 32, bytes([3]) * 32)
-MODELS = (StatusModel, LanesModel, ActivityModel)
+MODELS = (StatusModel, LanesModel, ActivityModel, AccessedModel, KeepingModel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,343 @@
+"""What must be kept: legal holds, and how long an organisation keeps what a provider carried. Says so, and finds what it covers.
+
+A hold is on a message, or on whatever is found under a recipient's address, a label or a batch: what comes later is covered, too. What
+it is on is sealed; deliveries are found by keyed digests, so no address is ever compared in the clear. Nothing is removed here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from adapters.accounts import Accounts
+from adapters.outbox import ActRefusedError
+from adapters.providers import registry
+from adapters.strictjson import refuse
+from ledger.addresses import guess, normal
+from ledger.database import Reads
+from ledger.errors import NotFoundError
+from ledger.events import parse_time, read, time_text
+from ledger.sealing import Keyring
+from ledger.streams import WHOLE_MESSAGE, clean
+from projections.deadlines import LATEST
+from projections.keeping import HOLD_COLUMNS, HOLD_RULE, POLICY_RULE, UNITS
+from projections.queries import Filters, Queries
+from projections.status import MESSAGE_COLUMNS, read_row
+from projections.stories import MessageRow, Story, missing
+
+HOLDS, RETENTION = "holds", "retention"
+"""Whose stream, besides the day's, the acts stand in."""
+MAX_CHARS = 1_000
+KEEP = re.compile(r"([1-9][0-9]{0,3})([ymd])")
+KEEP_ADVICE = "a number and y, m or d: for example 10y, 18m or 90d"
+
+Delivery = tuple[str, int]
+"""A message that tells its own story, and the index of a recipient."""
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """A legal hold.
+
+    Attributes:
+        scope: `message`, `recipient`, `batch` or `label`.
+        value: what it is on; "" when its key was destroyed, and then it covers everything.
+        floor: it is not released before then, UTC; "" when it may be at any time.
+        placed_by, released_by: id of the API key; "" at the command line.
+    """
+
+    hold: str
+    scope: str
+    value: str
+    reason: str
+    floor: str
+    placed_at: str
+    placed_by: str
+    position: int
+    released_at: str = ""
+    released_by: str = ""
+
+    def filters(self) -> Filters:
+        """What finds the deliveries that it covers, where it is not on one message."""
+        return Filters(recipient=self.value) if self.scope == "recipient" else Filters(**{self.scope: self.value})
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How long what a provider carried is kept, counted from when the ledger first heard of a message.
+
+    Attributes:
+        keep: as in `10y`, `18m` or `90d`.
+        label: only what bears it; "" for everything that no policy with a label is for.
+    """
+
+    provider: str
+    keep: str
+    label: str
+    set_at: str
+    set_by: str
+    position: int
+
+
+_DIGESTS: dict[str, Callable[[Keyring, str, str], list[bytes]]] = {
+    "recipient": lambda ring, tenant, value: [
+        ring.lookup(tenant, "address", a.kind, normal(a)) for a in guess(clean(value))
+    ],
+    "label": lambda ring, tenant, value: [ring.lookup(tenant, "label", clean(value).casefold())],
+    "batch": lambda ring, tenant, value: [ring.lookup(tenant, "in_batch", clean(value.strip()))],
+}
+"""Scope -> the keyed digests under which a delivery of it is found."""
+SCOPES = ("message", *_DIGESTS)
+
+
+# --- holds
+
+
+def place(  # noqa: PLR0917  whose, on what, then why and until when
+    accounts: Accounts,
+    queries: Queries,
+    tenant: str,
+    scope: str,
+    value: str,
+    reason: str,
+    floor: datetime | None = None,
+    actor: str = "",
+) -> Hold:
+    """Place a hold; what it is on and why are sealed.
+
+    Args:
+        value: id of a message, or an address, label or batch as it is searched for.
+        floor: aware; the hold cannot be released before.
+
+    Raises:
+        InvalidError: there is no such scope, or nothing is said.
+        NotFoundError: the tenant has no such message.
+    """
+    if scope not in SCOPES:
+        refuse("scope", f"there are {', '.join(SCOPES)}")
+    value, reason = _said("value", value), _said("reason", reason)
+    clear: dict[str, object] = {"rule": f"{HOLD_RULE}{scope}"}
+    if scope == "message":
+        value = queries.message_row(tenant, value).message
+        clear["streams"] = [value]
+    if floor is not None:
+        clear["numbers"] = {"floor_s": _floor_s(floor)}
+    said = {} if scope == "message" else {"value": value}
+    position = accounts.record("hold.placed", tenant, HOLDS, actor, clear, reason, said)
+    event = accounts.ledger.event(position)
+    until = time_text(floor.replace(microsecond=0)) if floor else ""
+    return Hold(event.id, scope, value, reason, until, str(event.fields["recorded_at"]), actor, position)
+
+
+def _said(field: str, text: str) -> str:
+    found = clean(text.strip())
+    if not found or len(found) > MAX_CHARS:
+        refuse(field, f"1 to {MAX_CHARS} characters")
+    return found
+
+
+def _floor_s(floor: datetime) -> int:
+    seconds = int(floor.timestamp())
+    if seconds < 0:
+        refuse("floor", "not before 1970")
+    return seconds
+
+
+def holds(queries: Queries, tenant: str, *, released: bool = False) -> list[Hold]:
+    """The holds in force, oldest first; `released`: those that ended, too."""
+    ended = "" if released else "AND released_at = '' "
+    sql = f"SELECT {HOLD_COLUMNS} FROM read_holds WHERE tenant = ? {ended}ORDER BY position"
+    rows = [
+        dict(zip(HOLD_COLUMNS.split(", "), row, strict=True)) for row in queries.ledger.database.read(sql, (tenant,))
+    ]
+    said = _values(queries, [row["position"] for row in rows])
+    return [
+        Hold(
+            hold=row["hold"],
+            scope=row["scope"],
+            value=row["message"] or said[row["position"]].get("value", ""),
+            reason=said[row["position"]].get("note", ""),
+            floor=row["floor"],
+            placed_at=row["placed_at"],
+            placed_by=row["actor"],
+            position=row["position"],
+            released_at=row["released_at"],
+            released_by=row["released_by"],
+        )
+        for row in rows
+    ]
+
+
+def _values(queries: Queries, positions: Sequence[int]) -> Mapping[int, dict[str, str]]:
+    """What is sealed with events, by position; nothing for what is not held any more."""
+    ledger = queries.ledger
+    rows = ledger.database.probe("stored_events", f"{ledger.position_column}, state", ledger.position_column, positions)
+    opened = ledger.values([read(position, bytes(state)) for position, state in rows])
+    return {position: opened.get(position, {}) for position in positions}
+
+
+def release(  # noqa: PLR0917  whose, which, why
+    accounts: Accounts, queries: Queries, tenant: str, hold: str, reason: str, actor: str = ""
+) -> Hold:
+    """End a hold; one that has ended stays as it is.
+
+    Raises:
+        NotFoundError: the tenant has no such hold.
+        ActRefusedError: its floor is not reached.
+    """
+    found = next((each for each in holds(queries, tenant, released=True) if each.hold == hold), None)
+    if found is None:
+        msg = f"there is no hold {hold}"
+        raise NotFoundError(msg)
+    if found.released_at:
+        return found
+    now = time_text(accounts.ledger.clock())
+    if now < found.floor:
+        msg = f"hold {hold} is not to be released before {found.floor}; it is {now}"
+        raise ActRefusedError(msg)
+    clear, once = {"events": [hold]}, ("hold.released", hold)
+    position = accounts.record("hold.released", tenant, HOLDS, actor, clear, _said("reason", reason), once=once)
+    ended = accounts.ledger.event(position).fields
+    return msgspec.structs.replace(found, released_at=ended["recorded_at"], released_by=ended.get("actor", ""))
+
+
+# --- policies
+
+
+def keep(  # noqa: PLR0917  whose, of what, how long
+    accounts: Accounts, tenant: str, provider: str, term: str, label: str = "", actor: str = ""
+) -> Policy:
+    """Say how long to keep; of the same provider and label the last word counts.
+
+    Args:
+        term: as in `10y`, `18m` or `90d`; "": no policy any more.
+
+    Raises:
+        InvalidError: an unknown provider, or a term that is none.
+    """
+    if provider not in registry():
+        refuse("provider", f"unknown; there are {', '.join(registry())}")
+    if term and not KEEP.fullmatch(term):
+        refuse("keep", KEEP_ADVICE)
+    label = _said("label", label) if label else ""
+    names = {unit: name for name, unit in UNITS.items()}
+    numbers = {"numbers": {names[term[-1]]: int(term[:-1])}} if term else {}
+    clear: dict[str, object] = {"rule": POLICY_RULE, "provider": provider, **numbers}
+    said = {"label": label} if label else {}
+    position = accounts.record("ruleset.changed", tenant, RETENTION, actor, clear, said=said)
+    return Policy(provider, term, label, str(accounts.ledger.event(position).fields["recorded_at"]), actor, position)
+
+
+def policies(queries: Queries, tenant: str) -> list[Policy]:
+    """The policies in force, by provider and label."""
+    sql = "SELECT position, set_at, provider, keep, actor FROM read_policies WHERE tenant = ? ORDER BY position"
+    rows = queries.ledger.database.read(sql, (tenant,))
+    said = _values(queries, [row[0] for row in rows])
+    last: dict[tuple[str, str], Policy] = {}
+    for position, set_at, provider, term, actor in rows:
+        policy = Policy(provider, term, said[position].get("label", ""), set_at, actor, position)
+        last[provider, policy.label.casefold()] = policy
+    return [last[key] for key in sorted(last) if last[key].keep]
+
+
+def due_at(opened_at: str, term: str) -> str:
+    """When the term of something that was first heard of at a time is over: UTC, never earlier than the whole term.
+
+    Args:
+        opened_at: UTC, as it stands in events.
+        term: as in `10y`, `18m` or `90d`.
+    """
+    at, number, unit = parse_time(opened_at), int(term[:-1]), term[-1]
+    try:
+        if unit == "d":
+            return time_text(at + timedelta(days=number))
+        months = at.month - 1 + number * (12 if unit == "y" else 1)
+        first = at.replace(year=at.year + months // 12, month=months % 12 + 1, day=1)
+        found = first + timedelta(days=at.day - 1)  # the day after the month's end, where the month has no such day
+        return time_text(found if found.month == first.month else found.replace(day=1))
+    except (OverflowError, ValueError):
+        return LATEST
+
+
+# --- what they cover
+
+
+class Covering:
+    """The holds of a tenant, opened once, and which deliveries they cover."""
+
+    def __init__(self, queries: Queries, tenant: str) -> None:
+        self._queries = queries
+        self._by_message: dict[str, list[Hold]] = {}
+        self._by_digest: dict[bytes, list[Hold]] = {}
+        self._all: list[Hold] = []
+        ring = queries.ledger.keyring
+        for hold in holds(queries, tenant):
+            if hold.scope == "message" and hold.value:
+                self._by_message.setdefault(hold.value, []).append(hold)
+            elif hold.scope in _DIGESTS and hold.value:
+                for digest in _DIGESTS[hold.scope](ring, tenant, hold.value):
+                    self._by_digest.setdefault(digest, []).append(hold)
+            else:  # nobody can say any more what it is on
+                self._all.append(hold)
+
+    def of(self, deliveries: Sequence[Delivery]) -> dict[Delivery, tuple[Hold, ...]]:
+        """The holds on each delivery, oldest first."""
+        if not (self._by_message or self._by_digest):
+            return dict.fromkeys(deliveries, tuple(self._all))
+        streams = telling(self._queries.ledger.database, [message for message, _ in deliveries])
+        names = found_under(self._queries.ledger.database, deliveries, streams) if self._by_digest else {}
+        return {each: self._on(streams[each[0]], names.get(each, ())) for each in deliveries}
+
+    def _on(self, streams: Iterable[str], digests: Iterable[bytes]) -> tuple[Hold, ...]:
+        found = {hold.hold: hold for hold in self._all}
+        found |= {hold.hold: hold for stream in streams for hold in self._by_message.get(stream, ())}
+        found |= {hold.hold: hold for digest in digests for hold in self._by_digest.get(digest, ())}
+        return tuple(sorted(found.values(), key=lambda hold: hold.position))
+
+
+def held(queries: Queries, tenant: str, message: str, recipient: int) -> tuple[Hold, ...]:
+    """The holds on a delivery; nothing of it may be removed while there is one.
+
+    Raises:
+        NotFoundError: the tenant has no such message.
+    """
+    each = (queries.message_row(tenant, message).message, recipient)
+    return Covering(queries, tenant).of([each])[each]
+
+
+def label_digest(queries: Queries, tenant: str, label: str) -> bytes:
+    """The keyed digest under which whatever bears a label is found."""
+    return _DIGESTS["label"](queries.ledger.keyring, tenant, label)[0]
+
+
+def telling(reads: Reads, messages: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The streams that tell the story of each message: its own, and those of the messages that were joined into it."""
+    wanted = set(messages)
+    rows, tried = _rows(reads, wanted), set(wanted)
+    while further := missing(rows) - tried:
+        tried |= further
+        rows |= _rows(reads, further)
+    return {message: tuple(Story(rows[message], rows).messages) for message in wanted & rows.keys()}
+
+
+def _rows(reads: Reads, messages: Iterable[str]) -> dict[str, MessageRow]:
+    found = map(read_row, reads.probe("read_messages", MESSAGE_COLUMNS, "message", sorted(messages)))
+    return {row.message: row for row in found}
+
+
+def found_under(
+    reads: Reads, deliveries: Sequence[Delivery], streams: Mapping[str, Sequence[str]]
+) -> dict[Delivery, set[bytes]]:
+    """The keyed digests under which each delivery is found: its address, and whatever names its message.
+
+    Args:
+        streams: as `telling` gives them.
+    """
+    whole = [(stream, WHOLE_MESSAGE) for message in {m for m, _ in deliveries} for stream in streams[message]]
+    rows = reads.probe_pairs("lookups", "digest, stream, recipient", ("stream", "recipient"), [*whole, *deliveries])
+    named: dict[Delivery, set[bytes]] = {}
+    for digest, stream, recipient in rows:
+        named.setdefault((str(stream), int(recipient)), set()).add(bytes(digest))
+    shared = {m: set().union(*(named.get((s, WHOLE_MESSAGE), set()) for s in streams[m])) for m, _ in deliveries}
+    return {each: named.get(each, set()) | shared[each[0]] for each in deliveries}

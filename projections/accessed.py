@@ -1,0 +1,64 @@
+"""Read model: who read or exported what; one row per message that an event about looking or exporting names, or one when it names none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ledger.database import Cursor
+from ledger.events import Event, message_of
+from projections.runner import Table, Target, Unapplied
+
+TYPES = frozenset({"access.recorded", "evidence.exported", "report.delivered"})
+COLUMNS = "tenant, position, message, at, actor, kind, code, looks, together, originals"
+
+
+class AccessedModel:
+    """Who looked is known by key, by message and by kind."""
+
+    name = "accessed"
+    version = 1
+    tables = {
+        "accesses": Table(
+            "tenant text NOT NULL, position bigint NOT NULL, message text NOT NULL, at text NOT NULL, actor text NOT NULL, "
+            "kind text NOT NULL, code text NOT NULL, looks bigint NOT NULL, together integer NOT NULL, originals integer NOT NULL",
+            "tenant, position, message",
+            ("tenant, message, position WHERE message > ''", "tenant, actor, position", "tenant, kind, position"),
+        )
+    }
+
+    def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
+        """Note each act of looking."""
+        rows: list[tuple[object, ...]] = []
+        unapplied = []
+        for event in events:
+            if event.type in TYPES:
+                try:
+                    rows += _rows(event)
+                except ValueError as error:
+                    unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
+        marks = ",".join("?" * len(COLUMNS.split(", ")))
+        sql = f"INSERT INTO {target.table('accesses')} ({COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+        cursor.executemany(sql, rows)
+        return unapplied
+
+
+class _Clear(msgspec.Struct):
+    """The clear fields that are looked at, in the shapes they must have."""
+
+    recorded_at: str
+    actor: str = ""
+    rule: str = ""
+    code: str = ""
+    numbers: dict[str, int] = {}
+    streams: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] = ()
+
+
+def _rows(event: Event) -> list[tuple[object, ...]]:
+    said = msgspec.convert(event.fields, _Clear)
+    messages = list(dict.fromkeys(message_of(stream) for stream in said.streams)) or [""]
+    source = (said.recorded_at, said.actor, said.rule or event.type, said.code)
+    counts = (said.numbers.get("looks", 1), len(messages), len(said.artifacts))
+    return [(event.tenant, event.position, message, *source, *counts) for message in messages]
