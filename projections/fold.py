@@ -20,7 +20,6 @@ from projections.rules import (
     EFFECTS,
     FINAL,
     MILESTONES,
-    RULES,
     SETS_ASIDE,
     STEP_RANK,
     SUB_STATUS,
@@ -29,6 +28,7 @@ from projections.rules import (
     Force,
     Status,
 )
+from projections.rulesets import CURRENT, Ruleset
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -79,7 +79,12 @@ class Folded(msgspec.Struct, frozen=True):
 
 
 def fold(
-    facts: Iterable[Fact], *, sole: bool, channel: str, terms: Mapping[str, Term] = MappingProxyType({})
+    facts: Iterable[Fact],
+    *,
+    sole: bool,
+    channel: str,
+    terms: Mapping[str, Term] = MappingProxyType({}),
+    rules: Ruleset = CURRENT,
 ) -> Folded:
     """The status of a delivery, the evidence for it, and its deadlines.
 
@@ -88,6 +93,7 @@ def fold(
         sole: whether the message has exactly one recipient.
         channel: of its provider, as in `ledger.application.Words`.
         terms: as for `projections.deadlines.expected`.
+        rules: the versions of the tables that judge.
     """
     ordered = _once(sorted({fact.event_id: fact for fact in facts}.values(), key=Fact.order))
     verdicts: dict[str, tuple[str, str]] = {}
@@ -106,10 +112,10 @@ def fold(
         sub_status=decided.sub_status,
         since=fact.at() if fact else "",
         is_final=decided.is_final,
-        rules=RULES,
+        rules=rules.status,
         reasons=reasons,
         milestones=_milestones(counted),
-        evidence=_weigh(channel, decided, counted, verdicts),
+        evidence=_weigh(channel, decided, counted, verdicts, rules),
         deadlines=deadlines,
         flags=_flags(decided, counted, deadlines),
     )
@@ -302,7 +308,9 @@ def _mark(facts: Iterable[Fact], verdicts: dict[str, tuple[str, str]], rule: str
         verdicts[fact.event_id] = (rule, effect)
 
 
-def _weigh(channel: str, decided: _Decided, counted: Sequence[Fact], verdicts: dict[str, tuple[str, str]]) -> Evidence:
+def _weigh(
+    channel: str, decided: _Decided, counted: Sequence[Fact], verdicts: dict[str, tuple[str, str]], rules: Ruleset
+) -> Evidence:
     """The evidence for what was decided: by what stands, and by those of it that say the same as the status."""
     is_disputed = decided.status is Status.DISPUTED
     judged = [(f, *verdicts.get(f.event_id, ("shown", "shown"))) for f in counted]
@@ -318,7 +326,8 @@ def _weigh(channel: str, decided: _Decided, counted: Sequence[Fact], verdicts: d
         for f in standing
         if f.event_id == deciding or (f.event_id in agreeing and _effect(f).status is decided.status)
     ]
-    return weigh(channel, decided.status, standing, holding)
+    rivals = [f for f, _, effect in judged if is_disputed and effect == "decides"]
+    return weigh(channel, decided.status, standing, holding, rivals, rules.grade)
 
 
 _SOME_PARTS = frozenset({"parts.incomplete", "parts.failed"})

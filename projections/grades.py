@@ -6,8 +6,9 @@ delivery. Whether originals and facts are genuine was checked when they came; he
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +17,7 @@ from ledger.observations import ArrivalKind
 from projections.facts import Fact
 from projections.rules import UNCERTIFIED, Status
 
-RULES = "grade/1"
+RULES = "grade/2"
 
 
 class Grade(StrEnum):
@@ -63,13 +64,13 @@ BASE: dict[str, Grade] = {
     "submission.rejected": Grade.E1,
     "submission.cancelled": Grade.E1,
     "production.advanced": Grade.E1,
-    "relay.accepted": Grade.E2,
+    "relay.accepted": Grade.E2,  # also a letter posted: the producer reports that it left; of ordinary mail nobody says more
     "relay.rejected": Grade.E2,
     "relay.delayed": Grade.E2,
     "relay.failed": Grade.E2,
     "nonerds.relayed": Grade.E2,
     "notice.issued": Grade.E2,
-    "content.consigned": Grade.E3,
+    "content.consigned": Grade.E3,  # also a registered letter: the carrier states that it reached the address
     "content.consignment_failed": Grade.E3,
     "content.handed_over": Grade.E3,
     "content.returned": Grade.E3,
@@ -93,6 +94,31 @@ BY_CHANNEL: dict[tuple[str, str], Grade] = {
     ("fax", "content.consignment_failed"): Grade.E2,
 }
 """(Channel, event type) where it is worth something else."""
+
+
+class Table(NamedTuple):
+    """A version of the tables in which versions differ.
+
+    Attributes:
+        by_channel: as `BY_CHANNEL`.
+        rivals_count: of contradicting statements one must hold, so together they prove that the provider had it.
+    """
+
+    id: str
+    by_channel: Mapping[tuple[str, str], Grade]
+    rivals_count: bool
+
+
+GRADE_1 = Table("grade/1", BY_CHANNEL, rivals_count=False)
+GRADE_2 = Table(
+    RULES,
+    BY_CHANNEL
+    | {
+        ("sms", "relay.delayed"): Grade.E1,  # it waits in the provider's own queue: no network has said anything yet
+        ("fax", "relay.delayed"): Grade.E1,  # likewise: queued, on hold or to be dialled again; nothing was transmitted
+    },
+    rivals_count=True,
+)
 
 OTHER_CHANNEL: dict[str, str] = {"sms": "sms", "send_sms": "sms", "sms_send": "sms"}
 """Operation -> the channel that it tells of, where a provider has several: a post office's text messages are no letters."""
@@ -212,19 +238,28 @@ MISSING_TEXTS: dict[str, str] = {
 # --- weighing
 
 
-def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Sequence[Fact]) -> Evidence:
+def weigh(  # noqa: PLR0917  the status, then the facts by what they say of it
+    channel: str,
+    status: Status,
+    standing: Sequence[Fact],
+    holding: Sequence[Fact],
+    rivals: Sequence[Fact] = (),
+    table: Table = GRADE_2,
+) -> Evidence:
     """The evidence for a status.
 
     Args:
         channel: of the provider, as in `ledger.application.Words`.
         standing: the facts that nothing overrules.
         holding: those of them that say what the status says; none when it is disputed.
+        rivals: those that contradict each other, when it is disputed; they are not among the standing ones.
     """
     channel = channel_of(channel, standing)
     checks = checked(standing)
     seen_come = verified(standing, WITNESSED, "evidence.ingested")
-    standing, holding = ([_as_witnessed(f, seen_come) for f in facts] for facts in (standing, holding))
-    grades = {fact.event_id: _grade(fact, channel, checks.get(fact.event_id, "")) for fact in standing}
+    standing, holding, rivals = ([_as_witnessed(f, seen_come) for f in told] for told in (standing, holding, rivals))
+    rivals = rivals if table.rivals_count else ()
+    grades = {f.event_id: _grade(f, channel, checks.get(f.event_id, ""), table) for f in (*standing, *rivals)}
     top = max((grades[fact.event_id] for fact in holding), default=Grade.E0)
     best = [fact for fact in holding if grades[fact.event_id] == top]
     is_signed = any(checks.get(fact.event_id) == GOOD for fact in best) and top > Grade.E0
@@ -232,7 +267,7 @@ def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Seque
         top = min(Grade.E1, max(grades.values(), default=Grade.E0))
     elif is_signed and _acted_and_identified(standing, best, checks):
         top = Grade.E5
-    proven = _claims(standing, grades)
+    proven = list(dict.fromkeys([*_common(rivals, grades), *_claims(standing, grades)]))
     proven += ["signed"] if is_signed else []
     same = verified(standing, MATCHES)
     proven += ["content"] if status in _POSITIVE and any(fact.event_id in same for fact in holding) else []
@@ -256,6 +291,7 @@ def weigh(channel: str, status: Status, standing: Sequence[Fact], holding: Seque
         proven=tuple(proven),
         not_proven=tuple(doubt for doubt, holds in doubts.items() if holds),
         missing=_missing(channel, status, standing, holding, is_signed=is_signed, is_taken="accepted" in proven),
+        rules=table.id,
     )
 
 
@@ -287,8 +323,8 @@ def most_direct(arrivals: Iterable[str]) -> str:
     return max(arrivals, key=lambda arrival: (_ceiling(arrival), arrival))
 
 
-def _grade(fact: Fact, channel: str, verdict: str) -> Grade:
-    base = BY_CHANNEL.get((channel, fact.type), BASE.get(fact.type, Grade.E0))
+def _grade(fact: Fact, channel: str, verdict: str, table: Table) -> Grade:
+    base = table.by_channel.get((channel, fact.type), BASE.get(fact.type, Grade.E0))
     if base is Grade.E0 or verdict in {ABSENT, WRONG}:
         return Grade.E0
     if UNCERTIFIED in fact.notes:
@@ -305,6 +341,12 @@ def _claims(standing: Iterable[Fact], grades: dict[str, Grade]) -> list[str]:
     said = {c for f in standing for c, least in _CLAIMS_OF.get(f.type, ()) if grades[f.event_id] >= least}
     said -= {"reported"} if "reached" in said else set()
     return [claim for claim, _, _ in CLAIMS if claim in said]
+
+
+def _common(rivals: Sequence[Fact], grades: dict[str, Grade]) -> list[str]:
+    """What contradicting statements agree on: that the provider had it, when all of them say at least that."""
+    counting = [fact for fact in rivals if grades[fact.event_id] > Grade.E0]
+    return ["accepted"] if counting and all("accepted" in _claims([f], grades) for f in rivals) else []
 
 
 def _acted_and_identified(standing: Iterable[Fact], best: Iterable[Fact], checks: dict[str, str]) -> bool:

@@ -96,7 +96,7 @@ class StatusModel:
     """Messages, deliveries and the facts behind them."""
 
     name = "status"
-    version = 3
+    version = 4
     tables = TABLES
 
     def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
