@@ -20,6 +20,7 @@ from projections.rules import (
     EFFECTS,
     FINAL,
     MILESTONES,
+    RESOLVED,
     SETS_ASIDE,
     STEP_RANK,
     SUB_STATUS,
@@ -160,8 +161,31 @@ def _once(ordered: Sequence[Fact]) -> list[Fact]:
     ]
 
 
-def _set_aside(facts: Iterable[Fact]) -> set[str]:
-    return {event_id for fact in facts if fact.type in SETS_ASIDE for event_id in fact.events}
+def _set_aside(facts: Sequence[Fact]) -> set[str]:
+    """The facts that no longer count."""
+    withdrawn = _withdrawn(facts)
+    settling = [fact for fact in facts if fact.type in SETS_ASIDE and fact.event_id not in withdrawn]
+    named = {event_id for fact in settling for event_id in fact.events}
+    by_person = {event_id for fact in settling if fact.type == RESOLVED for event_id in fact.events}
+    return named | _seen_before(facts, by_person) if by_person else named
+
+
+def _withdrawn(facts: Iterable[Fact]) -> set[str]:
+    """What later settlements of a person name; a settlement among it sets nothing aside any more."""
+    named: set[str] = set()
+    for fact in sorted((f for f in facts if f.type == RESOLVED), key=lambda f: f.position, reverse=True):
+        named |= set() if fact.event_id in named else set(fact.events)
+    return named
+
+
+def _seen_before(facts: Sequence[Fact], aside: set[str]) -> set[str]:
+    """Sightings of a state without a time that are no later than one that was set aside: it is not said again by them."""
+    latest: dict[object, str] = {}
+    for fact in facts:
+        if fact.event_id in aside and not fact.occurred_at:
+            latest[fact.said()] = max(fact.observed_at, latest.get(fact.said(), ""))
+    sighted = [fact for fact in facts if not fact.occurred_at and not fact.rule]
+    return {fact.event_id for fact in sighted if fact.observed_at <= latest.get(fact.said(), "")}
 
 
 def _counted(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]], *, sole: bool) -> list[Fact]:
@@ -169,7 +193,8 @@ def _counted(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]], *, sol
     aside = _set_aside(facts)
     for fact in facts:
         if fact.event_id in aside:
-            verdicts[fact.event_id] = ("settled.set_aside", "set_aside")
+            rule = "settled.withdrawn" if fact.type == RESOLVED else "settled.set_aside"
+            verdicts[fact.event_id] = (rule, "set_aside")
         elif fact.about == "other_recipient":
             verdicts[fact.event_id] = ("attribution.other_recipient", "unattributed")
         elif fact.scope == "message" and fact.about == "recipient" and not sole:

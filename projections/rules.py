@@ -120,6 +120,9 @@ SUB_STATUS = {"dispatch.unclear": "dispatch_unclear"}
 SETS_ASIDE = frozenset({"provider.corrected", "observation.reread", "dispute.resolved", "dispatch.resolved"})
 """Types whose `events` name facts that no longer count."""
 
+RESOLVED = "dispute.resolved"
+"""The one of them that a person writes; a later one that names it withdraws it."""
+
 MILESTONES: dict[str, tuple[str, ...]] = {
     "requested": ("submission.requested", "dispatch.attempted"),
     "accepted": ("submission.accepted",),
@@ -164,6 +167,7 @@ RULE_TEXTS: dict[str, str] = {
     "parts.all": "all parts arrived",
     "parts.failed": "at least one part failed",
     "settled.set_aside": "a later event corrects or settles this fact",
+    "settled.withdrawn": "a person withdrew this settlement; what it set aside counts again",
     "deadline.void": "what was awaited had happened in time, or the deadline moved; this no longer holds",
     "unmapped": "the provider used a word that our tables do not know; it decides nothing",
     "shown": "recorded; decides nothing",

@@ -404,6 +404,34 @@ CASES = (
         ("clock.unknown",),
     ),
     Case(
+        "an earlier sighting of a state that was set aside does not say it again",
+        (
+            fact("first", "content.consigned", seen="9:15"),
+            fact("settled", "dispute.resolved", "9:20", events=("first",)),
+            fact("earlier", "content.consigned", seen="9:05"),
+        ),
+        *("pending", "", "", False),
+        {
+            "earlier": "settled.set_aside set_aside",
+            "first": "settled.set_aside set_aside",
+            "settled": "shown shown",
+        },
+    ),
+    Case(
+        "a settlement that was withdrawn settles nothing",
+        (
+            fact("first", "content.consigned", "9:15"),
+            fact("settled", "dispute.resolved", "9:20", events=("first",)),
+            fact("withdrawn", "dispute.resolved", "9:30", events=("settled",)),
+        ),
+        *("delivered", "", "9:15", True),
+        {
+            "first": "final.positive decides",
+            "settled": "settled.withdrawn set_aside",
+            "withdrawn": "shown shown",
+        },
+    ),
+    Case(
         "sightings of two originals of one identity stay in dispute",
         (
             fact("mine", "content.consigned", seen="9:15", reason="a"),
