@@ -21,6 +21,8 @@ from projections.rules import EFFECTS, FINAL
 
 RULES = "deadline/1"
 LATEST = "9999-12-31T23:59:59.999999Z"
+RESET = -1
+"""Seconds of a term that is taken back: the organisation's for all accounts holds again, else the table's."""
 
 
 class State(StrEnum):
@@ -63,7 +65,7 @@ class Term(NamedTuple):
         position: of the event that set it.
         name: of the expectation.
         account: the only one it holds for; "" for all.
-        warn_s, breach_s: seconds after the start; a breach of 0 switches the expectation off.
+        warn_s, breach_s: seconds after the start; a breach of 0 switches the expectation off, RESET takes the term back.
     """
 
     position: int
@@ -146,8 +148,9 @@ def in_force(terms: Iterable[Term], account: str, opened_position: int) -> dict[
     Args:
         opened_position: where the message was first heard of.
     """
-    mine = [term for term in terms if term.account in {"", account} and term.position < opened_position]
-    return {term.name: term for term in sorted(mine, key=lambda term: (bool(term.account), term.position))}
+    mine = (term for term in terms if term.account in {"", account} and term.position < opened_position)
+    latest = {(term.account, term.name): term for term in sorted(mine)}  # by position
+    return {name: latest[whose, name] for whose, name in sorted(latest) if latest[whose, name].breach_s != RESET}
 
 
 def expected(

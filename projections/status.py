@@ -15,7 +15,7 @@ import msgspec
 
 from ledger.database import Cursor, Row
 from ledger.events import Event, message_of
-from projections.deadlines import Term, in_force, next_due
+from projections.deadlines import RESET, Term, in_force, next_due
 from projections.facets import Facet, marks, marks_text
 from projections.facts import Fact, seen_as, to_fact
 from projections.fold import fold
@@ -121,12 +121,24 @@ def _terms(event: Event) -> list[tuple[str, Term]]:
     said = msgspec.convert(event.fields, _TermSet)
     if not said.rule.startswith(TERM_RULE):
         return []
-    name, numbers = said.rule.removeprefix(TERM_RULE), said.numbers
-    return [(event.tenant, Term(event.position, name, said.code, numbers.get("warn_s", 0), numbers.get("breach_s", 0)))]
+    numbers = said.numbers or {"warn_s": RESET, "breach_s": RESET}
+    term = Term(
+        position=event.position,
+        name=said.rule.removeprefix(TERM_RULE),
+        account=said.code,
+        warn_s=numbers.get("warn_s", 0),
+        breach_s=numbers.get("breach_s", 0),
+    )
+    return [(event.tenant, term)]
 
 
 class _TermSet(msgspec.Struct):
-    """The clear fields of a `ruleset.changed`, in the shapes they must have; `code` is the only account it holds for."""
+    """The clear fields of a `ruleset.changed`, in the shapes they must have.
+
+    Attributes:
+        code: the only account it holds for; "" for all.
+        numbers: `warn_s` and `breach_s`; none take back what was set for that account, or for all.
+    """
 
     rule: str = ""
     code: str = ""
