@@ -98,6 +98,17 @@ class _Reads(ABC):
         sql = f"SELECT {columns} FROM {table} WHERE {column} = wanted.a ORDER BY {order} DESC LIMIT 1"
         return self._probe(sql, [(v,) for v in values])
 
+    def each(self, sql: str, values: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """For each tuple of values the rows of a statement that names them `{0}`, `{1}` …; a row begins with the tuple's number."""
+        if not values:
+            return []
+        names = [f"value{number}" for number in range(len(values[0]))]
+        arrays = ", ".join(f"?::{_TYPES[type(value).__name__]}[]" for value in values[0])
+        numbered = f"unnest({arrays}) WITH ORDINALITY AS wanted({', '.join(names)}, number)"
+        rows = f"LATERAL ({sql.format(*(f'wanted.{name}' for name in names))}) AS found"
+        lists = [list(column) for column in zip(*values, strict=True)]
+        return self.read(f"SELECT number - 1, found.* FROM {numbered}, {rows}", lists)
+
     def _probe(self, sql: str, values: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         if not values:
             return []

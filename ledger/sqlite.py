@@ -132,6 +132,13 @@ class _Reads(ABC):
         sql = f"SELECT {columns} FROM {table} WHERE {column} = ? ORDER BY {order} DESC LIMIT 1"
         return [row for value in values for row in self.read(sql, (value,))]
 
+    def each(self, sql: str, values: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """For each tuple of values the rows of a statement that names them `{0}`, `{1}` …; a row begins with the tuple's number."""
+        if not values:
+            return []
+        numbered = sql.format(*(f"?{number}" for number in range(1, len(values[0]) + 1)))
+        return [(number, *row) for number, value in enumerate(values) for row in self.read(numbered, value)]
+
 
 class Transaction(_Reads):
     """What a transaction offers."""
