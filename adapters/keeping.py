@@ -7,7 +7,7 @@ it is on is sealed; deliveries are found by keyed digests, so no address is ever
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -17,13 +17,15 @@ from adapters.outbox import ActRefusedError
 from adapters.providers import registry
 from adapters.strictjson import refuse
 from ledger.addresses import guess, normal
+from ledger.application import pages
 from ledger.database import Reads
 from ledger.errors import NotFoundError
-from ledger.events import parse_time, read, time_text
+from ledger.events import Event, parse_time, read, time_text
 from ledger.sealing import Keyring
 from ledger.streams import WHOLE_MESSAGE, clean
+from projections import keeping
 from projections.deadlines import LATEST
-from projections.keeping import HOLD_COLUMNS, HOLD_RULE, POLICY_RULE, UNITS
+from projections.keeping import HOLD_COLUMNS, HOLD_RULE, POLICY_COLUMNS, POLICY_RULE, UNITS, KeepingModel
 from projections.queries import Filters, Queries
 from projections.status import MESSAGE_COLUMNS, read_row
 from projections.stories import MessageRow, Story, missing
@@ -146,11 +148,16 @@ def _floor_s(floor: datetime) -> int:
 
 def holds(queries: Queries, tenant: str, *, released: bool = False) -> list[Hold]:
     """The holds in force, oldest first; `released`: those that ended, too."""
-    ended = "" if released else "AND released_at = '' "
-    sql = f"SELECT {HOLD_COLUMNS} FROM read_holds WHERE tenant = ? {ended}ORDER BY position"
-    rows = [
-        dict(zip(HOLD_COLUMNS.split(", "), row, strict=True)) for row in queries.ledger.database.read(sql, (tenant,))
-    ]
+    names = HOLD_COLUMNS.split(", ")
+    sql = f"SELECT {HOLD_COLUMNS} FROM read_holds WHERE tenant = ? ORDER BY position"
+    found = {row[0]: dict(zip(names, row, strict=True)) for row in queries.ledger.database.read(sql, (tenant,))}
+    for event in _unread(queries, tenant):
+        if event.type == "hold.placed":
+            found[event.id] = dict(zip(names, keeping.placed(event), strict=True))
+        elif event.type == "hold.released":
+            for at, actor, hold in keeping.released(event):
+                found.get(hold, {}).update(released_at=at, released_by=actor)
+    rows = [row for row in found.values() if released or not row["released_at"]]
     said = _values(queries, [row["position"] for row in rows])
     return [
         Hold(
@@ -167,6 +174,15 @@ def holds(queries: Queries, tenant: str, *, released: bool = False) -> list[Hold
         )
         for row in rows
     ]
+
+
+def _unread(queries: Queries, tenant: str) -> Iterator[Event]:
+    """What the read model has not read yet: a hold counts from the moment it stands in the log."""
+    reads, runner = queries.ledger.database, queries.runner
+    model = next(model for model in runner.models if model.name == KeepingModel.name)
+    for event in pages(queries.ledger.feed, lambda event: event.position, runner.position_in(reads, model)):
+        if event.tenant == tenant:
+            yield event
 
 
 def _values(queries: Queries, positions: Sequence[int]) -> Mapping[int, dict[str, str]]:
@@ -231,11 +247,12 @@ def keep(  # noqa: PLR0917  whose, of what, how long
 
 def policies(queries: Queries, tenant: str) -> list[Policy]:
     """The policies in force, by provider and label."""
-    sql = "SELECT position, set_at, provider, keep, actor FROM read_policies WHERE tenant = ? ORDER BY position"
+    sql = f"SELECT {POLICY_COLUMNS} FROM read_policies WHERE tenant = ? ORDER BY position"
     rows = queries.ledger.database.read(sql, (tenant,))
-    said = _values(queries, [row[0] for row in rows])
+    rows += [keeping.policy(event) for event in _unread(queries, tenant) if keeping.is_policy(event)]
+    said = _values(queries, [row[1] for row in rows])
     last: dict[tuple[str, str], Policy] = {}
-    for position, set_at, provider, term, actor in rows:
+    for _, position, set_at, provider, term, actor in rows:
         policy = Policy(provider, term, said[position].get("label", ""), set_at, actor, position)
         last[provider, policy.label.casefold()] = policy
     return [last[key] for key in sorted(last) if last[key].keep]

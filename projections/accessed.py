@@ -35,7 +35,7 @@ class AccessedModel:
         for event in events:
             if event.type in TYPES:
                 try:
-                    rows += _rows(event)
+                    rows += accesses(event)
                 except ValueError as error:
                     unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
         marks = ",".join("?" * len(COLUMNS.split(", ")))
@@ -56,7 +56,12 @@ class _Clear(msgspec.Struct):
     artifacts: tuple[str, ...] = ()
 
 
-def _rows(event: Event) -> list[tuple[object, ...]]:
+def accesses(event: Event) -> list[tuple[object, ...]]:
+    """An event about looking or exporting in the order of `COLUMNS`, a row per message.
+
+    Raises:
+        ValueError: it does not have the shape that is expected of it.
+    """
     said = msgspec.convert(event.fields, _Clear)
     messages = list(dict.fromkeys(message_of(stream) for stream in said.streams)) or [""]
     source = (said.recorded_at, said.actor, said.rule or event.type, said.code)

@@ -49,11 +49,11 @@ class KeepingModel:
         for event in events:
             try:
                 if event.type == "hold.placed":
-                    _insert(cursor, target.table("holds"), HOLD_COLUMNS, _hold(event))
+                    _insert(cursor, target.table("holds"), HOLD_COLUMNS, placed(event))
                 elif event.type == "hold.released":
                     _release(cursor, target.table("holds"), event)
-                elif event.type == "ruleset.changed" and event.fields.get("rule") == POLICY_RULE:
-                    _insert(cursor, target.table("policies"), POLICY_COLUMNS, _policy(event))
+                elif is_policy(event):
+                    _insert(cursor, target.table("policies"), POLICY_COLUMNS, policy(event))
             except (ValueError, OverflowError, OSError) as error:
                 unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
         return unapplied
@@ -71,7 +71,12 @@ class _Clear(msgspec.Struct):
     events: tuple[str, ...] = ()
 
 
-def _hold(event: Event) -> tuple[object, ...]:
+def placed(event: Event) -> tuple[object, ...]:
+    """A `hold.placed` in the order of `HOLD_COLUMNS`.
+
+    Raises:
+        ValueError, OverflowError, OSError: it does not have the shape that is expected of it.
+    """
     said = msgspec.convert(event.fields, _Clear)
     scope, message = said.rule.removeprefix(HOLD_RULE), "".join(said.streams[:1])
     floor = said.numbers.get("floor_s")
@@ -79,13 +84,31 @@ def _hold(event: Event) -> tuple[object, ...]:
     return (event.id, event.tenant, event.position, said.recorded_at, scope, message, until, said.actor, "", "")
 
 
-def _release(cursor: Cursor, table: str, event: Event) -> None:
+def released(event: Event) -> list[tuple[str, str, str]]:
+    """The holds that a `hold.released` ends: when, who, which.
+
+    Raises:
+        ValueError: as above.
+    """
     said = msgspec.convert(event.fields, _Clear)
+    return [(said.recorded_at, said.actor, hold) for hold in said.events]
+
+
+def _release(cursor: Cursor, table: str, event: Event) -> None:
     sql = f"UPDATE {table} SET released_at = ?, released_by = ? WHERE hold = ? AND tenant = ? AND released_at = ''"
-    cursor.executemany(sql, [(said.recorded_at, said.actor, hold, event.tenant) for hold in said.events])
+    cursor.executemany(sql, [(*ended, event.tenant) for ended in released(event)])
 
 
-def _policy(event: Event) -> tuple[object, ...]:
+def is_policy(event: Event) -> bool:
+    return event.type == "ruleset.changed" and event.fields.get("rule") == POLICY_RULE
+
+
+def policy(event: Event) -> tuple[object, ...]:
+    """What is said about how long to keep, in the order of `POLICY_COLUMNS`.
+
+    Raises:
+        ValueError: as above.
+    """
     said = msgspec.convert(event.fields, _Clear)
     keep = next((f"{said.numbers[name]}{unit}" for name, unit in UNITS.items() if name in said.numbers), "")
     if keep.startswith(("0", "-")):

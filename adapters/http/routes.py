@@ -33,6 +33,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "recipient": (r"0|[1-9][0-9]{0,5}", "index of the recipient in its message, from 0"),
     "artifact": (UUID, "id of an original"),
     "item": (UUID, "id of a waiting item"),
+    "hold": (UUID, "id of a legal hold"),
     "query": (r"[a-z][a-z0-9_]{0,62}", "name of a compliance query, as the list of queries has it"),
     "job": (NAME, "name of a job, as the list of jobs has it"),
     "tenant": (NAME, "the organisation"),

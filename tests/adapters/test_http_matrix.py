@@ -16,7 +16,7 @@ from tests.adapters.conftest import Api, accepted, serving
 from tests.adapters.test_http_hooks import REPORT, URL, kpn
 
 KEYED = [r for r in ROUTES if r.scopes is not NO_KEY]
-OWNED = [r for r in KEYED if {"message", "artifact", "item", "account"} & set(r.parameters)]
+OWNED = [r for r in KEYED if {"message", "artifact", "item", "hold", "account"} & set(r.parameters)]
 BODIES: dict[str, Any] = {
     "/v1/accounts/{account}/keys": {"key_id": "wk_1", "secret": "x"},
     "/v1/accounts/{account}/settings": {"settings": {}},
@@ -25,6 +25,7 @@ BODIES: dict[str, Any] = {
     "/v1/messages/{message}/evidence": {"language": "en"},
     "/v1/lanes/{item}/retry": {"note": "n"},
     "/v1/lanes/{item}/dismiss": {"note": "n"},
+    "/v1/holds/{hold}/release": {"reason": "n"},
     "/v1/accounts/{account}/deletions": {"name": "send/1"},
     "/v1/messages/{message}/dispatch/resolve": {"call": 1, "was_sent": True, "note": "n"},
     "/v1/messages/{message}/dispatch/cancel": {"note": "n"},
@@ -33,6 +34,7 @@ ANY = {
     "message": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "artifact": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "item": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
+    "hold": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "recipient": "0",
     "account": "sms",
     "job": "poll",

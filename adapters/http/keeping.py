@@ -1,0 +1,133 @@
+"""What must be kept: legal holds and retention policies. Personal values stand in bodies only; each act is an event."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from adapters import keeping
+from adapters.http.routes import Answer, Call, NoQuery, route
+from adapters.http.types import Given, Text
+from adapters.keeping import Hold, Policy
+from adapters.records import END, AwareTime, Name, utc
+
+OFFICERS = ("compliance",)
+Why = Annotated[str, Meta(min_length=1, max_length=1_000, description="why; sealed beside the event")]
+Label = Annotated[str, Meta(max_length=1_000)]
+Term = Annotated[str, Meta(pattern=f"^{keeping.KEEP.pattern}{END}", description=keeping.KEEP_ADVICE)]
+
+
+class HoldQuery(Given):
+    """Query of the list of holds."""
+
+    state: Annotated[Literal["in_force", "all"], Meta(description="those in force, or those that ended, too")] = (
+        "in_force"
+    )
+
+
+class HoldList(msgspec.Struct, frozen=True):
+    """Holds, oldest first."""
+
+    holds: tuple[Hold, ...]
+
+
+class NewHold(Given):
+    """A legal hold.
+
+    Attributes:
+        value: id of a message, or an address, label or batch in any spelling; whatever comes under it later is held, too.
+        floor: it cannot be released before then.
+    """
+
+    scope: Literal["message", "recipient", "batch", "label"]
+    value: Text
+    reason: Why
+    floor: AwareTime | None = None
+
+
+class Release(Given):
+    """The end of a hold."""
+
+    reason: Why
+
+
+class PolicyList(msgspec.Struct, frozen=True):
+    """The policies in force, by provider and label; where there is none, nothing is ever due."""
+
+    policies: tuple[Policy, ...]
+
+
+class NewPolicy(Given):
+    """How long to keep what a provider carried, counted from when the ledger first heard of a message.
+
+    Attributes:
+        label: only for what bears it; such a policy goes before one without a label, and of several the longest counts.
+    """
+
+    provider: Name
+    keep: Term
+    label: Label = ""
+
+
+class PolicyEnd(Given):
+    """Which policy is to end; `label` as it was set."""
+
+    provider: Name
+    label: Label = ""
+
+
+@route("GET /v1/holds", scopes=OFFICERS, answers={200: HoldList}, access="holds")
+def list_holds(call: Call[HoldQuery, None]) -> Answer:
+    """The legal holds, what each is on and why."""
+    found = keeping.holds(call.services.queries, call.tenant, released=call.query.state == "all")
+    return Answer(HoldList(tuple(found)))
+
+
+@route(
+    "POST /v1/holds",
+    scopes=OFFICERS,
+    answers={201: Hold},
+    problems=(404,),
+    example={"scope": "label", "value": "case 100", "reason": "claim 2026/14", "floor": "2030-01-01T00:00:00Z"},
+)
+def place_hold(call: Call[NoQuery, NewHold]) -> Answer:
+    """Place a hold; what it is on and why are sealed."""
+    services, new = call.services, call.body
+    floor = utc("floor", new.floor) if new.floor else None
+    whose = (services.accounts, services.queries, call.tenant)
+    return Answer(keeping.place(*whose, new.scope, new.value, new.reason, floor, call.actor), 201)
+
+
+@route("POST /v1/holds/{hold}/release", scopes=OFFICERS, answers={200: Hold}, problems=(409,))
+def release_hold(call: Call[NoQuery, Release]) -> Answer:
+    """End a hold; one that has ended stays as it is, and 409 before its floor."""
+    services = call.services
+    whose = (services.accounts, services.queries, call.tenant)
+    return Answer(keeping.release(*whose, call.path["hold"], call.body.reason, call.actor))
+
+
+@route("GET /v1/retention", scopes=OFFICERS, answers={200: PolicyList})
+def list_policies(call: Call[NoQuery, None]) -> Answer:
+    """How long what each provider carried is kept."""
+    return Answer(PolicyList(tuple(keeping.policies(call.services.queries, call.tenant))))
+
+
+@route(
+    "POST /v1/retention",
+    scopes=OFFICERS,
+    answers={200: Policy},
+    example={"provider": "kpn_sms", "keep": "18m"},
+)
+def set_policy(call: Call[NoQuery, NewPolicy]) -> Answer:
+    """Set a policy, in the place of the one for the same provider and label."""
+    new = call.body
+    return Answer(keeping.keep(call.services.accounts, call.tenant, new.provider, new.keep, new.label, call.actor))
+
+
+@route("POST /v1/retention/remove", scopes=OFFICERS, answers={200: Policy})
+def remove_policy(call: Call[NoQuery, PolicyEnd]) -> Answer:
+    """End a policy: what it was for is never due, unless another policy is for it."""
+    ended = call.body
+    return Answer(keeping.keep(call.services.accounts, call.tenant, ended.provider, "", ended.label, call.actor))

@@ -1,0 +1,160 @@
+"""The commands `holds` and `retention`: what must be kept, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cyclopts import App
+from rich.table import Table
+
+from adapters.strictjson import InvalidError
+from ledger.errors import ConfigurationError
+from ops.console import Json, Tenant, out, print_json, system
+from ops.show import plain, when
+
+if TYPE_CHECKING:
+    from adapters.keeping import Hold, Policy
+    from ops.system import System
+
+holds = App(name="holds", help="Legal holds: what must not be removed, whatever a retention policy says.")
+retention = App(
+    name="retention", help="How long what each provider carried is kept; without a policy nothing is ever due."
+)
+
+
+@contextmanager
+def _opened(*, fresh: bool = True) -> Iterator[System]:
+    """The opened ledger; what was typed wrong is said as such."""
+    with system(fresh=fresh) as s:
+        try:
+            yield s
+        except InvalidError as error:
+            raise ConfigurationError(str(error)) from error
+
+
+@holds.command
+def place(
+    *,
+    reason: str,
+    message: str = "",
+    recipient: str = "",
+    batch: str = "",
+    label: str = "",
+    floor: str = "",
+    tenant: Tenant = "",
+    json: Json = False,
+) -> None:
+    """Place a hold on one message, or on everything under a recipient, batch or label, what comes later included.
+
+    Args:
+        reason: why; sealed beside the event.
+        message: a message's id.
+        recipient: an e-mail address, phone or fax number, postal address …, in any spelling.
+        floor: UTC day (2030-01-01) or time with a zone before which it cannot be released.
+    """
+    from adapters import keeping  # noqa: PLC0415  so that --help is quick
+
+    given = {"message": message, "recipient": recipient, "batch": batch, "label": label}
+    named = {scope: value for scope, value in given.items() if value}
+    if len(named) != 1:
+        msg = "give one of --message, --recipient, --batch and --label"
+        raise ConfigurationError(msg)
+    ((scope, value),) = named.items()
+    with _opened() as s:
+        placed = keeping.place(s.accounts, s.queries, tenant or s.settings.tenant, scope, value, reason, _floor(floor))
+    print_json(placed) if json else out.print(f"Hold {placed.hold} is in force.")
+
+
+def _floor(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        at = None
+    if text and (at is None or (at.tzinfo is None and len(text) > len("2030-01-01"))):
+        msg = "--floor: write a day (2030-01-01) or a time with its zone (2030-01-01T12:00:00Z)"
+        raise ConfigurationError(msg)
+    return at.replace(tzinfo=at.tzinfo or UTC) if at else None
+
+
+@holds.command(name="list")
+def holds_list(*, all_: bool = False, tenant: Tenant = "", json: Json = False) -> None:
+    """The holds in force, what each is on and why.
+
+    Args:
+        all_: those that ended, too.
+    """
+    from adapters import keeping  # noqa: PLC0415  as above
+
+    with system() as s:
+        found = keeping.holds(s.queries, tenant or s.settings.tenant, released=all_)
+    print_json(found) if json else _show_holds(found)
+
+
+def _show_holds(found: Sequence[Hold]) -> None:
+    table = Table("hold", "on", "what", "since", "not before", "ended", "why", box=None)
+    for each in found:
+        times = (when(at) if at else "-" for at in (each.placed_at, each.floor, each.released_at))
+        table.add_row(*(plain(text) for text in (each.hold, each.scope, each.value, *times, each.reason)))
+    out.print(table if found else "No holds.")
+
+
+@holds.command
+def release(hold: str, /, *, reason: str, tenant: Tenant = "", json: Json = False) -> None:
+    """End a hold; one that has ended stays as it is.
+
+    Args:
+        hold: its id, as `holds list` prints it.
+        reason: why; sealed beside the event.
+    """
+    from adapters import keeping  # noqa: PLC0415  as above
+
+    with _opened() as s:
+        ended = keeping.release(s.accounts, s.queries, tenant or s.settings.tenant, hold, reason)
+    print_json(ended) if json else out.print(f"Hold {ended.hold} ended {when(ended.released_at)}.")
+
+
+@retention.command(name="set")
+def set_(*, provider: str, keep: str, label: str = "", tenant: Tenant = "", json: Json = False) -> None:
+    """Say how long to keep what a provider carried, counted from when the ledger first heard of a message.
+
+    Args:
+        provider: as `delivery-ledger providers` names it.
+        keep: 10y, 18m or 90d.
+        label: only for what bears it; goes before a policy without a label, and of several the longest counts.
+    """
+    with _opened(fresh=False) as s:
+        policy = _keep(s, tenant, provider, keep, label)
+    print_json(policy) if json else out.print(f"What {policy.provider} carried is kept for {policy.keep}.")
+
+
+@retention.command
+def remove(*, provider: str, label: str = "", tenant: Tenant = "", json: Json = False) -> None:
+    """End the policy for a provider, or for what bears a label."""
+    with _opened(fresh=False) as s:
+        policy = _keep(s, tenant, provider, "", label)
+    print_json(policy) if json else out.print(f"There is no such policy for {policy.provider} any more.")
+
+
+def _keep(s: System, tenant: str, provider: str, term: str, label: str) -> Policy:
+    from adapters import keeping  # noqa: PLC0415  as above
+
+    return keeping.keep(s.accounts, tenant or s.settings.tenant, provider, term, label)
+
+
+@retention.command(name="list")
+def retention_list(*, tenant: Tenant = "", json: Json = False) -> None:
+    """The policies in force."""
+    from adapters import keeping  # noqa: PLC0415  as above
+
+    with system() as s:
+        found = keeping.policies(s.queries, tenant or s.settings.tenant)
+    if json:
+        print_json(found)
+        return
+    table = Table("provider", "label", "keep", "since", box=None)
+    for each in found:
+        table.add_row(*(plain(text) for text in (each.provider, each.label or "-", each.keep, when(each.set_at))))
+    out.print(table if found else "No policies: nothing is ever due.")
