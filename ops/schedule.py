@@ -15,7 +15,7 @@ from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from adapters import pushing, revocations, stamping, trust
+from adapters import downtime, pushing, revocations, stamping, trust
 from adapters.jobs import ticks
 from adapters.jobs.board import Board
 from adapters.jobs.rows import Job, Key, Rows, Turn
@@ -27,6 +27,7 @@ from ops.system import System
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 1
 DEADLINES_EVERY_S = 60
+DOWNTIMES_EVERY_S = 60
 REVOCATIONS_EVERY_S = 300
 DAY_S = 24 * 3600
 AT_ONCE = 16
@@ -91,6 +92,9 @@ def _own(system: System) -> Iterator[Job]:
     def deadlines(turn: Turn) -> None:
         ticks.note_deadlines(system.queries, turn)
 
+    def note_downtimes(turn: Turn) -> None:
+        downtime.note_downtimes(system.accounts, system.caller, turn)
+
     def ask_revocations(turn: Turn) -> None:
         roots = settings.trust_roots or trust.SYSTEM_STORE
         revocations.run(revocations.Revocations(ledger, lambda: trust.load(roots)), turn)
@@ -99,6 +103,8 @@ def _own(system: System) -> Iterator[Job]:
         ticks.count_answers(ledger, Rows(ledger.database), turn)
 
     yield Job(name="deadlines", title="notes deadlines that are near or over", every_s=DEADLINES_EVERY_S, run=deadlines)
+    title = "notes providers that do not answer, and that they work again"
+    yield Job(name="note_downtimes", title=title, every_s=DOWNTIMES_EVERY_S, run=note_downtimes)
     title = "asks authorities whether the signers of originals were revoked"
     yield Job(name="ask_revocations", title=title, every_s=REVOCATIONS_EVERY_S, run=ask_revocations)
     yield Job(name="count_answers", title="notes how many answers told nothing new", every_s=DAY_S, run=count_answers)

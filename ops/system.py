@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from adapters import revocations, trust
 from adapters.accounts import Accounts
 from adapters.calls import Caller
+from adapters.downtime import Noticing
 from adapters.lanes import Lanes
 from adapters.outbox import Outbox
 from adapters.quarantine import Quarantine
@@ -29,6 +30,7 @@ from ops.leader import FolderLock, Leader, Lock, PrimaryLock
 from ops.settings import Settings
 from projections.accessed import AccessedModel
 from projections.activity import ActivityModel
+from projections.downtimes import DowntimesModel
 from projections.keeping import KeepingModel
 from projections.lanes import LanesModel
 from projections.queries import Queries
@@ -54,7 +56,7 @@ class System:
     accounts: Accounts
     quarantine: Quarantine
     lanes: Lanes
-    caller: Caller
+    caller: Noticing
     outbox: Outbox
     identity: Identity
     heads: HeadFile
@@ -86,11 +88,13 @@ def opened(settings: Settings) -> Iterator[System]:
         leader = Leader(ledger, heads, lambda: keyfiles.log_keys(settings.key_folder), _locks(database, heads))
         with suppress(ForkError):
             leader.check()
-        runner = Runner(ledger, [StatusModel(), LanesModel(), ActivityModel(), AccessedModel(), KeepingModel()])
+        runner = Runner(
+            ledger, [StatusModel(), LanesModel(), ActivityModel(), AccessedModel(), KeepingModel(), DowntimesModel()]
+        )
         roots = settings.trust_roots or trust.SYSTEM_STORE
         intake = Intake(ledger, attester(lambda: trust.load(roots), revocations.of_revoked(ledger)))
         accounts = Accounts(ledger)
-        quarantine = Quarantine(ledger, accounts, intake)
+        quarantine, calls = Quarantine(ledger, accounts, intake), Noticing(caller)
         queries = Queries(ledger, runner)
         yield System(
             settings=settings,
@@ -101,8 +105,8 @@ def opened(settings: Settings) -> Iterator[System]:
             accounts=accounts,
             quarantine=quarantine,
             lanes=Lanes(ledger, accounts, intake, queries),
-            caller=caller,
-            outbox=Outbox(ledger, intake, accounts, caller, queries, keep=timedelta(hours=settings.keep_payloads_h)),
+            caller=calls,
+            outbox=Outbox(ledger, intake, accounts, calls, queries, keep=timedelta(hours=settings.keep_payloads_h)),
             identity=identity,
             heads=heads,
             log_keys=keyfiles.log_keys(settings.key_folder),

@@ -19,7 +19,9 @@ from ledger.observations import Address
 from ledger.streams import clean
 from ledger.tree import leaf_hash
 from ledger.types import TYPES
+from projections import downtimes
 from projections.deadlines import due
+from projections.downtimes import Downtime
 from projections.fold import Folded
 from projections.grades import Grade
 from projections.rules import EFFECTS, SUB_STATUS, Status
@@ -181,6 +183,7 @@ class Queries:
 
     def _views(self, rows: Sequence[tuple[Any, ...]]) -> list[DeliveryView]:
         addresses = self._addresses([(str(r[0]), int(r[1])) for r in rows])
+        down = downtimes.of_accounts(self.ledger.database, ((str(r[2]), str(r[3])) for r in rows))
         views = []
         for row in rows:
             said = dict(zip(DELIVERY_COLUMNS.split(", "), row, strict=True))
@@ -198,6 +201,7 @@ class Queries:
                     flags=detail.flags,
                     evidence=detail.evidence,
                     deadlines=detail.deadlines,
+                    downtimes=_touching(down.get((said["tenant"], said["account"]), ()), said["opened_at"], detail),
                 )
             )
         return views
@@ -407,6 +411,12 @@ class Queries:
             )
             for row in rows
         ]
+
+
+def _touching(found: Iterable[Downtime], opened_at: str, detail: Folded) -> tuple[Downtime, ...]:
+    """The downtimes that overlap a delivery, from its first known step to its end."""
+    begun = min([opened_at, *(milestone.at for milestone in detail.milestones.values())])
+    return downtimes.touching(found, begun, detail.since if detail.is_final else "")
 
 
 def _declared(event: Event) -> range:

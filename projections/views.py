@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from projections.deadlines import Deadline
+from projections.downtimes import Downtime
 from projections.fold import Milestone, Reason
 from projections.grades import Evidence
 
@@ -27,6 +28,7 @@ class DeliveryView(msgspec.Struct, frozen=True):
         position: last log position that this answer reflects for the delivery.
         evidence: how strong the evidence for the status is, and what is proven, not proven and missing.
         deadlines: what is or was expected by when.
+        downtimes: when its provider did not work for its account, as far as that touches its time; they change no status.
     """
 
     message: str
@@ -46,6 +48,7 @@ class DeliveryView(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
     evidence: Evidence = Evidence()
     deadlines: tuple[Deadline, ...] = ()
+    downtimes: tuple[Downtime, ...] = ()
 
 
 class MessageView(msgspec.Struct, frozen=True):

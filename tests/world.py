@@ -19,6 +19,7 @@ from ledger.intake import Intake
 from ledger.sealing import Keyring
 from projections.accessed import AccessedModel
 from projections.activity import ActivityModel
+from projections.downtimes import DowntimesModel
 from projections.keeping import KeepingModel
 from projections.lanes import LanesModel
 from projections.queries import Filters, Queries
@@ -28,7 +29,7 @@ from projections.views import DeliveryView
 
 TENANT = "acme"
 KEYRING = Keyring({"k1": bytes([1]) * 32}, "k1", bytes([2]) * 32, bytes([3]) * 32)
-MODELS = (StatusModel, LanesModel, ActivityModel, AccessedModel, KeepingModel)
+MODELS = (StatusModel, LanesModel, ActivityModel, AccessedModel, KeepingModel, DowntimesModel)
 
 
 @dataclass(frozen=True, slots=True)
