@@ -48,7 +48,7 @@ class Writing:
         self.failures: list[tuple[int, str, bool]] = []
         self.fails = 0
         self.error: Exception = RuntimeError("anna@example.com")
-        self.at_end: Callable[[Work], None] = lambda _work: None
+        self.at_end: Callable[[Work], object] = lambda _work: None
 
     def run(self, work: Work) -> Made:
         self.begun.append(work.tenant)
@@ -183,7 +183,7 @@ def test_one_tenants_many_tasks_do_not_hold_up_anothers(place: Place) -> None:
 def test_two_run_at_once_and_the_second_is_another_tenants(place: Place) -> None:
     """A place is not given twice to one tenant while another waits."""
     gate = threading.Event()
-    place.writing.at_end = lambda _work: gate.wait(PATIENCE_S) and None
+    place.writing.at_end = lambda _work: gate.wait(PATIENCE_S)
     rows = [place.ask(1, tenant) for tenant in ("busy", "busy", "other")]
     with place.working():
         until(lambda: len(place.writing.begun) == 2)
@@ -211,7 +211,7 @@ def test_a_cancelled_task_stops_between_two_rows(place: Place) -> None:
 
 def test_a_task_cancelled_at_its_very_end_is_cancelled(place: Place) -> None:
     """What it made is deleted though it was whole."""
-    place.writing.at_end = lambda work: place.tasks.cancel(TENANT, work.task) and None
+    place.writing.at_end = lambda work: place.tasks.cancel(TENANT, work.task)
     row = place.ask()
     place.runner.run()
     assert ("cancelled", {}, []) == (place.row(row).state, place.writing.told, place.kept())
@@ -316,7 +316,7 @@ def test_what_was_whole_when_the_process_died_is_ended_not_repeated(place: Place
 def test_a_process_that_lost_the_lead_writes_nothing_more(place: Place) -> None:
     """Its try ends without a trace, whatever the one that took over did meanwhile."""
     heir = Place(place.world, place.folder)
-    place.writing.at_end = lambda _work: heir.runner.run() and None
+    place.writing.at_end = lambda _work: heir.runner.run()
     row = place.ask()
     place.runner.run()
     assert ("done", 3 * ROWS) == (place.row(row).state, place.read(row))
@@ -337,7 +337,12 @@ def test_nothing_is_done_by_a_process_that_does_not_lead(place: Place) -> None:
     row = place.ask()
     place.runner.begin(1)
     asked = threading.Event()
-    with Place(place.world, place.folder).working(lambda: bool(asked.set())):
+
+    def never() -> bool:
+        asked.set()
+        return False
+
+    with Place(place.world, place.folder).working(never):
         assert asked.wait(PATIENCE_S)
     assert "running" == place.row(row).state
 
