@@ -19,8 +19,9 @@ from projections.deadlines import RESET, Term, in_force, next_due
 from projections.facets import Facet, marks, marks_text
 from projections.facts import Fact, seen_as, to_fact
 from projections.fold import fold
+from projections.rulesets import CURRENT, Ruleset
 from projections.runner import Table, Target, Unapplied
-from projections.stories import Joined, MessageRow, Story, Told, missing, note
+from projections.stories import Joined, MessageRow, Story, Told, missing, note, root
 
 CHUNK = 500
 
@@ -93,15 +94,22 @@ def stored(row: MessageRow) -> tuple[Any, ...]:
 
 
 class StatusModel:
-    """Messages, deliveries and the facts behind them."""
+    """Messages, deliveries and the facts behind them.
+
+    Args:
+        rules: the versions of the tables that judge.
+    """
 
     name = "status"
     version = 4
     tables = TABLES
 
+    def __init__(self, rules: Ruleset = CURRENT) -> None:
+        self.rules = rules
+
     def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
         """Fold one batch of events in; content that cannot be read is reported, never raised."""
-        work = _Work(_Tables(cursor, target.table), events, target.channels)
+        work = _Work(_Tables(cursor, target.table), events, target.channels, self.rules)
         unapplied = []
         for event in events:
             try:
@@ -163,9 +171,10 @@ class _Work:
         facets: that deliveries have.
     """
 
-    def __init__(self, tables: _Tables, events: Sequence[Event], channels: Mapping[str, str]) -> None:
+    def __init__(self, tables: _Tables, events: Sequence[Event], channels: Mapping[str, str], rules: Ruleset) -> None:
         self.tables = tables
         self.channels = channels
+        self.rules = rules
         self.rows = tables.messages(message_of(e.stream) for e in events if _is_message(e.stream))
         self.facts: dict[str, list[Fact]] = {}
         self.added: dict[str, list[Fact]] = {}
@@ -245,7 +254,7 @@ class _Work:
         parents = {joined.stream: row.message for row in self.rows.values() for joined in row.joined}
         gone = set()
         for message, row in self.rows.items():
-            teller = _root(message, parents)
+            teller = root(message, parents)
             into = "" if teller == message else teller
             if into != row.joined_into:
                 row.joined_into = into
@@ -295,7 +304,8 @@ class _Work:
         row = self.rows[message]
         mine = [seen_as(fact, scope) for stream, scope in told for fact in facts.get(stream, ())]
         terms = in_force(self.tables.terms(row.tenant), row.account, row.opened_position)
-        folded = fold(mine, sole=row.recipients == 1, channel=self.channels.get(row.provider, ""), terms=terms)
+        channel = self.channels.get(row.provider, "")
+        folded = fold(mine, sole=row.recipients == 1, channel=channel, terms=terms, rules=self.rules)
         grade = str(folded.evidence.grade)
         facet = Facet(row.tenant, row.provider, row.account, folded.status, grade, marks_text(marks(folded)))
         self.facets.add(facet)
@@ -306,17 +316,6 @@ class _Work:
             *(row.opened_position, row.opened_at, position),
             *(grade, next_due(folded.deadlines), facet.number(), _encode(folded)),
         )
-
-
-def _root(message: str, parents: Mapping[str, str]) -> str:
-    """The message that tells the story; of a circle, which nobody should write, the first by name."""
-    passed = [message]
-    while message in parents:
-        message = parents[message]
-        if message in passed:
-            return min(passed[passed.index(message) :])
-        passed.append(message)
-    return message
 
 
 def _chunks(items: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:

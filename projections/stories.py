@@ -168,3 +168,14 @@ def missing(rows: Mapping[str, MessageRow]) -> set[str]:
         s for row in rows.values() for s in (row.joined_into, *(j.stream for j in row.joined)) if s
     )
     return set(spoken) - rows.keys()
+
+
+def root(message: str, parents: Mapping[str, str]) -> str:
+    """The message that tells the story; of a circle, which nobody should write, the first by name."""
+    passed = [message]
+    while message in parents:
+        message = parents[message]
+        if message in passed:
+            return min(passed[passed.index(message) :])
+        passed.append(message)
+    return message
