@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -24,8 +24,13 @@ class _State(msgspec.Struct):
 
 def with_terms(reads: Reads, tenant: str, views: Sequence[DeliveryView]) -> tuple[DeliveryView, ...]:
     """The deliveries with the time by which what is missing must be fetched, where a forecast says when the mailbox is full."""
+    return tuple(map(fetchable(reads, tenant), views))
+
+
+def fetchable(reads: Reads, tenant: str) -> Callable[[DeliveryView], DeliveryView]:
+    """What `with_terms` does, for one delivery after the other; each account's forecast is read once."""
     full_at = functools.cache(lambda account: _full_at(reads, tenant, account))
-    return tuple(_with_term(view, full_at(view.account)) if view.evidence.missing else view for view in views)
+    return lambda view: _with_term(view, full_at(view.account)) if view.evidence.missing else view
 
 
 def _full_at(reads: Reads, tenant: str, account: str) -> str:

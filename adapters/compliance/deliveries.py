@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, NamedTuple
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from heapq import merge
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from msgspec import Meta
 
 from adapters.compliance.contract import Column, Context, Parameters, Row
+from ledger.events import time_text
 from projections.queries import MAX_PAGE, Filters
 from projections.views import DeliveryView
 
+_CLOCK = r"[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?"
 Day = Annotated[
-    str, Meta(pattern=r"^(\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?Z?)?)?$", description="UTC day or time, or empty")
+    str,
+    Meta(
+        pattern=rf"^(\d{{4}}-\d\d-\d\d({_CLOCK})?)?$",
+        description="UTC day, or a time (UTC where it has no offset), or empty",
+    ),
 ]
 Name = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9_.-]{0,62})?$", description="name, or empty for all")]
+TOLD_EVERY = 100
+"""Rows between two reports of progress."""
+
+
+def utc(text: str) -> str:
+    """A day or time as it stands in events; "" stays.
+
+    Raises:
+        ValueError: there is no such day or time.
+    """
+    if not text:
+        return ""
+    try:
+        at = datetime.fromisoformat(text)
+        return time_text(at if at.tzinfo else at.replace(tzinfo=UTC))
+    except (ValueError, OverflowError) as error:
+        msg = f"there is no day or time {text!r}"
+        raise ValueError(msg) from error
 
 
 class Span(Parameters, frozen=True):
@@ -30,6 +58,14 @@ class Span(Parameters, frozen=True):
     until: Day = ""
     provider: Name = ""
     account: Name = ""
+
+    def __post_init__(self) -> None:
+        """Bring both bounds into the one form that times have, so that the header says what was asked."""
+        for name in ("since", "until"):
+            msgspec.structs.force_setattr(self, name, utc(getattr(self, name)))
+        if self.until and self.since >= self.until:
+            msg = f"until ({self.until}) is not after since ({self.since})"
+            raise ValueError(msg)
 
     def filters(self) -> Filters:
         return Filters(since=self.since, until=self.until, provider=self.provider, account=self.account)
@@ -65,16 +101,50 @@ class Found(NamedTuple):
 
 def found(context: Context, filters: Filters, after: str) -> Iterator[Found]:
     """All deliveries that fit, newest message first."""
-    done = 0
     while True:
         page, after = context.queries.found(context.tenant, filters, after, MAX_PAGE)
         yield from (Found(view, cursor) for view, cursor in page)
-        done += len(page)
-        context.progress(done, None)
         if not after:
             return
 
 
-def rows(context: Context, filters: Filters, after: str) -> Iterator[Row]:
-    """A row of `COLUMNS` for every delivery that fits."""
-    return (Row(values(view), cursor) for view, cursor in found(context, filters, after))
+def any_of(context: Context, choices: Sequence[Filters], after: str) -> Iterator[Found]:
+    """All deliveries that one of several choices fits, each once, newest message first; no more than a page of each is held."""
+    last = ""
+    every = merge(*(found(context, each, after) for each in choices), key=lambda each: _place(each.cursor))
+    for done, each in enumerate(every, 1):
+        if not done % TOLD_EVERY:
+            context.progress(done, None)
+        if each.cursor != last:
+            yield each
+        last = each.cursor
+
+
+def _place(cursor: str) -> tuple[int, int]:
+    """Where a delivery stands in the order of every list: a cursor says it."""
+    opened, recipient = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(".")
+    return -int(opened), int(recipient)
+
+
+def rows(
+    context: Context,
+    choices: Sequence[Filters],
+    after: str,
+    tell: Callable[[DeliveryView], Iterable[tuple[Any, ...]]] = lambda view: [values(view)],
+) -> Iterator[Row]:
+    """The rows that are told of each delivery that one of several choices fits.
+
+    Args:
+        after: a cursor of such a row; within a delivery it says how many of its rows were read.
+        tell: a delivery -> its rows, possibly none, always in the same order.
+    """
+    before, _, read = after.partition("~")
+    if read and not (read.isascii() and read.isdigit()):
+        msg = f"{after!r} is not a cursor of this query"
+        raise ValueError(msg)
+    skipped = int(read or 0)
+    for each in any_of(context, choices, before):
+        told = list(tell(each.view))
+        for number, row in enumerate(told[skipped:], skipped + 1):
+            yield Row(row, each.cursor if number == len(told) else f"{before}~{number}")
+        before, skipped = each.cursor, 0

@@ -1,0 +1,179 @@
+"""What waits for a person, and what is held of one document or one address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
+from adapters.compliance.deliveries import COLUMNS, Span, rows, values
+from ledger.events import parse_time, time_text
+from projections.queries import MAX_PAGE
+from projections.views import DeliveryView
+
+# --- lanes
+
+Lane = Literal["any", "unmatched", "unreadable", "unverified"]
+
+
+class Unmatched(Span, frozen=True):
+    """Which items; `since` and `until` bound when they began to wait.
+
+    Attributes:
+        lane: of the unmatched, the unreadable, or those whose signature proves wrong or is absent.
+        hours: only what has been waiting for at least so long.
+    """
+
+    lane: Annotated[Lane, Meta(description="which lane")] = "any"
+    hours: Annotated[int, Meta(ge=0, le=87_600, description="waiting for at least so long")] = 0
+
+
+def lane_items(context: Context, state: str, after: int) -> Iterator[tuple[Any, ...]]:
+    """Items of the lanes with their events, the longest waiting first.
+
+    Args:
+        state: only items in this one.
+        after: `opened_position` of the last one that was read.
+    """
+    ledger = context.queries.ledger
+    sql = (
+        "SELECT item, lane, account, provider, operation, opened_at, opened_position FROM read_lanes "
+        "WHERE tenant = ? AND state = ? AND opened_position > ? ORDER BY opened_position LIMIT ?"
+    )
+    while page := ledger.database.read(sql, (context.tenant, state, after, MAX_PAGE)):
+        events = {row[6]: ledger.event(row[6]) for row in page}
+        said = ledger.values(list(events.values()))
+        yield from ((*row, events[row[6]], said.get(row[6], {})) for row in page)
+        after = page[-1][6]
+
+
+def _unmatched(context: Context, asked: Unmatched, after: str) -> Iterator[Row]:
+    latest = time_text(context.now - timedelta(hours=asked.hours))
+    for done, found in enumerate(lane_items(context, "open", position_of(after)), 1):
+        item, lane, account, provider, operation, opened_at, position, event, said = found
+        context.progress(done, None)
+        is_asked = asked.lane in {"any", lane} and asked.account in {"", account} and asked.provider in {"", provider}
+        if is_asked and asked.since <= opened_at <= latest and (not asked.until or opened_at < asked.until):
+            age = (context.now - parse_time(opened_at)) // timedelta(hours=1)
+            originals = tuple(event.fields.get("artifacts", ()))
+            row = (item, lane, provider, account, operation, opened_at, age, str(said.get("text", "")), originals)
+            yield Row(row, str(position))
+
+
+def position_of(cursor: str) -> int:
+    """The log position that a cursor of a list of events names.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if cursor and not (cursor.isascii() and cursor.isdigit()):
+        msg = f"{cursor!r} is not a cursor of this query"
+        raise ValueError(msg)
+    return int(cursor or 0)
+
+
+UNMATCHED = ComplianceQuery(
+    name="unmatched",
+    version=1,
+    title="Arrivals that wait for a person",
+    counts="Arrivals that are kept and wait in a lane now: those that no message could be found for, that nobody could read, or whose "
+    "signature proves wrong or is absent. What a person claimed, dismissed or had read again is not counted, nor are webhooks in "
+    "the quarantine.",
+    parameters=Unmatched,
+    columns=(
+        Column("item", "id", "id of what waits"),
+        Column("lane", "text", "unmatched, unreadable or unverified"),
+        Column("provider", "text", "from whom"),
+        Column("account", "text", "our account there"),
+        Column("operation", "text", "by which of the provider's operations it came"),
+        Column("opened_at", "time", "since when it waits"),
+        Column("age_h", "integer", "whole hours since then"),
+        Column("why", "text", "why it waits; may quote the provider", personal=True),
+        Column("originals", "list", "ids of its originals"),
+    ),
+    rows=_unmatched,
+)
+
+# --- one document
+
+
+class Document(Span, frozen=True, kw_only=True):
+    """Which document.
+
+    Attributes:
+        digest: its SHA-256 or SHA-1, hex, of its bytes or of its base64 form.
+    """
+
+    digest: Annotated[
+        str,
+        Meta(pattern="^([0-9a-fA-F]{40}|[0-9a-fA-F]{64})$", description="SHA-256 or SHA-1 of the document, hex"),
+    ]
+
+
+def _by_document(context: Context, asked: Document, after: str) -> Iterator[Row]:
+    return rows(context, [replace(asked.filters(), document=asked.digest)], after)
+
+
+BY_DOCUMENT = ComplianceQuery(
+    name="by_document",
+    version=1,
+    title="Deliveries of one document",
+    counts="Deliveries of messages of which the document with this digest is known to be a part, because the sender or the provider said "
+    "so or a receipt quotes it. Messages whose documents nobody told us of are not counted.",
+    parameters=Document,
+    columns=COLUMNS,
+    rows=_by_document,
+)
+
+# --- one address
+
+
+class Recipient(Span, frozen=True, kw_only=True):
+    """Whose deliveries.
+
+    Attributes:
+        address: in any spelling.
+        kind: of the address; empty: whatever it may be.
+    """
+
+    address: Annotated[str, Meta(min_length=1, max_length=1_000, description="an address, in any spelling")]
+    kind: Annotated[
+        Literal["", "email", "phone", "fax", "postal", "person_number", "organisation", "other"],
+        Meta(description="what kind of address it is, or empty for whatever it may be"),
+    ] = ""
+
+
+def _by_recipient(context: Context, asked: Recipient, after: str) -> Iterator[Row]:
+    def tell(view: DeliveryView) -> list[tuple[Any, ...]]:
+        message = context.queries.message(context.tenant, view.message)
+        references = tuple(f"{each['kind']} {each['value']}" for each in message.references)
+        subject = str(message.values.get("subject", ""))
+        milestones = tuple(f"{name} {milestone.at}" for name, milestone in view.milestones.items())
+        return [(*values(view), subject, references, message.labels, milestones, view.evidence.proven)]
+
+    filters = replace(asked.filters(), recipient=asked.address, address_kind=asked.kind)
+    return rows(context, [filters], after, tell)
+
+
+BY_RECIPIENT = ComplianceQuery(
+    name="by_recipient",
+    version=1,
+    title="Everything that was sent to one address",
+    counts="Deliveries to this address, in any spelling of it, with what is held of their messages. A person whom a message names by "
+    "something else than a recipient's address is not found, and neither is one whose address was erased. The whole of it, "
+    "originals and all, is made by `person export`.",
+    parameters=Recipient,
+    columns=(
+        *COLUMNS,
+        Column("subject", "text", "of the message", personal=True),
+        Column("references", "list", "by which the message is known", personal=True),
+        Column("labels", "list", "on the message", personal=True),
+        Column("milestones", "list", "what it reached, and when"),
+        Column("proven", "list", "what the evidence proves"),
+    ),
+    rows=_by_recipient,
+)
