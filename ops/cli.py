@@ -19,6 +19,7 @@ from eventsourcing.persistence import PersistenceError
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
 from ops import (
     accounts_cli,
+    downtime_cli,
     evidence_cli,
     jobs_cli,
     keeping_cli,
@@ -49,6 +50,7 @@ for sub in (
     query_cli.query,
     outbox_cli.outbox,
     jobs_cli.jobs,
+    downtime_cli.downtime,
     keeping_cli.holds,
     keeping_cli.retention,
     providers_cli.providers,

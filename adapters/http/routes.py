@@ -34,6 +34,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "artifact": (UUID, "id of an original"),
     "item": (UUID, "id of a waiting item"),
     "hold": (UUID, "id of a legal hold"),
+    "downtime": (UUID, "id of a downtime, as the list of downtimes has it"),
     "query": (r"[a-z][a-z0-9_]{0,62}", "name of a compliance query, as the list of queries has it"),
     "job": (NAME, "name of a job, as the list of jobs has it"),
     "tenant": (NAME, "the organisation"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapters.http import (
     accounts,
     catalogue,
+    downtimes,
     evidence,
     hooks,
     jobs,
@@ -36,6 +37,7 @@ _MODULES = (
     keeping,
     accounts,
     jobs,
+    downtimes,
     lanes,
     catalogue,
     operation,

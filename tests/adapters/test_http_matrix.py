@@ -16,7 +16,7 @@ from tests.adapters.conftest import Api, accepted, serving
 from tests.adapters.test_http_hooks import REPORT, URL, kpn
 
 KEYED = [r for r in ROUTES if r.scopes is not NO_KEY]
-OWNED = [r for r in KEYED if {"message", "artifact", "item", "hold", "account"} & set(r.parameters)]
+OWNED = [r for r in KEYED if {"message", "artifact", "item", "hold", "downtime", "account"} & set(r.parameters)]
 BODIES: dict[str, Any] = {
     "/v1/accounts/{account}/keys": {"key_id": "wk_1", "secret": "x"},
     "/v1/accounts/{account}/settings": {"settings": {}},
@@ -26,6 +26,8 @@ BODIES: dict[str, Any] = {
     "/v1/lanes/{item}/retry": {"note": "n"},
     "/v1/lanes/{item}/dismiss": {"note": "n"},
     "/v1/holds/{hold}/release": {"reason": "n"},
+    "/v1/downtimes/{downtime}/end": {"until": "2026-03-02T10:00:00Z", "note": "n"},
+    "/v1/downtimes/{downtime}/withdraw": {"note": "n"},
     "/v1/accounts/{account}/deletions": {"name": "send/1"},
     "/v1/messages/{message}/dispatch/resolve": {"call": 1, "was_sent": True, "note": "n"},
     "/v1/messages/{message}/dispatch/cancel": {"note": "n"},
@@ -35,6 +37,7 @@ ANY = {
     "artifact": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "item": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "hold": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
+    "downtime": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "recipient": "0",
     "account": "sms",
     "job": "poll",
