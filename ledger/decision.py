@@ -164,6 +164,8 @@ class Decision:
             self._add(index, seen, links)
             return None
         self.outcome.seen += 1
+        if is_chained and not is_known:  # the state it was in, in other words
+            self.placing.learn(seen, self.context.homes[self.names.chain_key(seen, 1, with_state=False)])
         if self._may_be_earlier(index, seen):
             self._sight(index)
         self._witness(index)

@@ -293,7 +293,7 @@ class Intake:
         for reading in readings:
             mine = context.names[id(reading)]
             held = {s for d in mine.references.values() for s in context.lookups.get(d, ())}
-            held |= {context.homes[k] for k in (*mine.fact_keys, *mine.identity_keys) if k and k in context.homes}
+            held |= {context.homes[k] for k in _facts_of(mine) if k in context.homes}
             held |= {reading.message} if reading.message else set()
             pairs |= {(digest, context.canonical(s)) for digest in mine.addresses.values() for s in held}
         probe_recipients(self.ledger, context, pairs)
@@ -301,7 +301,7 @@ class Intake:
 
     def _homes(self, context: Context) -> dict[bytes, str]:
         """In which message each known fact, or its rival, stands."""
-        asked = {key for names in context.names.values() for key in (*names.fact_keys, *names.identity_keys) if key}
+        asked = {key for names in context.names.values() for key in _facts_of(names)}
         keys = {key: context.known[key] for key in asked if key in context.known}
         column = self.ledger.position_column
         found = self.ledger.database.probe(
@@ -322,3 +322,8 @@ class Intake:
         self._messages.update({s: context.messages[s] for s in missing})
         while len(self._messages) > MAX_CACHED_MESSAGES:
             self._messages.popitem(last=False)
+
+
+def _facts_of(names: Names) -> set[bytes]:
+    """The keys under which known facts stand that a reading repeats, rivals or goes on from."""
+    return {key for key in (*names.fact_keys, *names.identity_keys, *names.chain_keys) if key}

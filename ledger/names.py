@@ -93,6 +93,7 @@ class Names:
         word_keys: per observation, under which a word that the provider's tables do not have is known to the tenant; else None.
         answer_key: under which an answer to the same call of ours is known.
         identity_keys: per observation identity alone, where a content is certified; else None.
+        chain_keys: of each polled state without a time, the key of the first link of its object's chain.
         references, batches, addresses: look-up digests of what it names.
     """
 
@@ -110,6 +111,7 @@ class Names:
             answer_key(self._keyring, reading.tenant, reading.settles.attempt) if reading.settles else None
         )
         self.identity_keys = [self._duplicate("identity", *each.identity) if each.content else None for each in seen]
+        self.chain_keys = [self.chain_key(each, 1, with_state=False) for each in seen if self.is_chained(each)]
         words = ledger.vocabulary.get(reading.arrival.provider)
         self.new_words = ["" if words and each.code in words.words else each.texts.get("code", "") for each in seen]
         self.word_keys = [self._word_key(word) if word else None for word in self.new_words]
@@ -168,8 +170,8 @@ class Names:
         return self._reading.arrival.kind is ArrivalKind.POLL and seen.occurred is None and len(seen.identity) > 1
 
     def keys(self) -> set[bytes]:
-        """All duplicate keys that a decision compares (chains apart)."""
-        identities = (key for key in self.identity_keys if key)
+        """All duplicate keys that a decision compares (further links of chains apart)."""
+        identities = (*(key for key in self.identity_keys if key), *self.chain_keys)
         sightings = map(self.sighting_key, range(len(self.fact_keys)))
         waiting = (self.unreadable_key, self.unverified_key)
         answers = [self.answer_key] if self.answer_key else []
