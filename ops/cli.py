@@ -29,6 +29,7 @@ from ops import (
     query_cli,
     reinterpret_cli,
     show,
+    terms_cli,
 )
 from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
 from ops.settings import Settings, load
@@ -53,6 +54,7 @@ for sub in (
     downtime_cli.downtime,
     keeping_cli.holds,
     keeping_cli.retention,
+    terms_cli.terms,
     providers_cli.providers,
     database,
     log_cli.checkpoint,

@@ -47,6 +47,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "epoch": (r"[2-9]|[1-9][0-9]{1,4}", "epoch of the log, from 2; the first has none in its path"),
     "tile": (rf"(?:[0-9]|[1-5][0-9]|6[0-3])/{TILE_PATH}", "level and index of a tile, as C2SP tlog-tiles writes them"),
     "bundle": (TILE_PATH, "index of an entry bundle, as C2SP tlog-tiles writes it"),
+    "expectation": (r"[a-z][a-z_]{0,62}", "name of an expectation, as the list of terms has it"),
     "slug": (r"[a-z-]+", "last part of a problem's type"),
 }
 """Path parameter -> (pattern, meaning). A path that does not fit is 404, so nothing else ever gets into a log or an error."""

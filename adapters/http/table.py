@@ -20,6 +20,7 @@ from adapters.http import (
     originals,
     queries,
     sends,
+    terms,
 )
 from adapters.http.routes import Route
 
@@ -39,6 +40,7 @@ _MODULES = (
     jobs,
     downtimes,
     lanes,
+    terms,
     catalogue,
     operation,
 )

@@ -46,6 +46,7 @@ ANY = {
     "key_id": "wk_1",
     "name": "password",
     "epoch": "2",
+    "expectation": "delivery_report",
     "tile": "0/000",
     "bundle": "000",
 }
