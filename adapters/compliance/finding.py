@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from heapq import merge
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
 from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
 from adapters.compliance.deliveries import COLUMNS, Span, rows, values
-from ledger.events import parse_time, time_text
+from ledger.events import Event, parse_time, time_text
 from projections.queries import MAX_PAGE
 from projections.views import DeliveryView
 
 # --- lanes
 
 Lane = Literal["any", "unmatched", "unreadable", "unverified"]
+
+
+class LaneItem(NamedTuple):
+    """Something that waits, or waited, for a person; `event` opened it."""
+
+    item: str
+    lane: str
+    account: str
+    provider: str
+    operation: str
+    opened_at: str
+    state: str
+    event: Event
+    why: str
+
+    def is_asked(self, span: Span) -> bool:
+        """Whether it is one of those that are looked at."""
+        fits = span.account in {"", self.account} and span.provider in {"", self.provider}
+        return fits and span.since <= self.opened_at and (not span.until or self.opened_at < span.until)
+
+    @property
+    def originals(self) -> tuple[str, ...]:
+        return tuple(self.event.fields.get("artifacts", ()))
 
 
 class Unmatched(Span, frozen=True):
@@ -32,36 +56,38 @@ class Unmatched(Span, frozen=True):
     hours: Annotated[int, Meta(ge=0, le=87_600, description="waiting for at least so long")] = 0
 
 
-def lane_items(context: Context, state: str, after: int) -> Iterator[tuple[Any, ...]]:
-    """Items of the lanes with their events, the longest waiting first.
+def lane_items(context: Context, states: Sequence[str], after: int) -> Iterator[LaneItem]:
+    """Items of the lanes, the longest waiting first.
 
     Args:
-        state: only items in this one.
-        after: `opened_position` of the last one that was read.
+        states: only items in one of these.
+        after: position at which the last one that was read was opened.
     """
+    return merge(*(_lane_items(context, state, after) for state in states), key=lambda item: item.event.position)
+
+
+def _lane_items(context: Context, state: str, after: int) -> Iterator[LaneItem]:
     ledger = context.queries.ledger
     sql = (
-        "SELECT item, lane, account, provider, operation, opened_at, opened_position FROM read_lanes "
+        "SELECT item, lane, account, provider, operation, opened_at, state, opened_position FROM read_lanes "
         "WHERE tenant = ? AND state = ? AND opened_position > ? ORDER BY opened_position LIMIT ?"
     )
     while page := ledger.database.read(sql, (context.tenant, state, after, MAX_PAGE)):
-        events = {row[6]: ledger.event(row[6]) for row in page}
-        said = ledger.values(list(events.values()))
-        yield from ((*row, events[row[6]], said.get(row[6], {})) for row in page)
-        after = page[-1][6]
+        events = [ledger.event(row[-1]) for row in page]
+        said = ledger.values(events)
+        for (*told, position), event in zip(page, events, strict=True):
+            yield LaneItem._make((*told, event, str(said.get(position, {}).get("text", ""))))
+        after = page[-1][-1]
 
 
 def _unmatched(context: Context, asked: Unmatched, after: str) -> Iterator[Row]:
     latest = time_text(context.now - timedelta(hours=asked.hours))
-    for done, found in enumerate(lane_items(context, "open", position_of(after)), 1):
-        item, lane, account, provider, operation, opened_at, position, event, said = found
+    for done, item in enumerate(lane_items(context, ["open"], position_of(after)), 1):
         context.progress(done, None)
-        is_asked = asked.lane in {"any", lane} and asked.account in {"", account} and asked.provider in {"", provider}
-        if is_asked and asked.since <= opened_at <= latest and (not asked.until or opened_at < asked.until):
-            age = (context.now - parse_time(opened_at)) // timedelta(hours=1)
-            originals = tuple(event.fields.get("artifacts", ()))
-            row = (item, lane, provider, account, operation, opened_at, age, str(said.get("text", "")), originals)
-            yield Row(row, str(position))
+        if item.is_asked(asked) and asked.lane in {"any", item.lane} and item.opened_at <= latest:
+            age = (context.now - parse_time(item.opened_at)) // timedelta(hours=1)
+            source = (item.item, item.lane, item.provider, item.account, item.operation, item.opened_at)
+            yield Row((*source, age, item.why, item.originals), str(item.event.position))
 
 
 def position_of(cursor: str) -> int:

@@ -38,6 +38,7 @@ _LOG: tuple[LiteralString, ...] = (
     "lookups",
     "accounts",
     "quarantine",
+    "jobs",
 )
 
 

@@ -15,6 +15,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Any, NamedTuple
 
+from adapters.lanes import Lanes
 from adapters.providers.pec_mailbox.sandbox import ACCOUNT, PASSWORD, Provider, authority
 from adapters.providers.sandboxing import Clock
 from adapters.receiving import attester, read, verified
@@ -24,6 +25,7 @@ from ledger.events import delivery_stream, time_text
 from ledger.intake import Intake
 from ledger.observations import Address, Arrival, ArrivalKind, Fingerprint, Reference, Verdict
 from ledger.streams import Registration
+from projections.queries import Filters
 from tests.stories import stories
 from tests.stories.stories import Story
 from tests.world import TENANT, World
@@ -243,6 +245,10 @@ def _send(letter: Letter) -> Callable[[World], None]:
     return lambda world: _quietly(world.intake.register(TENANT, registration, clear, (letter.msgid, letter.msgid)))
 
 
+def _roots() -> tuple[bytes, ...]:
+    return (authority.root(authority.ROOT).der(),)
+
+
 def _receipt(raw: bytes, seen: datetime) -> Callable[[World], None]:
     arrival = Arrival(
         provider="pec_mailbox",
@@ -252,7 +258,7 @@ def _receipt(raw: bytes, seen: datetime) -> Callable[[World], None]:
         observed_at=seen,
         body=raw,
     )
-    return lambda world: _admit(_judging(world, (authority.root(authority.ROOT).der(),)), TENANT, arrival)
+    return lambda world: _admit(_judging(world, _roots()), TENANT, arrival)
 
 
 # --- text messages
@@ -319,6 +325,10 @@ def _people() -> Iterator[Act]:
     term: dict[str, Any] = {"rule": "deadline.delivery_report", "numbers": {"warn_s": 3600, "breach_s": 6 * 3600}}
     yield Act(at("03-10 12:00"), lambda world: _quietly(_record(world, "ruleset.changed", "rules", term)))
     yield Act(at("03-12 12:00"), _dismiss)
+    yield Act(at("03-13 12:00"), _claim)
+    yield Act(at("03-05 08:00"), _fax)
+    yield Act(at("03-20 06:00"), _retention)
+    yield Act(at("04-14 06:00"), _forecast)
     yield Act(at("04-01 09:00"), _look("key_clerk", "access.message", "anna@pec.uno.example", looks=2))
     yield Act(at("04-02 09:00"), _look("key_clerk", "access.original", "anna@pec.uno.example"))
     yield Act(at("04-02 10:00"), _look("key_auditor", "access.message", "+31612349001", looks=1))
@@ -333,6 +343,56 @@ def _dismiss(world: World) -> None:
     world.runner.run()
     oldest = next(item for item in world.queries.lanes(TENANT) if item.lane == "unmatched")
     world.lanes.dismiss(TENANT, oldest.item, "a refused call that was made again by hand", "key_clerk")
+
+
+def _claim(world: World) -> None:
+    """Somebody vouches for a receipt without a signature: what it says counts, and that nothing was signed is said beside it."""
+    world.runner.run()
+    unsigned = next(item for item in world.queries.lanes(TENANT) if item.why == "there is no signature")
+    (row,) = world.queries.search(TENANT, Filters(recipient="unsigned@pec.due.example")).deliveries
+    judging = Lanes(world.ledger, world.accounts, _judging(world, _roots()), world.queries)
+    judging.claim(TENANT, unsigned.item, row.message, "printed and compared by hand", "key_clerk")
+
+
+def _fax(world: World) -> None:
+    """A fax is taken, and nothing more is ever heard of it."""
+    request = {"targets": ["+31201234777"], "subject": "Objection", "documents": []}
+    taken = Arrival(
+        provider="kpn_cloud_fax",
+        account="fax",
+        operation="send",
+        kind=ArrivalKind.POLL,
+        observed_at=world.ledger.clock(),
+        body=b'{"jobid":"20260305-000077"}',
+        status=201,
+        request=json.dumps(request).encode(),
+    )
+    _admit(world.intake, TENANT, taken)
+
+
+def _retention(world: World) -> None:
+    """KPN Cloud Fax tells how long it keeps faxes."""
+    seen = world.ledger.clock()
+    body = json.dumps({"lifetime": 45, "JobType": "Fax", "secureAccessDays": 14}).encode()
+    settings = Arrival(
+        provider="kpn_cloud_fax",
+        account="fax",
+        operation="setting.retentionconfig",
+        kind=ArrivalKind.POLL,
+        observed_at=seen,
+        body=body,
+        status=200,
+    )
+    _admit(world.intake, TENANT, settings)
+
+
+def _forecast(world: World) -> None:
+    """The sweep of the quota of the mailbox behind PEC Massiva says when it will be full."""
+    columns = "tenant, account, job, next_at, asked_at, started_at, ended_at, ok_at, last_error, failures, runs, found, nothing_new, told"
+    said = json.dumps({"full_at": "2026-04-20T00:00:00+00:00"})
+    with world.ledger.database.writing() as cursor:
+        sql = f"INSERT INTO jobs ({columns}, state) VALUES (?, 'massiva', 'quota', '', '', '', '', '', '', 0, 1, 1, 0, 0, ?)"
+        cursor.execute(sql, (TENANT, said))
 
 
 def _look(actor: str, rule: str, address: str, looks: int = 0) -> Callable[[World], None]:
