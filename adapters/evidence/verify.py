@@ -1,9 +1,9 @@
-"""Checks evidence packs and exports of a delivery ledger: one file, Python 3.9 or later, nothing but its standard library.
+"""Checks evidence packs, exports and reports of a delivery ledger: one file, Python 3.9 or later, nothing but its standard library.
 
-    python3 verify.py [PACK.asice or FOLDER …] --log-key KEY [--checkpoint FILE] [--seal-root PEM] [--tsa-root PEM] [--json]
+    python3 verify.py [PACK.asice, REPORT.zip or FOLDER …] --log-key KEY [--checkpoint FILE] [--seal-root PEM] [--tsa-root PEM] [--json]
 
 Without a path it checks the folder it lies in. A pack never vouches for itself: the keys, policy and roots inside it are
-copies, and whoever makes up a whole ledger can make up a pack. So the exit code is
+copies, and whoever makes up a whole ledger can make up a pack, an export or a report. So the exit code is
 
     0  all holds, and a key, policy or checkpoint that you have from elsewhere vouched for it
     1  something is broken; the text names the file and both sides
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import csv
 import hashlib
 import hmac
 import io
@@ -1261,6 +1262,19 @@ def _read_export(text: str) -> Export:
     )
 
 
+def vouch_both(head: Checkpoint, manifest: Note, trust: Trust, what: str) -> tuple[Vouched, Finding]:
+    """As `vouch`, for a checkpoint and a manifest beside it that the same keys sign, and what came of it in words."""
+    vouched = vouch("checkpoint", head, trust, ())
+    if vouched.keys and not signers("manifest", manifest, vouched.keys):
+        raise BrokenError("manifest", "not signed by the key you gave, though the checkpoint is")
+    told = f"The head at {head.size} events (root {head.root.hex()})"
+    if vouched.by:
+        text = f"{told} is vouched for by {' and '.join(vouched.by)}."
+        return vouched, Finding("holds", text, f"that you have this from elsewhere than the {what}")
+    text = f"{told} is signed by somebody; beside the {what} lie no keys, so give --log-key or --checkpoint."
+    return vouched, Finding("open", text, f"whoever made the {what}")
+
+
 class ExportCheck:
     """The checks of one export; `findings`, `about`, `fingerprints` and `is_vouched` are as those of `Check`."""
 
@@ -1298,18 +1312,10 @@ class ExportCheck:
         self._check_lines(head, said)
 
     def _check_vouched(self, head: Checkpoint, manifest: Note) -> None:
-        vouched = vouch("checkpoint", head, self.trust, ())
-        if vouched.keys and not signers("manifest", manifest, vouched.keys):
-            raise BrokenError("manifest", "not signed by the key you gave, though the checkpoint is")
+        vouched, finding = vouch_both(head, manifest, self.trust, "export")
         self.is_vouched = bool(vouched.by)
         self.fingerprints = [key.fingerprint() for key in vouched.keys]
-        told = f"The head at {head.size} events (root {head.root.hex()})"
-        if vouched.by:
-            text = f"{told} is vouched for by {' and '.join(vouched.by)}."
-            self.findings.append(Finding("holds", text, "that you have this from elsewhere than the export"))
-        else:
-            text = f"{told} is signed by somebody; an export holds no keys, so give --log-key or --checkpoint."
-            self.findings.append(Finding("open", text, "whoever made the export"))
+        self.findings.append(finding)
 
     def _add(self, leaf: bytes) -> None:
         rest = self.size
@@ -1406,6 +1412,228 @@ def _read_manifest(data: bytes) -> dict[str, bytes]:
     except (ValueError, ET.ParseError) as error:
         raise BrokenError(MANIFEST, f"cannot be read ({error})") from None
     return listed
+
+
+# --- reports
+
+
+REPORT_FORMAT = "delivery-ledger report v1"
+REPORT_HEADER = "header.json"
+REPORT_LINE = re.compile(r"([0-9a-f]{64})  (0|[1-9][0-9]{0,15})  ([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
+MAX_LINE_BYTES = 64 * 1024 * 1024
+NOT_PROVEN = (
+    "That the question was answered rightly, with nothing left out or added, is not shown by any of this: it is what the signer says. "
+    "Whoever may read the ledger can ask it again: delivery-ledger report make {query}, with the parameters in header.json."
+)
+
+
+class Report(NamedTuple):
+    """The manifest of a report.
+
+    Attributes:
+        position, root: of the log, as the rows reflect it.
+        files: name -> (SHA-256, bytes); the one with the rows is the first.
+        consistency: proof from that root to the checkpoint's.
+    """
+
+    head: list[str]
+    tenant: str
+    query: str
+    asked_at: str
+    position: int
+    root: bytes
+    rows: int
+    files: dict[str, tuple[str, int]]
+    consistency: list[bytes]
+
+
+REPORT_WORDS = ("tenant ", "query ", "asked at ", "position ", "root ", "rows ")
+
+
+def _read_report(text: str) -> Report:
+    lines = text.split("\n")[:-1]
+    try:
+        if lines[0] != REPORT_FORMAT or not all(map(str.startswith, lines[4:10], REPORT_WORDS)) or len(lines) < 12:
+            raise ValueError
+        tenant, query, asked_at, position, root, rows = (
+            line[len(word) :]
+            for line, word in zip(lines[4:10], REPORT_WORDS)  # noqa: B905  strict needs 3.10
+        )
+        proof = [line for line in lines[10:] if line.startswith("consistency ")]
+        listed = [REPORT_LINE.fullmatch(line) for line in lines[10 : len(lines) - len(proof)]]
+        files = {match[3]: (match[1], int(match[2])) for match in listed if match}
+        consistency = [_base64(line[len("consistency ") :]) for line in proof]
+        if not COUNT.fullmatch(position) or not COUNT.fullmatch(rows) or len(files) != len(listed):
+            raise ValueError
+        found = Report(lines[1:4], tenant, query, asked_at, int(position), _base64(root), int(rows), files, consistency)
+        if REPORT_HEADER not in files or {"manifest", "checkpoint"} & files.keys() or len(found.root) != 32:
+            raise ValueError
+    except (IndexError, ValueError):
+        raise BrokenError("manifest", "not the manifest of a report of this format") from None
+    return found
+
+
+class ReportCheck:
+    """The checks of one report; `findings`, `about`, `fingerprints` and `is_vouched` are as those of `Check`.
+
+    Args:
+        opened: name -> its bytes; memory does not grow with the file.
+    """
+
+    def __init__(self, opened: Callable[[str], Any], trust: Trust) -> None:
+        self.opened = opened
+        self.trust = trust
+        self.findings: list[Finding] = []
+        self.about = ""
+        self.fingerprints: list[str] = []
+        self.is_vouched = False
+
+    def run(self) -> None:
+        """Every check.
+
+        Raises:
+            BrokenError: the first thing that does not hold.
+        """
+        head = parse_checkpoint("checkpoint", self._read("checkpoint", MAX_NOTE_BYTES))
+        note = parse_note("manifest", self._read("manifest", MAX_NOTE_BYTES))
+        said = _read_report(note.text)
+        if said.head != head.note.text.split("\n")[:3]:
+            raise BrokenError("manifest", "is about another head than the checkpoint beside it")
+        self.about = f"Report of {said.tenant}: {said.query} asked at {said.asked_at}, as of position {said.position} of {head.origin}"
+        self._check_vouched(head, note)
+        self._check_position(head, said)
+        for name, (digest, size) in said.files.items():
+            self._check_file(name, digest, size)
+        text = f"The {len(said.files)} files are the ones that the manifest lists: nothing was changed since it was signed."
+        self.findings.append(Finding("holds", text, "the signature of the manifest, and SHA-256"))
+        self._check_rows(said, self._check_header(said))
+        self.findings.append(Finding("open", NOT_PROVEN.format(query=said.query), "whoever keeps the ledger"))
+
+    def _read(self, name: str, limit: int) -> bytes:
+        with self.opened(name) as file:
+            data: bytes = file.read(limit + 1)
+        if len(data) > limit:
+            raise BrokenError(name, f"more than {limit} bytes")
+        return data
+
+    def _check_vouched(self, head: Checkpoint, manifest: Note) -> None:
+        vouched, finding = vouch_both(head, manifest, self.trust, "report")
+        # A checkpoint you kept says what the log was, not what was answered: only a key vouches for the manifest.
+        self.is_vouched = bool(vouched.keys)
+        self.fingerprints = [key.fingerprint() for key in vouched.keys]
+        self.findings.append(finding)
+        if vouched.by and not vouched.keys:
+            text = "The manifest is signed by somebody; give --log-key to know whether by the key of this log."
+            self.findings.append(Finding("open", text, "whoever made the report"))
+
+    def _check_position(self, head: Checkpoint, said: Report) -> None:
+        is_in_log = (
+            is_consistent(said.position, said.root, head.size, head.root, said.consistency)
+            if said.position
+            else said.root == hashlib.sha256(b"").digest() and not said.consistency
+        )
+        if not is_in_log:
+            sides = f"position {said.position} with root {said.root.hex()}, the checkpoint {head.size} with {head.root.hex()}"
+            raise BrokenError("manifest", f"the consistency proof does not lead from one to the other: it says {sides}")
+        text = (
+            f"The log as it was asked, up to position {said.position} (root {said.root.hex()}), lies under that head."
+        )
+        self.findings.append(Finding("holds", text, "SHA-256"))
+
+    def _check_file(self, name: str, digest: str, size: int) -> None:
+        found, read = hashlib.sha256(), 0
+        with self.opened(name) as file:
+            while read <= size:
+                piece = file.read(BLOCK_BYTES)
+                if not piece:
+                    break
+                found.update(piece)
+                read += len(piece)
+        if (found.hexdigest(), read) != (digest, size):
+            told = f"has SHA-256 {found.hexdigest()}" if read <= size else "is longer"
+            raise BrokenError(name, f"{told}, {read} bytes read; the manifest says {digest}, {size} bytes")
+
+    def _check_header(self, said: Report) -> list[str]:
+        """What the header says is what the manifest says; the names of the columns."""
+        try:
+            text = self._read(REPORT_HEADER, MAX_NOTE_BYTES).decode()
+            header = json.loads(text, object_pairs_hook=_no_doubles)
+            names = [column["name"] for column in header["columns"]]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise BrokenError(REPORT_HEADER, f"not the header of a report ({str(error)[:100]})") from None
+        mine = {"tenant": said.tenant, "query": said.query, "asked_at": said.asked_at, "position": said.position}
+        for name, value in {**mine, "root": said.root.hex(), "rows": said.rows}.items():
+            if header.get(name) != value:
+                raise BrokenError(REPORT_HEADER, f"{name} is {str(header.get(name))[:100]}; the manifest says {value}")
+        return names
+
+    def _check_rows(self, said: Report, names: list[str]) -> None:
+        member = next(iter(said.files))
+        count = {".csv": _count_csv, ".jsonl": _count_jsonl}.get(Path(member).suffix)
+        if count is None:
+            text = f"{member} has {said.rows} rows, the manifest says; they are not counted in this format."
+            self.findings.append(Finding("open", text, "the signature of the manifest"))
+            return
+        with self.opened(member) as file:
+            rows = count(member, file, names)
+        if rows != said.rows:
+            raise BrokenError(member, f"has {rows} rows, the manifest says {said.rows}")
+        text = f"{member} has {rows} rows of {len(names)} columns, as the manifest and header.json say."
+        self.findings.append(Finding("holds", text, "counting them"))
+
+
+def _count_csv(member: str, file: Any, names: list[str]) -> int:
+    csv.field_size_limit(MAX_LINE_BYTES)
+    rows = -1
+    with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+        try:
+            for rows, cells in enumerate(csv.reader(text, strict=True)):
+                if len(cells) != len(names) or (not rows and cells != names):
+                    raise BrokenError(member, f"row {rows} has other columns than header.json")
+        except csv.Error as error:
+            raise BrokenError(member, f"not CSV after row {rows} ({error})") from None
+    if rows < 0:
+        raise BrokenError(member, "has no row with the names of the columns")
+    return rows
+
+
+def _count_jsonl(member: str, file: Any, names: list[str]) -> int:
+    rows = 0
+    while line := file.readline(MAX_LINE_BYTES):
+        rows += 1
+        row = json.loads(line.decode(), object_pairs_hook=_no_doubles) if line.endswith(b"\n") else None
+        if not isinstance(row, dict) or list(row) != names:
+            raise BrokenError(member, f"line {rows} is not a whole object with the columns of header.json")
+    return rows
+
+
+def _in_folder(folder: Path) -> Callable[[str], Any]:
+    def opened(name: str) -> Any:
+        path = folder / name
+        if not path.is_file() or path.is_symlink():
+            raise BrokenError(name, "is missing, or is no plain file")
+        return path.open("rb")
+
+    return opened
+
+
+def _in_zip(archive: zipfile.ZipFile) -> Callable[[str], Any]:
+    """The members of a zip file that no two programs can read differently."""
+    infos = archive.infolist()
+    _check_layout(archive.fp, archive, infos)
+    for info in infos:
+        _check_name(info.orig_filename)
+        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BrokenError(info.filename, "encrypted, or compressed in an unusual way")
+    if len({info.filename for info in infos}) != len(infos):
+        raise BrokenError("the container", "a name stands twice in it")
+
+    def opened(name: str) -> Any:
+        if name not in archive.NameToInfo:
+            raise BrokenError(name, "is missing")
+        return archive.open(name)
+
+    return opened
 
 
 # --- the command
@@ -1513,7 +1741,7 @@ def _find_openssl() -> str:
 
 
 def verify(path: str, trust: Trust, openssl: str | None = None) -> Outcome:
-    """Check one pack or export.
+    """Check one pack, export or report.
 
     Args:
         openssl: the program; "" for none. Default: the one installed.
@@ -1521,11 +1749,17 @@ def verify(path: str, trust: Trust, openssl: str | None = None) -> Outcome:
     Raises:
         UsageError: what was given cannot be used for this pack.
     """
-    check: Check | ExportCheck | None = None
+    check: Check | ExportCheck | ReportCheck | None = None
+    container = None
     try:
-        program = _find_openssl() if openssl is None else openssl
-        is_export = Path(path, "manifest").is_file()
-        check = ExportCheck(Path(path), trust) if is_export else Check(read_members(path), trust, program)
+        if Path(path, "manifest").is_file():
+            with Path(path, "manifest").open("rb") as file:
+                is_report = file.readline(100) == f"{REPORT_FORMAT}\n".encode()
+            check = ReportCheck(_in_folder(Path(path)), trust) if is_report else ExportCheck(Path(path), trust)
+        elif container := _report_container(path):
+            check = ReportCheck(_in_zip(container), trust)
+        else:
+            check = Check(read_members(path), trust, _find_openssl() if openssl is None else openssl)
         check.run()
     except (BrokenError, ValueError, TypeError, LookupError, AttributeError, RecursionError, OSError) as error:
         # Whatever else a forger finds to trip over is no worse than any other thing that does not hold.
@@ -1536,8 +1770,23 @@ def verify(path: str, trust: Trust, openssl: str | None = None) -> Outcome:
         )
         findings = check.findings if check else []
         return Outcome(path, EXIT_BROKEN, f"BROKEN: {plain(why)}", check.about if check else "", [], findings)
+    finally:
+        if container:
+            container.close()
     code = EXIT_VOUCHED if check.is_vouched else EXIT_OPEN
     return Outcome(path, code, VERDICTS[code], check.about, check.fingerprints, check.findings)
+
+
+def _report_container(path: str) -> zipfile.ZipFile | None:
+    """A zip file that holds a report and not a pack; None for everything else."""
+    try:
+        container = zipfile.ZipFile(path)
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return None
+    if "manifest" in container.NameToInfo and "mimetype" not in container.NameToInfo:
+        return container
+    container.close()
+    return None
 
 
 def show(outcome: Outcome, write: Callable[[str], Any]) -> None:
@@ -1555,13 +1804,14 @@ def show(outcome: Outcome, write: Callable[[str], Any]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code, of several paths the worst (1, then 3, then 0)."""
     parser = argparse.ArgumentParser(
-        description="Checks packs and exports of a delivery ledger. Exit: 0 vouched for, 1 broken, 2 wrong command, 3 consistent only."
+        description="Checks packs, exports and reports of a delivery ledger. "
+        "Exit: 0 vouched for, 1 broken, 2 wrong command, 3 consistent only."
     )
     parser.add_argument(
         "paths",
         nargs="*",
         metavar="PATH",
-        help="a pack (.asice) or the folder it was unpacked to; default: where this file lies",
+        help="a pack (.asice), a report (.zip), or a folder with either or an export; default: where this file lies",
     )
     parser.add_argument(
         "--log-key",

@@ -18,7 +18,8 @@ import msgspec
 from adapters.compliance.asking import asked
 from adapters.compliance.contract import Header, Row
 from adapters.evidence import verify
-from adapters.reports import csv_, jsonl
+from adapters.evidence.seal import Sealer, Timestamper
+from adapters.reports import csv_, jsonl, texts
 from adapters.reports.contract import Format, Look, Made, Progress, ReportAsk, StoppedError, Writer
 from adapters.reports.manifest import CHECKPOINT, HEADER, MANIFEST, Manifest, described
 from ledger.checkpoints import HeadFile, SignedHead
@@ -38,12 +39,16 @@ class Desk:
     Attributes:
         signed_head: signs what is committed by now, or waits until the process that may has done so.
         sign: a note over a text, by the log keys in use.
+        sealer: the operator's seal, for a PDF's signature.
+        timestamper: for the time-stamp of that signature.
     """
 
     queries: Queries
     heads: HeadFile
     signed_head: Callable[[], SignedHead]
     sign: Callable[[str], bytes]
+    sealer: Callable[[], Sealer]
+    timestamper: Timestamper | None = None
 
     def writers(self) -> dict[Format, Writer]:
         return {"csv": csv_.write, "jsonl": jsonl.write}
@@ -117,6 +122,7 @@ def _write_beside(desk: Desk, ask: ReportAsk, header: Header, rows: int, folder:
         "nonce": to_text(desk.queries.ledger.random(NONCE_BYTES)),
     }
     (folder / HEADER).write_bytes(msgspec.json.format(msgspec.json.encode(said)) + b"\n")
+    (folder / README).write_text(texts.readme(ask.language, ask.format, header, rows), encoding="utf-8")
     (folder / VERIFIER).write_bytes(Path(verify.__file__).read_bytes())
 
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from adapters.reports.contract import Made, ReportAsk
-from adapters.reports.making import Desk, make
-from ledger import identity
+from adapters.reports.making import make
+from ops.reports import desk
 from ops.system import System
 from tests.evidence.packs import TENANT
 
 __all__ = ["TENANT", "desk", "made"]
-
-
-def desk(system: System) -> Desk:
-    def sign(text: str) -> bytes:
-        return identity.sign_text(system.leader.identity(), system.log_keys, text)
-
-    return Desk(system.queries, system.heads, system.signed_head, sign)
 
 
 def made(system: System, folder: Path, **asked: object) -> Made:

@@ -1,0 +1,97 @@
+"""The words of reports: tables in `template/LANGUAGE.toml`, and the notes that lie beside a report.
+
+A query or column that has no words in a language yet is shown in English and says so.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from adapters.compliance.contract import Header
+from adapters.reports.contract import Format, Language
+
+FOLDER = Path(__file__).parent / "template"
+LANGUAGES: tuple[Language, ...] = ("en", "it", "nl", "sv")
+
+Texts = dict[str, dict[str, str]]
+
+_UNSHOWN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+_WIDTH = 100
+
+
+@cache
+def texts(language: Language) -> Texts:
+    """All tables of a language."""
+    return tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def title(language: Language, header: Header) -> str:
+    """What the query answers, in a few words."""
+    return _said(language, "query", header, header.title)
+
+
+def counts(language: Language, header: Header) -> str:
+    """What exactly is counted."""
+    return _said(language, "counts", header, header.counts)
+
+
+def _said(language: Language, table: str, header: Header, english: str) -> str:
+    tables = texts(language)
+    found = tables[table].get(header.query.partition("/")[0], "")
+    return found or (english if language == "en" else f"{english} [{tables['label']['english']}]")
+
+
+def column(language: Language, name: str) -> str:
+    """The title of a column; its name in data where there is none."""
+    return texts(language)["column"].get(name, name)
+
+
+def visible(text: str) -> str:
+    """Text for people: control characters, and those that turn its direction round, are shown as what they are."""
+    return _UNSHOWN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+
+
+def readme(language: Language, form: Format, header: Header, rows: int) -> str:
+    """What the files beside it are, how to check them, what that shows and what not."""
+    said, label = texts(language)["readme"], texts(language)["label"]
+    personal = [each.name for each in header.columns if each.personal]
+    files = {
+        f"report.{form}": said[f"report_{form}"],
+        "header.json": said["header"],
+        "manifest": said["manifest"],
+        "checkpoint": said["checkpoint"],
+        "verify.py": said["verifier"],
+    }
+    about = {
+        "query": f"{title(language, header)} ({header.query})",
+        "organisation": header.tenant,
+        "position": header.position,
+        "root": header.root,
+        "asked_at": f"{header.asked_at[:19].replace('T', ' ')} UTC",
+        "rows": rows,
+        "counts": counts(language, header),
+    }
+    parts = [
+        said["what"],
+        "\n".join(f"{label[name]}: {value}" for name, value in about.items()),
+        f"{said['files']}\n" + "\n".join(f"  {name:<13} {text}" for name, text in files.items()),
+        said["personal"].format(columns=", ".join(personal)) if personal else "",
+        said["csv"] if form == "csv" else "",
+        f"{said['check']}\n    python3 verify.py --log-key KEY\n{said['check_how']}",
+        f"{said['proven']}\n{said['proven_how'].format(position=header.position)}",
+        f"{said['not_proven']}\n{said['not_proven_how']}\n    delivery-ledger report make {header.query}",
+    ]
+    return "\n\n".join(_wrapped(part) for part in parts if part) + "\n"
+
+
+def _wrapped(part: str) -> str:
+    return "\n".join(
+        line if line.startswith(" ") else textwrap.fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False)
+        for line in part.split("\n")
+    )

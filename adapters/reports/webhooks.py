@@ -1,0 +1,208 @@
+"""Webhooks that tell of a report, signed as the Standard Webhooks specification has it (version 1.0: HMAC-SHA256, `v1`).
+
+HTTPS only, to public addresses only, unless the settings name further networks; plain HTTP to this machine, where it is one of them. The
+name is resolved once and the address that was judged is the one that is called. No redirect is followed. Keys lie sealed beside the log,
+several at once while one follows the other: a webhook is signed with each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import ipaddress
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from adapters.accounts import Accounts
+from adapters.reports.register import ACCOUNT
+from adapters.strictjson import refuse
+from ledger.errors import LedgerError
+from ledger.events import CLEAR, time_text
+from ledger.sealing import KEY_BYTES, seal
+
+TIMEOUT_S = 30.0
+SECRET_PREFIX = "whsec_"  # noqa: S105  of every such secret
+PSEUDO_ACCOUNT = "report-webhooks"
+"""Under which the keys lie beside the webhook secrets of real accounts."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class WebhookError(LedgerError):
+    """The webhook was not taken."""
+
+
+class GoneError(WebhookError):
+    """The address says that it wants no more of them."""
+
+
+# --- where they may go
+
+
+def why_not(url: str, networks: Sequence[Network]) -> str:
+    """Why a webhook may not go to a URL, in words; "" when it may, as far as can be told without asking for its address."""
+    try:
+        parsed = URL(url)
+        host = parsed.host or ""
+    except ValueError:
+        return "not a URL"
+    if parsed.scheme not in {"https", "http"} or not host or not url.isprintable() or " " in url:
+        return "not an https:// URL"
+    if parsed.raw_user is not None or parsed.raw_password is not None or parsed.fragment:
+        return "a URL without credentials and fragment"
+    literal = _address(host)
+    if literal is not None and not is_allowed(literal, networks):
+        return "an address that is not public; an operator may allow its network with LEDGER_WEBHOOK_NETWORKS"
+    if parsed.scheme == "http" and not (host == "localhost" or (literal is not None and literal.is_loopback)):
+        return "plain http:// would show it to everybody on the way; use https://"
+    if host == "localhost" and not any(network.is_loopback for network in networks):
+        return "this machine itself; an operator may allow it with LEDGER_WEBHOOK_NETWORKS"
+    return ""
+
+
+def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
+    """Whether a webhook may be sent to an address: it is public, or in one of these networks."""
+    real = _unwrapped(address)
+    if any(real in network for network in networks if network.version == real.version):
+        return True
+    return real.is_global and not real.is_multicast and not real.is_reserved
+
+
+def _unwrapped(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for, where it does."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _address(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+class _Judging(AbstractResolver):
+    """Gives only addresses that may be called."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = networks
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        allowed = [each for each in found if is_allowed(ipaddress.ip_address(each["host"].partition("%")[0]), self._networks)]
+        if not allowed:
+            msg = "it leads to no public address"
+            raise WebhookError(msg)
+        return allowed
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+# --- signing and sending
+
+
+def signed(keys: Mapping[str, bytes], number: str, at_s: int, body: bytes) -> dict[str, str]:
+    """The headers of a webhook.
+
+    Args:
+        number: its id; the same for every try.
+        at_s: when this try is made, Unix seconds.
+    """
+    said = f"{number}.{at_s}.".encode() + body
+    signatures = (base64.b64encode(hmac.digest(key, said, "sha256")).decode() for key in keys.values())
+    return {
+        "content-type": "application/json",
+        "webhook-id": number,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+    }
+
+
+def send(url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[Network], tls: Any = True) -> None:
+    """Post a webhook; blocks until it is taken.
+
+    Args:
+        tls: as aiohttp's `ssl`.
+
+    Raises:
+        GoneError: 410.
+        WebhookError: it was not taken; says why without quoting the other side.
+    """
+    why = why_not(url, networks)
+    if why:
+        raise GoneError(why)
+    try:
+        status = asyncio.run(_post(url, headers, body, networks, tls))
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, WebhookError) else None
+        msg = f"the webhook was not taken: {cause or type(error).__name__}"
+        raise WebhookError(msg) from error
+    if status == 410:
+        msg = "the webhook's address answered 410: it wants no more"
+        raise GoneError(msg)
+    if not 200 <= status < 300:
+        msg = f"the webhook's address answered {status}"
+        raise WebhookError(msg)
+
+
+async def _post(url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[Network], tls: Any) -> int:
+    connector = aiohttp.TCPConnector(resolver=_Judging(networks), use_dns_cache=False, force_close=True)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+        session.post(url, data=body, headers=headers, allow_redirects=False, ssl=tls) as answer,
+    ):
+        return answer.status
+
+
+# --- keys
+
+
+def keys(accounts: Accounts, tenant: str) -> dict[str, bytes]:
+    """The keys in use, by name."""
+    return accounts.secrets(tenant, PSEUDO_ACCOUNT)
+
+
+def add_key(accounts: Accounts, tenant: str, name: str, actor: str) -> str:
+    """Make a key; it is shown this once, in the form that verifiers of Standard Webhooks take.
+
+    Raises:
+        InvalidError: the name cannot be one, or is taken.
+    """
+    if not CLEAR["key_id"](name):
+        refuse("key_id", "letters, digits and '_.:-' only, at most 63")
+    if name in keys(accounts, tenant):
+        refuse("key_id", "there is a key of that name; retire it first, or take another name")
+    ledger = accounts.ledger
+    secret, key_id, key = ledger.random(KEY_BYTES), ledger.random(16), ledger.random(KEY_BYTES)
+    row = (key_id, ledger.keyring.wrap(key_id, key), seal(key, secret, key_id), time_text(ledger.clock()))
+    with ledger.database.writing() as cursor:
+        sql = "INSERT INTO account_secrets VALUES (?,?,?,?,?,?,?)"
+        cursor.execute(sql, (tenant, PSEUDO_ACCOUNT, name, *row))
+    accounts.record("account.key_added", tenant, ACCOUNT, actor, {"key_id": name})
+    return SECRET_PREFIX + base64.b64encode(secret).decode()
+
+
+def retire_key(accounts: Accounts, tenant: str, name: str, actor: str) -> None:
+    """Destroy a key.
+
+    Raises:
+        NotFoundError: there is none of that name.
+    """
+    accounts.retire_secret(tenant, PSEUDO_ACCOUNT, name, actor)
