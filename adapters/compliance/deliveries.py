@@ -111,7 +111,7 @@ def found(context: Context, filters: Filters, after: str) -> Iterator[Found]:
 def any_of(context: Context, choices: Sequence[Filters], after: str) -> Iterator[Found]:
     """All deliveries that one of several choices fits, each once, newest message first; no more than a page of each is held."""
     last = ""
-    every = merge(*(found(context, each, after) for each in choices), key=lambda each: _place(each.cursor))
+    every = merge(*(found(context, each, after) for each in choices), key=lambda each: place(each.cursor))
     for done, each in enumerate(every, 1):
         if not done % TOLD_EVERY:
             context.progress(done, None)
@@ -120,7 +120,7 @@ def any_of(context: Context, choices: Sequence[Filters], after: str) -> Iterator
         last = each.cursor
 
 
-def _place(cursor: str) -> tuple[int, int]:
+def place(cursor: str) -> tuple[int, int]:
     """Where a delivery stands in the order of every list: a cursor says it."""
     opened, recipient = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(".")
     return -int(opened), int(recipient)
@@ -138,13 +138,32 @@ def rows(
         after: a cursor of such a row; within a delivery it says how many of its rows were read.
         tell: a delivery -> its rows, possibly none, always in the same order.
     """
+    before, read = resumed(after)
+    return told(((each, tell(each.view)) for each in any_of(context, choices, before)), before, read)
+
+
+def resumed(after: str) -> tuple[str, int]:
+    """The cursor of the last delivery that was read whole, and how many rows of the next one were read.
+
+    Raises:
+        ValueError: it is no cursor of such rows.
+    """
     before, _, read = after.partition("~")
     if read and not (read.isascii() and read.isdigit()):
         msg = f"{after!r} is not a cursor of this query"
         raise ValueError(msg)
-    skipped = int(read or 0)
-    for each in any_of(context, choices, before):
-        told = list(tell(each.view))
-        for number, row in enumerate(told[skipped:], skipped + 1):
-            yield Row(row, each.cursor if number == len(told) else f"{before}~{number}")
-        before, skipped = each.cursor, 0
+    return before, int(read or 0)
+
+
+def told(every: Iterable[tuple[Found, Iterable[tuple[Any, ...]]]], before: str, read: int) -> Iterator[Row]:
+    """Rows of deliveries with their cursors.
+
+    Args:
+        every: a delivery and all of its rows.
+        before, read: as `resumed` says.
+    """
+    for each, said in every:
+        of_this = list(said)
+        for number, row in enumerate(of_this[read:], read + 1):
+            yield Row(row, each.cursor if number == len(of_this) else f"{before}~{number}")
+        before, read = each.cursor, 0
