@@ -123,6 +123,8 @@ def _changed(found: TermViews, *, json: bool) -> None:
 
 def _show(found: TermViews) -> None:
     table = Table("channel", "expectation", "for", "warn", "late", "set by", "why", box=None)
+    for column in table.columns:
+        column.no_wrap, column.overflow = column.header in {"channel", "expectation"}, "fold"  # typed as they stand
     for each in found.terms:
         times = (_words(each.warn_s), _words(each.breach_s)) if each.breach_s else ("off", "off")
         who = (
