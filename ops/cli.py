@@ -19,6 +19,7 @@ from eventsourcing.persistence import PersistenceError
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
 from ops import (
     accounts_cli,
+    disputes_cli,
     downtime_cli,
     evidence_cli,
     jobs_cli,
@@ -48,6 +49,7 @@ for sub in (
     keys,
     accounts,
     lanes,
+    disputes_cli.disputes,
     query_cli.query,
     outbox_cli.outbox,
     jobs_cli.jobs,

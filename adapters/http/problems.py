@@ -13,6 +13,7 @@ from adapters.http import errors as http
 from adapters.lanes import StillWaitingError
 from adapters.outbox import ActRefusedError
 from adapters.sending import NotSendableError
+from adapters.settling import OvertakenError, SettlingRefusedError
 from adapters.strictjson import InvalidError, NotJsonError, RefusedError
 from ledger import errors as ledger
 from ledger.identity import NotLeaderError
@@ -99,6 +100,8 @@ TABLE: dict[type[BaseException], Kind] = {
         speaks=False,
     ),
     ledger.ConfigurationError: Kind(409, "not-configured", "A setting or credential is missing or wrong"),
+    SettlingRefusedError: Kind(409, "cannot-be-settled", "That does not settle it"),
+    OvertakenError: Kind(409, "overtaken", "Something was added meanwhile"),
     ActRefusedError: Kind(409, "act-refused", "That cannot be done now"),
     NotSendableError: Kind(422, "not-sendable", "This cannot be sent through this account", "nothing was written"),
     ledger.NotFoundError: NOT_FOUND,

@@ -20,6 +20,7 @@ from adapters.http import (
     originals,
     queries,
     sends,
+    settling,
     terms,
 )
 from adapters.http.routes import Route
@@ -40,6 +41,7 @@ _MODULES = (
     jobs,
     downtimes,
     lanes,
+    settling,
     terms,
     catalogue,
     operation,

@@ -31,6 +31,14 @@ BODIES: dict[str, Any] = {
     "/v1/accounts/{account}/deletions": {"name": "send/1"},
     "/v1/messages/{message}/dispatch/resolve": {"call": 1, "was_sent": True, "note": "n"},
     "/v1/messages/{message}/dispatch/cancel": {"note": "n"},
+    "/v1/messages/{message}/deliveries/{recipient}/resolution": {
+        "sets_aside": ["01a1fd8e-f93d-70a6-8da5-105f5469bc25"],
+        "note": "n",
+    },
+    "/v1/messages/{message}/deliveries/{recipient}/resolution/withdraw": {
+        "settlement": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
+        "note": "n",
+    },
 }
 ANY = {
     "message": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
