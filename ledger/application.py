@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ from ledger.errors import (
     NotFoundError,
     TooLargeError,
 )
-from ledger.events import NONCE_BYTES, Draft, Event, check_fields, nonce_text, read, time_text
+from ledger.events import NONCE_BYTES, Draft, Event, check_fields, nonce_text, parse_time, read, time_text
 from ledger.recorders import ArtifactRow, Head, KeyRow, PostgresRecorder, SQLiteRecorder, read_head
 from ledger.sealing import KEY_BYTES, Keyring, seal, seal_artifact, unseal, unseal_artifact
 from ledger.types import TYPES
@@ -57,6 +57,20 @@ PAGE = 1_000
 WHOLE_MESSAGE = -1
 OWN_TENANT = OWN_STREAM = "ledger"
 """Where events about the ledger itself stand."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# What one head covers was recorded at one time. Halving inside the database is one question, not one per step.
+_POSITION_BEFORE = """
+    WITH RECURSIVE halved (low, step) AS (
+        SELECT CAST(0 AS bigint), CAST(4503599627370496 AS bigint)
+        UNION ALL
+        SELECT
+            low + CASE WHEN (SELECT recorded_at FROM heads WHERE size >= low + step ORDER BY size LIMIT 1) < ? THEN step ELSE 0 END,
+            step / 2
+        FROM halved WHERE step > 0
+    )
+    SELECT low FROM halved WHERE step = 0
+"""
 
 
 class PersonKey(NamedTuple):
@@ -406,13 +420,14 @@ class Ledger(Application[Any]):
         """The last position that was recorded before a time, 0 when there is none: the log's clock never runs back.
 
         Args:
-            at: UTC, as it stands in events, or the beginning of such a text.
+            at: a day or time, UTC if nothing else is said.
+
+        Raises:
+            ValueError: it is none.
         """
-        low, high = 0, self.head().size
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if str(self.event(middle).fields["recorded_at"]) < at else (low, middle - 1)
-        return low
+        moment = parse_time(at)
+        since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+        return int(self.database.read(_POSITION_BEFORE, (since // timedelta(microseconds=1),))[0][0])
 
     def leaves(self, after: int = 0, limit: int = PAGE) -> list[tuple[int, bytes, bytes]]:
         """(position, leaf bytes, stored leaf hash) after a position, for checking."""

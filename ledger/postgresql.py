@@ -99,13 +99,16 @@ class _Reads(ABC):
         return self._probe(sql, [(v,) for v in values])
 
     def each(self, sql: str, values: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """For each tuple of values the rows of a statement that names them `{0}`, `{1}` …; a row begins with the tuple's number."""
+        """For each tuple of values the rows of a statement that names them `{0}`, `{1}` …; a row begins with the tuple's number.
+
+        The rows of one tuple keep their order, the tuples have none.
+        """
         if not values:
             return []
         names = [f"value{number}" for number in range(len(values[0]))]
         arrays = ", ".join(f"?::{_TYPES[type(value).__name__]}[]" for value in values[0])
         numbered = f"unnest({arrays}) WITH ORDINALITY AS wanted({', '.join(names)}, number)"
-        rows = f"LATERAL ({sql.format(*(f'wanted.{name}' for name in names))}) AS found"
+        rows = f"LATERAL ({sql.format(*(f'wanted.{name}' for name in names))} OFFSET 0) AS found"
         lists = [list(column) for column in zip(*values, strict=True)]
         return self.read(f"SELECT number - 1, found.* FROM {numbered}, {rows}", lists)
 

@@ -133,7 +133,10 @@ class _Reads(ABC):
         return [row for value in values for row in self.read(sql, (value,))]
 
     def each(self, sql: str, values: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """For each tuple of values the rows of a statement that names them `{0}`, `{1}` …; a row begins with the tuple's number."""
+        """For each tuple of values the rows of a statement that names them `{0}`, `{1}` …; a row begins with the tuple's number.
+
+        The rows of one tuple keep their order, the tuples have none.
+        """
         if not values:
             return []
         numbered = sql.format(*(f"?{number}" for number in range(1, len(values[0]) + 1)))

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from ledger.addresses import guess, normal
 from ledger.application import Ledger
 from ledger.canonical import MAX_INT
 from ledger.errors import NotFoundError
 from ledger.events import MAX_DECLARED, Event, message_of, read
-from ledger.observations import Address
-from ledger.streams import clean
 from ledger.tree import leaf_hash
 from ledger.types import TYPES
-from projections import downtimes
+from projections import downtimes, searching
 from projections.deadlines import due
 from projections.downtimes import Downtime
 from projections.fold import Folded
-from projections.grades import Grade
-from projections.rules import EFFECTS, SUB_STATUS, Status
+from projections.rules import EFFECTS, SUB_STATUS
 from projections.runner import Runner
+from projections.searching import Filters
 from projections.status import DELIVERY_COLUMNS, MESSAGE_COLUMNS, read_row
 from projections.stories import MessageRow, Story, missing
 from projections.views import (
@@ -40,39 +35,12 @@ from projections.views import (
     Watching,
 )
 
+__all__ = ["DELIVERIES_SHOWN", "MAX_PAGE", "UNKNOWN_EVENT", "Filters", "Queries", "entry_of", "told"]
+
 _folded = msgspec.json.Decoder(Folded)
 MAX_PAGE = 500
 DELIVERIES_SHOWN = 100
 UNKNOWN_EVENT = "a type that this version does not know"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """What a search looks for; empty means any. All given filters must hold.
-
-    Attributes:
-        recipient: an address, in any spelling.
-        address_kind: its kind; "" tries what it may be.
-        reference: any reference or provider id, whole.
-        since, until: bounds on when the ledger first heard of the message, UTC, ISO 8601.
-        grade: of the evidence, E0 to E5.
-        mark: a key of `projections.facets.MARK_TEXTS`.
-        document: a digest of a document (SHA-1 or SHA-256, hex), of its bytes or of its base64 form.
-    """
-
-    recipient: str = ""
-    address_kind: str = ""
-    reference: str = ""
-    label: str = ""
-    batch: str = ""
-    provider: str = ""
-    account: str = ""
-    status: str = ""
-    grade: str = ""
-    mark: str = ""
-    since: str = ""
-    until: str = ""
-    document: str = ""
 
 
 class Queries:
@@ -256,7 +224,7 @@ class Queries:
 
         Raises:
             NotFoundError: the cursor is not one of ours.
-            ValueError: an unknown status, grade or mark.
+            ValueError: an unknown status, grade or mark, or a time that is none.
         """
         position = self.position()
         found, following = self.found(tenant, filters, cursor, limit)
@@ -266,61 +234,10 @@ class Queries:
         self, tenant: str, filters: Filters, cursor: str = "", limit: int = 50
     ) -> tuple[list[tuple[DeliveryView, str]], str]:
         """As `search`: deliveries, each with the cursor that continues after it, and the one that continues the list."""
-        for name, value, known in (("status", filters.status, Status), ("grade", filters.grade, Grade)):
-            if value and value not in set(known):
-                msg = f"unknown {name} {value!r}; there are {', '.join(known)}"
-                raise ValueError(msg)
         limit = max(1, min(limit, MAX_PAGE))
-        where, params = ["d.tenant = ?"], [tenant]
-        for column in ("provider", "account", "status", "grade"):
-            if value := getattr(filters, column):
-                where.append(f"d.{column} = ?")
-                params.append(value)
-        for comparison, value in ((">=", filters.since), ("<", filters.until)):
-            if value:
-                where.append(f"d.opened_at {comparison} ?")
-                params.append(value)
-        for digests in self._digests(tenant, filters):
-            marks = ",".join("?" * len(digests))
-            where.append(
-                "EXISTS (SELECT 1 FROM lookups AS l LEFT JOIN read_messages AS m ON m.message = l.stream "
-                f"WHERE l.digest IN ({marks}) AND ((l.stream = d.message AND (l.recipient < 0 OR l.recipient = d.recipient)) "
-                "OR (m.joined_into = d.message AND l.recipient < 0)))"
-            )
-            params += digests  # type: ignore[arg-type]  # bytes beside text
-        if cursor:
-            opened, recipient = _read_cursor(cursor)
-            where.append("(d.opened_position < ? OR (d.opened_position = ? AND d.recipient > ?))")
-            params += [opened, opened, recipient]  # type: ignore[list-item]
-        columns = ", ".join(f"d.{c}" for c in DELIVERY_COLUMNS.split(", "))
-        sql = (
-            f"SELECT {columns} FROM read_deliveries AS d WHERE {' AND '.join(where)} "
-            "ORDER BY d.opened_position DESC, d.recipient LIMIT ?"
-        )
-        rows = self.ledger.database.read(sql, (*params, limit + 1))
-        more = len(rows) > limit
-        rows = rows[:limit]
-        cursors = [_write_cursor(row[9], row[1]) for row in rows]
-        return list(zip(self._views(rows), cursors, strict=True)), cursors[-1] if more else ""
-
-    def _digests(self, tenant: str, filters: Filters) -> list[list[bytes]]:
-        """Per filter on a sealed value, the keyed digests that would show it."""
-        lookup = self.ledger.keyring.lookup
-        found: list[list[bytes]] = []
-        if filters.recipient:
-            kinds = (
-                [Address(filters.address_kind, filters.recipient)] if filters.address_kind else guess(filters.recipient)
-            )
-            found.append([lookup(tenant, "address", a.kind, normal(a)) for a in kinds])
-        if filters.reference:
-            found.append([lookup(tenant, "any_reference", clean(filters.reference.strip()))])
-        if filters.label:
-            found.append([lookup(tenant, "label", clean(filters.label).casefold())])
-        if filters.batch:
-            found.append([lookup(tenant, "in_batch", clean(filters.batch.strip()))])
-        if filters.document:
-            found.append([lookup(tenant, "document", filters.document.strip().lower())])
-        return found
+        rows, following = searching.found(self.ledger, tenant, filters, cursor, limit)
+        views = self._views([row for row, _ in rows])
+        return [(view, after) for view, (_, after) in zip(views, rows, strict=True)], following
 
     # --- what the clock asks for
 
@@ -488,16 +405,3 @@ def entry_of(event: Event, values: dict[str, Any], judged: tuple[str, str]) -> T
         withheld=tuple(sorted(set(f.get("commit", {})) - set(values))),
         **texts,
     )
-
-
-def _write_cursor(opened_position: int, recipient: int) -> str:
-    return urlsafe_b64encode(f"{opened_position}.{recipient}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[int, int]:
-    try:
-        opened, recipient = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(".")
-        return int(opened), int(recipient)
-    except ValueError as error:
-        msg = "that cursor is not one of ours; start the list again without it"
-        raise NotFoundError(msg) from error
