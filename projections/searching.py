@@ -178,7 +178,7 @@ def _facets(reads: Reads, tenant: str, filters: Filters) -> set[int] | None:
 
 def _bounds(ledger: Ledger, filters: Filters, cursor: str) -> tuple[Place, int]:
     """The place after which the page begins, and the position above which messages must have been opened."""
-    begin = _read_cursor(cursor) if cursor else BEGIN
+    begin = place_of(cursor) if cursor else BEGIN
     oldest = ledger.position_before(moment("since", filters.since)) if filters.since else 0
     if filters.until:
         newest = ledger.position_before(moment("until", filters.until))
@@ -354,7 +354,12 @@ def _write_cursor(place: Place) -> str:
     return urlsafe_b64encode(f"{-place[0]}.{place[1]}".encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> Place:
+def place_of(cursor: str) -> Place:
+    """The place after which a cursor continues.
+
+    Raises:
+        NotFoundError: it is not one of ours.
+    """
     try:
         opened, recipient = map(int, urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("."))
     except ValueError as error:
