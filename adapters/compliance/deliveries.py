@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from heapq import merge
 from typing import Annotated, Any, NamedTuple
 
@@ -12,8 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from adapters.compliance.contract import Column, Context, Parameters, Row
-from ledger.events import time_text
-from projections.queries import MAX_PAGE, Filters
+from projections.queries import MAX_PAGE
+from projections.searching import Filters, moment, place_of
 from projections.views import DeliveryView
 
 _CLOCK = r"[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?"
@@ -27,22 +25,6 @@ Day = Annotated[
 Name = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9_.-]{0,62})?$", description="name, or empty for all")]
 TOLD_EVERY = 100
 """Rows between two reports of progress."""
-
-
-def utc(text: str) -> str:
-    """A day or time as it stands in events; "" stays.
-
-    Raises:
-        ValueError: there is no such day or time.
-    """
-    if not text:
-        return ""
-    try:
-        at = datetime.fromisoformat(text)
-        return time_text(at if at.tzinfo else at.replace(tzinfo=UTC))
-    except (ValueError, OverflowError) as error:
-        msg = f"there is no day or time {text!r}"
-        raise ValueError(msg) from error
 
 
 class Span(Parameters, frozen=True):
@@ -62,7 +44,8 @@ class Span(Parameters, frozen=True):
     def __post_init__(self) -> None:
         """Bring both bounds into the one form that times have, so that the header says what was asked."""
         for name in ("since", "until"):
-            msgspec.structs.force_setattr(self, name, utc(getattr(self, name)))
+            if text := getattr(self, name):
+                msgspec.structs.force_setattr(self, name, moment(name, text))
         if self.until and self.since >= self.until:
             msg = f"until ({self.until}) is not after since ({self.since})"
             raise ValueError(msg)
@@ -111,19 +94,13 @@ def found(context: Context, filters: Filters, after: str) -> Iterator[Found]:
 def any_of(context: Context, choices: Sequence[Filters], after: str) -> Iterator[Found]:
     """All deliveries that one of several choices fits, each once, newest message first; no more than a page of each is held."""
     last = ""
-    every = merge(*(found(context, each, after) for each in choices), key=lambda each: place(each.cursor))
+    every = merge(*(found(context, each, after) for each in choices), key=lambda each: place_of(each.cursor))
     for done, each in enumerate(every, 1):
         if not done % TOLD_EVERY:
             context.progress(done, None)
         if each.cursor != last:
             yield each
         last = each.cursor
-
-
-def place(cursor: str) -> tuple[int, int]:
-    """Where a delivery stands in the order of every list: a cursor says it."""
-    opened, recipient = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(".")
-    return -int(opened), int(recipient)
 
 
 def rows(

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import Meta
 
 from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
-from adapters.compliance.deliveries import COLUMNS, Found, Span, any_of, place, resumed, told, values
+from adapters.compliance.deliveries import COLUMNS, Found, Span, any_of, resumed, told, values
 from ledger.contents import COPIED, TELLING
 from ledger.events import parse_time, read, time_text
 from ledger.streams import WHOLE_MESSAGE, clean
+from projections.searching import place_of
 
 AT_ONCE = 100
 """Deliveries that are looked at together."""
@@ -98,7 +99,7 @@ def _questions(context: Context, asked: Duplicates, page: Sequence[Found]) -> li
     questions = []
     for number, (view, cursor) in enumerate(page):
         since = time_text(parse_time(view.opened_at) - timedelta(days=asked.days))
-        bounds = (view.message, -place(cursor)[0], since)
+        bounds = (view.message, -place_of(cursor)[0], since)
         own = names[view.message]
         address = addresses.get((view.message, view.recipient))
         if asked.by != "reference" and address is not None:
