@@ -1,8 +1,10 @@
-"""The ways a report leaves: a folder, an e-mail, a webhook. What each needs is said in the settings, and checked when a recipient is named."""
+"""The ways a report leaves: a folder, an e-mail, a webhook. What each needs is checked as soon as a recipient is named."""
 
 from __future__ import annotations
 
 import re
+import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -50,6 +52,7 @@ class Channels:
         networks: that webhooks may reach besides public addresses.
         attach_bytes: what is larger is not attached to an e-mail.
         public_url: how people reach the API.
+        tls: makes the context of a call.
     """
 
     accounts: Accounts
@@ -58,6 +61,7 @@ class Channels:
     networks: tuple[Network, ...] = ()
     attach_bytes: int = mailing.ATTACH_BYTES
     public_url: str = ""
+    tls: Callable[[], ssl.SSLContext] = ssl.create_default_context
 
     def check(self, tenant: str, recipient: Recipient, where: str) -> None:
         """Refuse a recipient that nothing could be delivered to.

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ledger.batches import Item
 from ledger.application import OWN_TENANT, Ledger
+from ledger.batches import Item
 from ledger.errors import DuplicateError, LedgerError, NotFoundError
 from ledger.events import Event
 

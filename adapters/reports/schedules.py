@@ -26,7 +26,7 @@ from adapters.reports.channels import Channels, Recipient
 from adapters.reports.contract import Format, Language
 from adapters.reports.periods import Pace, Period, Unit, due_at, latest, period
 from adapters.reports.register import ACCOUNT, ChangedError, Entry, Register
-from adapters.strictjson import InvalidError, refuse
+from adapters.strictjson import decode, refuse
 from adapters.tasks.rows import Row
 from adapters.tasks.store import Tasks
 from ledger.errors import ForkError, LedgerError, NotFoundError
@@ -143,7 +143,9 @@ class Schedules:
         """
         return self._change(tenant, schedule, version, "replaced", given, actor)
 
-    def patch(self, tenant: str, schedule: str, version: int, operations: Sequence[Mapping[str, Any]], actor: str) -> Found:  # noqa: PLR0917  as `replace`
+    def patch(
+        self, tenant: str, schedule: str, version: int, operations: Sequence[Mapping[str, Any]], actor: str
+    ) -> Found:
         """Change a definition by RFC 6902 operations, all of them or none.
 
         Raises:
@@ -184,9 +186,7 @@ class Schedules:
         entry, given = found
         of = latest(given.pace(), self.ledger.clock())
         next_at = _second(due_at(given.pace(), of.number + 1 if of else 1))
-        return ScheduleView(
-            entry.name, entry.version, entry.owner, entry.made_at, entry.changed_at, next_at, given
-        )
+        return ScheduleView(entry.name, entry.version, entry.owner, entry.made_at, entry.changed_at, next_at, given)
 
     def _at(self, tenant: str, schedule: str, version: int) -> Found:
         entry, found = self.get(tenant, schedule)
@@ -316,10 +316,7 @@ def parsed(values: Any) -> Schedule:
     Raises:
         InvalidError: names the field.
     """
-    try:
-        return msgspec.json.decode(msgspec.json.encode(values), type=Schedule)
-    except msgspec.ValidationError as error:
-        raise InvalidError("", str(error).replace("`", "")) from None
+    return decode(msgspec.json.Decoder(Schedule), msgspec.json.encode(values))
 
 
 def _run_key(entry: Entry, of: Period) -> tuple[str, ...]:

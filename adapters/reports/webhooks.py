@@ -12,8 +12,8 @@ import base64
 import hmac
 import ipaddress
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -21,7 +21,6 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from adapters.accounts import Accounts
-from adapters.reports.register import ACCOUNT
 from adapters.strictjson import refuse
 from ledger.errors import LedgerError
 from ledger.events import CLEAR, time_text
@@ -59,14 +58,18 @@ def why_not(url: str, networks: Sequence[Network]) -> str:
         return "not an https:// URL"
     if parsed.raw_user is not None or parsed.raw_password is not None or parsed.fragment:
         return "a URL without credentials and fragment"
-    literal = _address(host)
-    if literal is not None and not is_allowed(literal, networks):
-        return "an address that is not public; an operator may allow its network with LEDGER_WEBHOOK_NETWORKS"
-    if parsed.scheme == "http" and not (host == "localhost" or (literal is not None and literal.is_loopback)):
-        return "plain http:// would show it to everybody on the way; use https://"
-    if host == "localhost" and not any(network.is_loopback for network in networks):
-        return "this machine itself; an operator may allow it with LEDGER_WEBHOOK_NETWORKS"
-    return ""
+    literal, is_plain = _address(host), parsed.scheme == "http"
+    is_here = host == "localhost" or (literal is not None and literal.is_loopback)
+    found = {
+        "an address that is not public; an operator may allow its network with LEDGER_WEBHOOK_NETWORKS": (
+            literal is not None and not is_allowed(literal, networks)
+        ),
+        "this machine itself; an operator may allow it with LEDGER_WEBHOOK_NETWORKS": (
+            host == "localhost" and not any(network.is_loopback for network in networks)
+        ),
+        "plain http:// would show it to everybody on the way; use https://": is_plain and not is_here,
+    }
+    return next((why for why, holds in found.items() if holds), "")
 
 
 def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
@@ -104,7 +107,9 @@ class _Judging(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        allowed = [each for each in found if is_allowed(ipaddress.ip_address(each["host"].partition("%")[0]), self._networks)]
+        allowed = [
+            each for each in found if is_allowed(ipaddress.ip_address(each["host"].partition("%")[0]), self._networks)
+        ]
         if not allowed:
             msg = "it leads to no public address"
             raise WebhookError(msg)
@@ -134,14 +139,11 @@ def signed(keys: Mapping[str, bytes], number: str, at_s: int, body: bytes) -> di
     }
 
 
-def send(url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[Network], tls: Any = True) -> None:
+def send(url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[Network], tls: ssl.SSLContext) -> None:
     """Post a webhook; blocks until it is taken.
 
-    Args:
-        tls: as aiohttp's `ssl`.
-
     Raises:
-        GoneError: 410.
+        GoneError: 410, or it may not go there (any more).
         WebhookError: it was not taken; says why without quoting the other side.
     """
     why = why_not(url, networks)
@@ -150,8 +152,7 @@ def send(url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[N
     try:
         status = asyncio.run(_post(url, headers, body, networks, tls))
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        cause = error.__cause__ if isinstance(error.__cause__, WebhookError) else None
-        msg = f"the webhook was not taken: {cause or type(error).__name__}"
+        msg = f"the webhook was not taken: {type(error).__name__}"
         raise WebhookError(msg) from error
     if status == 410:
         msg = "the webhook's address answered 410: it wants no more"
@@ -161,7 +162,9 @@ def send(url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[N
         raise WebhookError(msg)
 
 
-async def _post(url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[Network], tls: Any) -> int:
+async def _post(
+    url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[Network], tls: ssl.SSLContext
+) -> int:
     connector = aiohttp.TCPConnector(resolver=_Judging(networks), use_dns_cache=False, force_close=True)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with (
@@ -195,7 +198,7 @@ def add_key(accounts: Accounts, tenant: str, name: str, actor: str) -> str:
     with ledger.database.writing() as cursor:
         sql = "INSERT INTO account_secrets VALUES (?,?,?,?,?,?,?)"
         cursor.execute(sql, (tenant, PSEUDO_ACCOUNT, name, *row))
-    accounts.record("account.key_added", tenant, ACCOUNT, actor, {"key_id": name})
+    accounts.record("account.key_added", tenant, PSEUDO_ACCOUNT, actor, {"key_id": name})
     return SECRET_PREFIX + base64.b64encode(secret).decode()
 
 
