@@ -8,23 +8,17 @@ from msgspec import Meta
 
 from adapters.http.lookups import READERS
 from adapters.http.routes import Answer, Call, NoQuery, route
-from adapters.http.types import Given, Limit, Note, Position, Reading
+from adapters.http.types import Given, Note, Paging, Position, Reading
 from adapters.records import END, UUID
 from adapters.settling import Dispute, Settling
+from adapters.strictjson import refuse
+from ledger.errors import NotFoundError
 from projections.queries import Filters
 from projections.rules import Status
 from projections.views import Page
 
 SETTLERS = ("operator", "compliance")
 EventId = Annotated[str, Meta(pattern=f"^{UUID}{END}", description="id of an event")]
-
-
-class DisputesQuery(Given):
-    """Query of the list of disputes."""
-
-    cursor: Annotated[str, Meta(max_length=100, description="`next` of the page before")] = ""
-    limit: Limit = 50
-    min_position: Position = 0
 
 
 class NewSettlement(Given):
@@ -48,11 +42,13 @@ class Withdrawal(Given):
 
 
 @route("GET /v1/disputes", scopes=READERS, answers={200: Page}, access="search")
-def list_disputes(call: Call[DisputesQuery, None]) -> Answer:
+def list_disputes(call: Call[Paging, None]) -> Answer:
     """Deliveries whose final facts contradict each other, newest message first."""
-    asked = call.query
-    filters = Filters(status=str(Status.DISPUTED))
-    return Answer(call.services.queries.search(call.tenant, filters, asked.cursor, asked.limit))
+    asked, filters = call.query, Filters(status=str(Status.DISPUTED))
+    try:
+        return Answer(call.services.queries.search(call.tenant, filters, asked.cursor, asked.limit))
+    except NotFoundError as error:
+        refuse("cursor", str(error))
 
 
 @route(
@@ -72,7 +68,7 @@ def show_dispute(call: Call[Reading, None]) -> Answer:
     answers={200: Dispute},
     problems=(409,),
 )
-def resolve(call: Call[NoQuery, NewSettlement]) -> Answer:
+def resolve_dispute(call: Call[NoQuery, NewSettlement]) -> Answer:
     """Set facts aside, so that what is left does not contradict itself. A later fact that is not named opens the question again."""
     said = call.body
     return Answer(_settling(call).resolve(*_delivery(call), said.sets_aside, said.note, said.position))
@@ -84,7 +80,7 @@ def resolve(call: Call[NoQuery, NewSettlement]) -> Answer:
     answers={200: Dispute},
     problems=(409,),
 )
-def withdraw(call: Call[NoQuery, Withdrawal]) -> Answer:
+def withdraw_settlement(call: Call[NoQuery, Withdrawal]) -> Answer:
     """Take a settlement back: what it set aside counts again."""
     return Answer(_settling(call).withdraw(*_delivery(call), call.body.settlement, call.body.note))
 
