@@ -104,8 +104,17 @@ def _append(ledger: Ledger, kind: str, clear: Mapping[str, object]) -> int:
     return ledger.append(Item([ledger.draft(kind, TENANT, STREAM, clear)])).positions[0]
 
 
-def begin(ledger: Ledger, base: str, log_key: Ed25519PrivateKey, recovery_public: bytes) -> Identity:
+def begin(
+    ledger: Ledger,
+    base: str,
+    log_key: Ed25519PrivateKey,
+    recovery_public: bytes,
+    also: Mapping[str, object] | None = None,
+) -> Identity:
     """Write the first event: the origin's log key and the recovery key.
+
+    Args:
+        also: further clear fields of it: what else is so from the beginning.
 
     Raises:
         ConfigurationError: the name cannot be an origin.
@@ -116,7 +125,8 @@ def begin(ledger: Ledger, base: str, log_key: Ed25519PrivateKey, recovery_public
         msg = f"log name {base!r}: an origin has no white space and no '+'; write for example ledger.example.org/main"
         raise ConfigurationError(msg)
     recovery = NoteKey(f"{base}-recovery", recovery_public)
-    draft = ledger.draft("key.added", TENANT, STREAM, {"log_key": key.vkey(), "recovery_key": recovery.vkey()})
+    clear = {"log_key": key.vkey(), "recovery_key": recovery.vkey(), **(also or {})}
+    draft = ledger.draft("key.added", TENANT, STREAM, clear)
     ledger.append(Item([draft], expect={STREAM: ledger.versions([STREAM]).get(STREAM, 0)}))
     return Identity(base, 1, (key,), (), recovery)
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from adapters import revocations, trust
 from adapters.accounts import Accounts
+from adapters.announcing import announce, tables
 from adapters.calls import Caller
 from adapters.downtime import Noticing
 from adapters.lanes import Lanes
@@ -88,6 +89,7 @@ def opened(settings: Settings) -> Iterator[System]:
         leader = Leader(ledger, heads, lambda: keyfiles.log_keys(settings.key_folder), _locks(database, heads))
         with suppress(ForkError):
             leader.check()
+        announce(ledger)
         runner = Runner(
             ledger, [StatusModel(), LanesModel(), ActivityModel(), AccessedModel(), KeepingModel(), DowntimesModel()]
         )
@@ -131,7 +133,7 @@ def _identity(ledger: Ledger, name: str, settings: Settings) -> Identity:
         keyfiles.create_log_keys(settings.key_folder)
         newest, recovery = keyfiles.log_keys(settings.key_folder)[-1], keyfiles.recovery_public(settings.key_folder)
         with suppress(VersionTakenError):  # another process was faster
-            identities.begin(ledger, name, newest, recovery)
+            identities.begin(ledger, name, newest, recovery, tables(ledger))
     found = identities.read(ledger)
     if found is None or found.base != name:
         was = found.base if found else "nothing"

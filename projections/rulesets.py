@@ -17,7 +17,9 @@ from projections import deadlines, grades, rules
 from projections.grades import GRADE_1, GRADE_2
 
 TABLES_RULE = "rules.tables"
-"""Rule of the `ruleset.changed` that says which versions of which tables came into force: in its `numbers`, by name."""
+"""Rule of the event that says which versions of which tables came into force: in its `numbers`, by name.
+
+It is the log's first event, of a log that was begun since there are rulesets, and every later `ruleset.changed` with this rule."""
 
 
 class Ruleset(NamedTuple):
@@ -84,7 +86,7 @@ class _Clear(msgspec.Struct):
 
 def in_force(ledger: Ledger, position: int) -> InForce:
     """What was in force after the event at a position."""
-    columns, topic = f"{ledger.position_column}, state", "AND topic = 'ruleset.changed/1'"
+    columns, topic = f"{ledger.position_column}, state", "AND topic IN ('key.added/1', 'ruleset.changed/1')"
     rows = ledger.database.probe("stored_events", columns, "originator_id", [OWN_STREAM], topic)
     said = [(p, msgspec.convert(read(p, bytes(s)).fields, _Clear)) for p, s in rows if p <= position]
     announced = [(p, clear.numbers) for p, clear in said if clear.rule == TABLES_RULE]
