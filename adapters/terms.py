@@ -31,7 +31,7 @@ class TermView(msgspec.Struct, frozen=True):
     """An expectation, and the term that holds for messages that are opened now.
 
     Attributes:
-        account: the only one it holds for; "" for all that have no own.
+        only_account: the only one it holds for; "" for all that have no own.
         origin: `table`; `own` when the organisation set it, `off` when it switched it off.
         warn_s, breach_s: seconds after what starts the clock; 0 when it is off.
         why: where the terms come from: the table's reason, or the note of who set them.
@@ -42,7 +42,7 @@ class TermView(msgspec.Struct, frozen=True):
 
     channel: str
     name: str
-    account: str
+    only_account: str
     origin: Literal["table", "own", "off"]
     warn_s: int
     breach_s: int

@@ -132,7 +132,7 @@ def _show(found: TermViews) -> None:
             if each.origin == "table"
             else f"{each.set_by} {when(each.recorded_at)}, from position {each.set_at}"
         )
-        table.add_row(each.channel, each.name, each.account or "all", *times, who, plain(each.why))
+        table.add_row(each.channel, each.name, each.only_account or "all", *times, who, plain(each.why))
     out.print(table)
 
 
