@@ -23,7 +23,8 @@ _FORMULA = "=+\\-@\t\r\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
 _BEGIN = '(?:^|[,;|\t\r\n])[ \u00a0\u3000\ufeff"]*'
 """Where a cell may begin: at its beginning, and wherever a program that splits at another separator would see one."""
 _DANGER = re.compile(f"({_BEGIN})(?='*[{_FORMULA}])")
-_MARKED = re.compile(f"({_BEGIN})'(?='*[{_FORMULA}])")
+MARKED = re.compile(f"({_BEGIN})'(?='*[{_FORMULA}])")
+"""Where `safe` put an apostrophe. It stands in the notes beside a report, so that anybody can take them away again."""
 _PHONE_NUMBER = re.compile(r"\+[0-9]{1,20}")
 
 
@@ -33,6 +34,8 @@ def safe(text: str) -> str:
     An apostrophe goes before whatever could begin one, also before those apostrophes that stand there already. A phone number
     (`+` and digits) is a number at worst, and stays.
     """
+    if "\0" in text:  # no event holds one, and many readers of CSV stop at it
+        text = text.replace("\0", "\u2400")
     if _DANGER.search(text) is None or _PHONE_NUMBER.fullmatch(text):
         return text
     return _DANGER.sub("\\1'", text)
@@ -40,7 +43,7 @@ def safe(text: str) -> str:
 
 def original(text: str) -> str:
     """What `safe` was given."""
-    return _MARKED.sub("\\1", text)
+    return MARKED.sub("\\1", text)
 
 
 def _number(value: float) -> Any:

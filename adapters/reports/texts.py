@@ -5,14 +5,18 @@ A query or column that has no words in a language yet is shown in English and sa
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from adapters.compliance.contract import Header
 from adapters.reports.contract import Format, Language
+from adapters.reports.csv_ import MARKED
 
 FOLDER = Path(__file__).parent / "template"
 LANGUAGES: tuple[Language, ...] = ("en", "it", "nl", "sv")
@@ -47,9 +51,33 @@ def _said(language: Language, table: str, header: Header, english: str) -> str:
     return found or (english if language == "en" else f"{english} [{tables['label']['english']}]")
 
 
-def column(language: Language, name: str) -> str:
+def column_title(language: Language, name: str) -> str:
     """The title of a column; its name in data where there is none."""
     return texts(language)["column"].get(name, name)
+
+
+def facts(language: Language, header: Header, rows: int) -> list[tuple[str, str]]:
+    """What an answer is: (name, value) lines, the title first."""
+    label = texts(language)["label"]
+    parameters = "\n".join(f"{name}: {value}" for name, value in _given(header.parameters))
+    said = {
+        "query": f"{title(language, header)} ({header.query})",
+        "counts": counts(language, header),
+        "organisation": header.tenant,
+        "parameters": parameters or label["all"],
+        "asked_at": f"{header.asked_at[:19].replace('T', ' ')} UTC",
+        "position": str(header.position),
+        "root": header.root,
+        "rules": ", ".join(header.rules),
+        "rows": str(rows) if rows else label["none"],
+    }
+    return [(label[name], value) for name, value in said.items()]
+
+
+def _given(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The parameters that leave something out."""
+    as_text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
+    return [(name, value) for name, value in as_text.items() if value]
 
 
 def visible(text: str) -> str:
@@ -68,21 +96,13 @@ def readme(language: Language, form: Format, header: Header, rows: int) -> str:
         "checkpoint": said["checkpoint"],
         "verify.py": said["verifier"],
     }
-    about = {
-        "query": f"{title(language, header)} ({header.query})",
-        "organisation": header.tenant,
-        "position": header.position,
-        "root": header.root,
-        "asked_at": f"{header.asked_at[:19].replace('T', ' ')} UTC",
-        "rows": rows,
-        "counts": counts(language, header),
-    }
+    about = [(name, value) for name, value in facts(language, header, rows) if name != label["parameters"]]
     parts = [
         said["what"],
-        "\n".join(f"{label[name]}: {value}" for name, value in about.items()),
+        "\n".join(f"{name}: {value}" for name, value in about),
         f"{said['files']}\n" + "\n".join(f"  {name:<13} {text}" for name, text in files.items()),
         said["personal"].format(columns=", ".join(personal)) if personal else "",
-        said["csv"] if form == "csv" else "",
+        said["csv"].format(pattern=ascii(MARKED.pattern)) if form == "csv" else "",
         f"{said['check']}\n    python3 verify.py --log-key KEY\n{said['check_how']}",
         f"{said['proven']}\n{said['proven_how'].format(position=header.position)}",
         f"{said['not_proven']}\n{said['not_proven_how']}\n    delivery-ledger report make {header.query}",
