@@ -26,13 +26,15 @@ from ledger.streams import WHOLE_MESSAGE, clean
 from projections import keeping
 from projections.deadlines import LATEST
 from projections.keeping import HOLD_COLUMNS, HOLD_RULE, POLICY_COLUMNS, POLICY_RULE, UNITS, KeepingModel
-from projections.queries import Filters, Queries
+from projections.queries import Queries
+from projections.searching import Filters
 from projections.status import MESSAGE_COLUMNS, read_row
 from projections.stories import MessageRow, Story, missing
 
 HOLDS, RETENTION = "holds", "retention"
 """Whose stream, besides the day's, the acts stand in."""
 MAX_CHARS = 1_000
+EARLIEST = "0001-01-01T00:00:00.000000Z"
 KEEP = re.compile(r"([1-9][0-9]{0,3})([ymd])")
 KEEP_ADVICE = "a number and y, m or d: for example 10y, 18m or 90d"
 
@@ -265,16 +267,32 @@ def due_at(opened_at: str, term: str) -> str:
         opened_at: UTC, as it stands in events.
         term: as in `10y`, `18m` or `90d`.
     """
-    at, number, unit = parse_time(opened_at), int(term[:-1]), term[-1]
     try:
-        if unit == "d":
-            return time_text(at + timedelta(days=number))
-        months = at.month - 1 + number * (12 if unit == "y" else 1)
-        first = at.replace(year=at.year + months // 12, month=months % 12 + 1, day=1)
-        found = first + timedelta(days=at.day - 1)  # the day after the month's end, where the month has no such day
-        return time_text(found if found.month == first.month else found.replace(day=1))
+        return time_text(_moved(parse_time(opened_at), int(term[:-1]), term[-1]))
     except (OverflowError, ValueError):
         return LATEST
+
+
+def opened_before(due: str, term: str) -> str:
+    """A time, at most a day too late, before which everything was first heard of whose term is over by then.
+
+    Args:
+        due: UTC, as it stands in events.
+    """
+    try:
+        return time_text(_moved(parse_time(due), -int(term[:-1]), term[-1]) + timedelta(days=1))
+    except (OverflowError, ValueError):
+        return EARLIEST
+
+
+def _moved(at: datetime, number: int, unit: str) -> datetime:
+    """So many years, months or days on; the day after its end where a month has no such day."""
+    if unit == "d":
+        return at + timedelta(days=number)
+    months = at.month - 1 + number * (12 if unit == "y" else 1)
+    first = at.replace(year=at.year + months // 12, month=months % 12 + 1, day=1)
+    found = first + timedelta(days=at.day - 1)
+    return found if found.month == first.month else found.replace(day=1)
 
 
 # --- what they cover
@@ -302,9 +320,9 @@ class Covering:
         """The holds on each delivery, oldest first."""
         if not (self._by_message or self._by_digest):
             return dict.fromkeys(deliveries, tuple(self._all))
-        streams = telling(self._queries.ledger.database, [message for message, _ in deliveries])
-        names = found_under(self._queries.ledger.database, deliveries, streams) if self._by_digest else {}
-        return {each: self._on(streams[each[0]], names.get(each, ())) for each in deliveries}
+        told = stories(self._queries.ledger.database, [message for message, _ in deliveries])
+        names = found_under(self._queries.ledger.database, deliveries, told) if self._by_digest else {}
+        return {each: self._on(told[each[0]].messages, names.get(each, ())) for each in deliveries}
 
     def _on(self, streams: Iterable[str], digests: Iterable[bytes]) -> tuple[Hold, ...]:
         found = {hold.hold: hold for hold in self._all}
@@ -328,14 +346,14 @@ def label_digest(queries: Queries, tenant: str, label: str) -> bytes:
     return _DIGESTS["label"](queries.ledger.keyring, tenant, label)[0]
 
 
-def telling(reads: Reads, messages: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def stories(reads: Reads, messages: Iterable[str]) -> dict[str, Story]:
     """The streams that tell the story of each message: its own, and those of the messages that were joined into it."""
     wanted = set(messages)
     rows, tried = _rows(reads, wanted), set(wanted)
     while further := missing(rows) - tried:
         tried |= further
         rows |= _rows(reads, further)
-    return {message: tuple(Story(rows[message], rows).messages) for message in wanted & rows.keys()}
+    return {message: Story(rows[message], rows) for message in wanted & rows.keys()}
 
 
 def _rows(reads: Reads, messages: Iterable[str]) -> dict[str, MessageRow]:
@@ -343,18 +361,16 @@ def _rows(reads: Reads, messages: Iterable[str]) -> dict[str, MessageRow]:
     return {row.message: row for row in found}
 
 
-def found_under(
-    reads: Reads, deliveries: Sequence[Delivery], streams: Mapping[str, Sequence[str]]
-) -> dict[Delivery, set[bytes]]:
+def found_under(reads: Reads, deliveries: Sequence[Delivery], told: Mapping[str, Story]) -> dict[Delivery, set[bytes]]:
     """The keyed digests under which each delivery is found: its address, and whatever names its message.
 
     Args:
-        streams: as `telling` gives them.
+        told: as `stories` gives it.
     """
-    whole = [(stream, WHOLE_MESSAGE) for message in {m for m, _ in deliveries} for stream in streams[message]]
+    whole = [(stream, WHOLE_MESSAGE) for message in {m for m, _ in deliveries} for stream in told[message].messages]
     rows = reads.probe_pairs("lookups", "digest, stream, recipient", ("stream", "recipient"), [*whole, *deliveries])
     named: dict[Delivery, set[bytes]] = {}
     for digest, stream, recipient in rows:
         named.setdefault((str(stream), int(recipient)), set()).add(bytes(digest))
-    shared = {m: set().union(*(named.get((s, WHOLE_MESSAGE), set()) for s in streams[m])) for m, _ in deliveries}
+    shared = {m: set().union(*(named.get((s, WHOLE_MESSAGE), set()) for s in told[m].messages)) for m, _ in deliveries}
     return {each: named.get(each, set()) | shared[each[0]] for each in deliveries}

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from adapters.compliance import duplicates, evidence, finding, messages, outcomes, signatures
+from adapters.compliance import (
+    coverage,
+    duplicates,
+    evidence,
+    finding,
+    health,
+    keeping,
+    looking,
+    messages,
+    outcomes,
+    providers,
+    signatures,
+)
 from adapters.compliance.contract import ComplianceQuery
 from ledger.errors import NotFoundError
 
-_MODULES = (evidence, outcomes, signatures, duplicates, finding, messages)
+_MODULES = (
+    evidence,
+    outcomes,
+    signatures,
+    duplicates,
+    finding,
+    messages,
+    providers,
+    coverage,
+    keeping,
+    looking,
+    health,
+)
 
 QUERIES: dict[str, ComplianceQuery] = {
     value.name: value for module in _MODULES for value in vars(module).values() if isinstance(value, ComplianceQuery)
