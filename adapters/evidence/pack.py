@@ -74,17 +74,14 @@ class Ask:
     reason: str = ""
 
 
-class Draft(NamedTuple):
-    """All that a pack says, before it is written; the report is made from it.
+class Disclosure(NamedTuple):
+    """What of a story is shown to whoever asked.
 
     Attributes:
         shown: position -> field path -> value, as far as it is disclosed.
         numbers: position -> number of the event in the pack.
     """
 
-    ask: Ask
-    head: SignedHead
-    keys: tuple[NoteKey, ...]
     trail: Trail
     events: tuple[Event, ...]
     numbers: Mapping[int, str]
@@ -98,6 +95,23 @@ class Draft(NamedTuple):
         extension = EXTENSIONS.get(media_type, "eml" if original.kind == "receipt" else "bin")
         word = "".join(c if c.isascii() and c.isalnum() else "-" for c in original.kind) or "original"
         return f"{folder}/{self.numbers[original.event.position]}-{word}-{original.role}.{extension}"
+
+
+class Draft(NamedTuple):
+    """All that a pack says, before it is written; the report is made from it. From `trail` on as in `Disclosure`."""
+
+    ask: Ask
+    head: SignedHead
+    keys: tuple[NoteKey, ...]
+    trail: Trail
+    events: tuple[Event, ...]
+    numbers: Mapping[int, str]
+    shown: Mapping[int, Mapping[str, Opened]]
+    originals: tuple[Original, ...]
+
+    def path(self, original: Original) -> str:
+        """As `Disclosure.path`."""
+        return Disclosure(*self[3:]).path(original)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +231,15 @@ def record_export(accounts: Accounts, pack: Pack, actor: str = "") -> int:
 
 
 def _draft(ledger: Ledger, ask: Ask, head: SignedHead) -> Draft:
-    size = head.checkpoint.size
+    return Draft(ask, head, _log_keys(ledger, head), *disclose(ledger, ask, head.checkpoint.size))
+
+
+def disclose(ledger: Ledger, ask: Ask, size: int) -> Disclosure:
+    """What of a story may be shown, as of a tree size.
+
+    Raises:
+        NotFoundError: at that size the tenant had no such message or recipient.
+    """
     trail = tell(ledger, ask.tenant, ask.message, size, ask.recipients)
     whole = trail if trail.is_whole else tell(ledger, ask.tenant, ask.message, size, None)
     originals = collect(ledger, ask.tenant, trail)
@@ -232,7 +254,7 @@ def _draft(ledger: Ledger, ask: Ask, head: SignedHead) -> Draft:
     open_all(ledger, ask.tenant, trail, originals, opened, people, overrule=ask.include_shared)
     numbers = {event.position: f"{n:04d}" for n, event in enumerate(ordered, 1)}
     shown = _shown(ask, trail, originals, opened, people)
-    return Draft(ask, head, _log_keys(ledger, head), trail, ordered, numbers, shown, tuple(originals))
+    return Disclosure(trail, ordered, numbers, shown, tuple(originals))
 
 
 def _people(trail: Trail, whole: Trail, opened: Disclosed) -> People:
