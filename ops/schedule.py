@@ -23,11 +23,13 @@ from ledger import fsck
 from ledger.errors import LedgerError
 from ops.evidence import tsa_roots
 from ops.system import System
+from ops.tasks import schedules
 
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 1
 DEADLINES_EVERY_S = 60
 DOWNTIMES_EVERY_S = 60
+REPORTS_EVERY_S = 60
 REVOCATIONS_EVERY_S = 300
 DAY_S = 24 * 3600
 AT_ONCE = 16
@@ -105,6 +107,8 @@ def _own(system: System) -> Iterator[Job]:
     yield Job(name="deadlines", title="notes deadlines that are near or over", every_s=DEADLINES_EVERY_S, run=deadlines)
     title = "notes providers that do not answer, and that they work again"
     yield Job(name="note_downtimes", title=title, every_s=DOWNTIMES_EVERY_S, run=note_downtimes)
+    title = "has reports made whose period has ended"
+    yield Job(name="reports", title=title, every_s=REPORTS_EVERY_S, run=schedules(system).look)
     title = "asks authorities whether the signers of originals were revoked"
     yield Job(name="ask_revocations", title=title, every_s=REVOCATIONS_EVERY_S, run=ask_revocations)
     yield Job(name="count_answers", title="notes how many answers told nothing new", every_s=DAY_S, run=count_answers)

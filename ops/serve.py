@@ -18,7 +18,7 @@ from adapters.http.app import make, runner
 from adapters.http.services import Limits, Log, Services
 from ledger.database import unsafe_rights
 from ledger.errors import UnsafeDatabaseError
-from ops import schedule
+from ops import schedule, tasks
 from ops.evidence import desk
 from ops.settings import Settings
 from ops.system import System, opened
@@ -36,7 +36,7 @@ def serve(settings: Settings) -> None:
     with opened(settings) as system:
         refuse_unsafe(system)
         system.leader.start()
-        with schedule.running(system), sending(system):
+        with schedule.running(system), sending(system), tasks.working(system):
             asyncio.run(_run(system))
     LOG.info("stopped")
 
@@ -78,6 +78,8 @@ def services_of(system: System) -> Services:
         lanes=system.lanes,
         outbox=system.outbox,
         jobs=schedule.board(system),
+        tasks=tasks.tasks(system),
+        schedules=tasks.schedules(system),
         log=Log(
             heads=system.heads,
             signed_head=system.signed_head,
@@ -86,7 +88,7 @@ def services_of(system: System) -> Services:
         ),
         evidence=desk(system),
         limits=Limits(body_bytes=settings.max_body_bytes, request_timeout_s=settings.request_timeout_s),
-        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        public_url=tasks.public_url(settings),
     )
 
 

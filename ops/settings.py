@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,30 @@ class Settings(BaseSettings):
     )
     keep_payloads_h: float = Field(
         0.0, ge=0, description="how long the content of a send is kept, sealed, after the provider took or refused it"
+    )
+    report_folder: Path | None = Field(
+        None,
+        description="where what came of tasks is kept, sealed; of this ledger alone, and shared by all who serve it. Default: `reports` "
+        "beside the artifact folder",
+    )
+    keep_reports_days: float = Field(7.0, gt=0, description="how long that is")
+    report_drop_folder: Path | None = Field(
+        None, description="under it scheduled reports are put, in a folder for each organisation; none without it"
+    )
+    smtp_url: str = Field(
+        "",
+        description="mail server for scheduled reports: smtps://user@host or smtp+starttls://user@host; none without it",
+    )
+    smtp_password_file: Path | None = Field(None, description="file with the password of its user")
+    smtp_from: str = Field("", description="address that reports are sent from")
+    attach_max_bytes: int = Field(
+        10 * 1024 * 1024,
+        ge=0,
+        description="a report that is larger is not attached; the e-mail says where it can be fetched",
+    )
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (),
+        description="networks that webhooks about reports may reach besides public addresses, for example 127.0.0.0/8",
     )
     tenant: str = Field("default", description="the organisation the command line works for")
     host: str = Field("127.0.0.1", description="address the API listens on")

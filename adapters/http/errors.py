@@ -14,6 +14,7 @@ HttpError
 ├── AccountTakenError      the account's name belongs to another provider
 ├── SignatureError         a signed operation whose signature is not good
 │   └── WebhookSignatureError  likewise, told to whoever called the webhook
+├── NoVersionError         it does not say which version it changes
 ├── SecretBodyError        the original carries a secret and is never handed out
 └── TooManyRecipientsError the whole message is too long for one answer
 """
@@ -77,6 +78,10 @@ class SignatureError(HttpError):
 
 class WebhookSignatureError(SignatureError):
     """No key of this account verifies the webhook."""
+
+
+class NoVersionError(HttpError):
+    """Send the ETag of the version that is changed in the header If-Match, so that nobody else's change is lost."""
 
 
 class SecretBodyError(HttpError):

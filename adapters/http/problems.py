@@ -12,6 +12,8 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from adapters.http import errors as http
 from adapters.lanes import StillWaitingError
 from adapters.outbox import ActRefusedError
+from adapters.reports.register import ChangedError
+from adapters.reports.saved import NotOwnerError
 from adapters.sending import NotSendableError
 from adapters.settling import OvertakenError, SettlingRefusedError
 from adapters.strictjson import InvalidError, NotJsonError, RefusedError
@@ -87,6 +89,9 @@ TABLE: dict[type[BaseException], Kind] = {
     http.AccountTakenError: Kind(409, "account-taken", "The account's name is taken"),
     http.SignatureError: Kind(422, "signature", "The provider's signature is not good"),
     http.WebhookSignatureError: Kind(401, "webhook-signature", "The webhook's signature is not good"),
+    http.NoVersionError: Kind(428, "no-version", "Say which version is changed"),
+    ChangedError: Kind(412, "changed", "It was changed meanwhile"),
+    NotOwnerError: Kind(403, "not-owner", "It is somebody else's"),
     http.SecretBodyError: Kind(403, "secret-body", "The original carries a secret"),
     http.TooManyRecipientsError: Kind(422, "too-many-recipients", "Too much for one answer"),
     NotJsonError: Kind(400, "not-json", "The body is not JSON"),

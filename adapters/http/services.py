@@ -11,6 +11,8 @@ from adapters.jobs.board import Board
 from adapters.lanes import Lanes
 from adapters.outbox import Outbox
 from adapters.quarantine import Quarantine
+from adapters.reports.schedules import Schedules
+from adapters.tasks.store import Tasks
 from ledger.application import Ledger
 from ledger.checkpoints import HeadFile, SignedHead
 from ledger.identity import Identity
@@ -75,6 +77,8 @@ class Services:
     lanes: Lanes
     outbox: Outbox
     jobs: Board
+    tasks: Tasks
+    schedules: Schedules
     log: Log
     evidence: Desk | None = None
     limits: Limits = Limits()

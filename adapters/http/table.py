@@ -19,8 +19,11 @@ from adapters.http import (
     operation,
     originals,
     queries,
+    saved,
+    schedules,
     sends,
     settling,
+    tasks,
     terms,
 )
 from adapters.http.routes import Route
@@ -36,6 +39,9 @@ _MODULES = (
     log,
     lists,
     queries,
+    saved,
+    tasks,
+    schedules,
     keeping,
     accounts,
     jobs,

@@ -24,6 +24,15 @@ DELIVERY = "delivery"
 PAUSES = (timedelta(minutes=1), timedelta(minutes=10))
 
 
+def scopes_of(given: ReportAsk) -> tuple[str, ...]:
+    """Who may ask for a report: one of them must be the asker's.
+
+    Raises:
+        NotFoundError: no such query.
+    """
+    return find(given.query).scopes
+
+
 def ask(tasks: Tasks, given: ReportAsk, owner: str, once: Sequence[str] = ()) -> Row:
     """Put a report in the queue.
 

@@ -131,32 +131,33 @@ class Schedules:
         """
         return self._put(tenant, str(uuid7()), 0, "created", given, actor)
 
-    def replace(self, tenant: str, schedule: str, version: int, given: Schedule, actor: str) -> Found:
+    def replace(
+        self, tenant: str, schedule: str, version: int, given: Schedule, actor: str, *, done: str = "replaced"
+    ) -> Found:
         """Give a schedule another definition; the same again changes nothing.
 
         Args:
             version: that is replaced.
+            done: `replaced` or `patched`.
 
         Raises:
             ChangedError: another version is the newest.
             InvalidError: names what cannot be so.
         """
-        return self._change(tenant, schedule, version, "replaced", given, actor)
+        found = self._at(tenant, schedule, version)
+        return found if given == found[1] else self._put(tenant, schedule, version, done, given, actor)
 
-    def patch(
-        self, tenant: str, schedule: str, version: int, operations: Sequence[Mapping[str, Any]], actor: str
-    ) -> Found:
-        """Change a definition by RFC 6902 operations, all of them or none.
+    def patched(self, given: Schedule, operations: Sequence[Mapping[str, Any]]) -> Schedule:
+        """A definition changed by RFC 6902 operations, all of them or none.
 
         Raises:
-            ChangedError, InvalidError: as `replace`.
+            InvalidError: they do not fit, or what they make of it cannot be.
         """
-        _, now = self.get(tenant, schedule)
         try:
-            patched = jsonpatch.apply_patch(msgspec.to_builtins(now), [dict(each) for each in operations])
+            patched = jsonpatch.apply_patch(_plain(given), [dict(each) for each in operations])
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
             refuse("", f"the patch does not fit: {type(error).__name__}")
-        return self._change(tenant, schedule, version, "patched", parsed(patched), actor)
+        return parsed(patched)
 
     def delete(self, tenant: str, schedule: str, version: int, actor: str) -> None:
         """End a schedule; what it made stays.
@@ -193,10 +194,6 @@ class Schedules:
         if entry.version != version:
             raise ChangedError
         return entry, found
-
-    def _change(self, tenant: str, schedule: str, version: int, done: str, given: Schedule, actor: str) -> Found:  # noqa: PLR0917  as `replace`
-        entry, now = self._at(tenant, schedule, version)
-        return (entry, now) if given == now else self._put(tenant, schedule, version, done, given, actor)
 
     def _put(self, tenant: str, schedule: str, version: int, done: str, given: Schedule, actor: str) -> Found:  # noqa: PLR0917  as `replace`
         self.check(tenant, given)
@@ -290,7 +287,7 @@ class Schedules:
                 "title": given.title or query.title,
                 "first": str(of.first),
                 "next": str(of.next),
-                "recipients": msgspec.to_builtins(given.recipients),
+                "recipients": _plain(given)["recipients"],
             },
         }
         return self.tasks.ask(entry.tenant, REPORT, request, owner=actor, scopes=query.scopes, once=once)
@@ -317,6 +314,11 @@ def parsed(values: Any) -> Schedule:
         InvalidError: names the field.
     """
     return decode(msgspec.json.Decoder(Schedule), msgspec.json.encode(values))
+
+
+def _plain(given: Schedule) -> Any:
+    """A definition as JSON values."""
+    return msgspec.json.decode(msgspec.json.encode(given))
 
 
 def _run_key(entry: Entry, of: Period) -> tuple[str, ...]:
