@@ -30,6 +30,7 @@ from ops import (
     providers_cli,
     query_cli,
     reinterpret_cli,
+    report_cli,
     show,
     terms_cli,
 )
@@ -52,6 +53,7 @@ for sub in (
     lanes,
     disputes_cli.disputes,
     query_cli.query,
+    report_cli.report,
     person_cli.person,
     outbox_cli.outbox,
     jobs_cli.jobs,

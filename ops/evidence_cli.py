@@ -87,12 +87,12 @@ def verify(
     tsa_root: Path | None = None,
     json: Json = False,
 ) -> int:
-    """Check evidence packs, or exports of the log; needs no ledger. The same verifier lies in each pack as verify.py.
+    """Check evidence packs, reports, or exports of the log; needs no ledger. The same verifier lies in packs and reports as verify.py.
 
     Exit: 0 holds and is vouched for from elsewhere; 1 broken; 2 wrong command; 3 consistent in itself only.
 
     Args:
-        paths: packs (.asice), folders they were unpacked to, or exports.
+        paths: packs (.asice) and reports (.zip), folders they were unpacked to, or exports.
         log_key: the log's verifier key, or a file with it, from elsewhere than the pack.
         policy: a C2SP tlog-policy of logs and witnesses you trust.
         checkpoint: a checkpoint of the log that you kept.
