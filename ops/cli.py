@@ -22,6 +22,7 @@ from ops import (
     disputes_cli,
     downtime_cli,
     evidence_cli,
+    explain_cli,
     jobs_cli,
     keeping_cli,
     log_cli,
@@ -71,6 +72,7 @@ accounts.command(accounts_cli.configure)
 accounts.command(accounts_cli.show)
 accounts.command(accounts_cli.delete)
 for each in (
+    explain_cli.explain,
     outbox_cli.send,
     reinterpret_cli.reinterpret,
     log_cli.proof,

@@ -8,16 +8,15 @@ from typing import Any
 
 import msgspec
 
+from adapters.explaining.explanation import Explanation, explain
 from adapters.forecasts import with_terms
 from adapters.http.errors import TooManyRecipientsError
 from adapters.http.guards import tagged
 from adapters.http.routes import Answer, Call, route
-from adapters.http.types import Deliveries, Explained, Explanation, Paging, Reading
+from adapters.http.types import Deliveries, Explaining, Paging, Reading
 from adapters.providers import registry
 from adapters.strictjson import refuse
-from ledger.types import TYPES
-from projections.queries import MAX_PAGE, UNKNOWN_EVENT
-from projections.rules import RULE_TEXTS
+from projections.queries import MAX_PAGE
 from projections.views import DeliveryView, MessageView, Trail
 
 READERS = ("read", "compliance")
@@ -129,41 +128,11 @@ def _masking(call: Call[Any, Any], said: Iterable[Any]) -> Callable[[Any], Any]:
     answers={200: Explanation},
     access="status",
 )
-def explanation(call: Call[Reading, None]) -> Answer:
-    """Why the delivery has its status: every fact, the rule that judged it, and what it did."""
-    view = call.services.queries.delivery(call.tenant, call.path["message"], _recipient(call))
-    return Answer(explain(view))
-
-
-def explain(view: DeliveryView) -> Explanation:
-    """The reasons of a delivery's status in words."""
-    facts = tuple(
-        Explained(
-            event_id=r.event_id,
-            position=r.position,
-            type=r.type,
-            meaning=TYPES[r.type].meaning if r.type in TYPES else UNKNOWN_EVENT,
-            at=r.at,
-            code=r.code,
-            reason=r.reason,
-            rule=r.rule,
-            rule_text=RULE_TEXTS.get(r.rule, ""),
-            effect=r.effect,
-        )
-        for r in view.reasons
-    )
-    return Explanation(
-        message=view.message,
-        recipient=view.recipient,
-        status=view.status,
-        sub_status=view.sub_status,
-        since=view.since,
-        is_final=view.is_final,
-        rules=view.rules,
-        facts=facts,
-        flags={flag: RULE_TEXTS.get(flag, "") for flag in view.flags},
-        position=view.position,
-    )
+def explanation(call: Call[Explaining, None]) -> Answer:
+    """Why the delivery has its status: a paragraph for people, and every fact, the rule that judged it, and what it did."""
+    asked, view = call.query, call.services.queries.delivery(call.tenant, call.path["message"], _recipient(call))
+    view = with_terms(call.services.ledger.database, call.tenant, [view])[0]
+    return Answer(explain(view, asked.language, asked.zone))
 
 
 def require_few_recipients(call: Call[Any, Any]) -> None:

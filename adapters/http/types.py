@@ -219,34 +219,16 @@ class Deliveries(msgspec.Struct, frozen=True):
     position: int
 
 
-class Explained(msgspec.Struct, frozen=True):
-    """One fact, what it means, and why it did what it did: `decides`, `agrees`, `overruled`, `set_aside`, `unattributed`, `shown`."""
+class Explaining(Reading):
+    """Query of an explanation.
 
-    event_id: str
-    position: int
-    type: str
-    meaning: str
-    at: str
-    code: str
-    reason: str
-    rule: str
-    rule_text: str
-    effect: str
+    Attributes:
+        language: of the whole answer.
+        zone: of the times in the paragraph, a name of the IANA database.
+    """
 
-
-class Explanation(msgspec.Struct, frozen=True):
-    """Why a delivery has its status."""
-
-    message: str
-    recipient: int
-    status: str
-    sub_status: str
-    since: str
-    is_final: bool
-    rules: str
-    facts: tuple[Explained, ...]
-    flags: dict[str, str]
-    position: int
+    language: Literal["en", "it", "nl", "sv"] = "en"
+    zone: Annotated[str, Meta(max_length=64)] = "UTC"
 
 
 class SearchFilters(Given):
