@@ -17,7 +17,7 @@ from ledger.types import TYPES
 from projections import downtimes, searching
 from projections.deadlines import due
 from projections.downtimes import Downtime
-from projections.fold import Folded
+from projections.fold import Folded, Reason
 from projections.rules import EFFECTS, SUB_STATUS
 from projections.runner import Runner
 from projections.searching import Filters
@@ -150,7 +150,7 @@ class Queries:
         return found[0]
 
     def _views(self, rows: Sequence[tuple[Any, ...]]) -> list[DeliveryView]:
-        addresses = self._addresses([(str(r[0]), int(r[1])) for r in rows])
+        addresses = self.addresses([(str(r[0]), int(r[1])) for r in rows])
         down = downtimes.of_accounts(self.ledger.database, ((str(r[2]), str(r[3])) for r in rows))
         views = []
         for row in rows:
@@ -174,7 +174,7 @@ class Queries:
             )
         return views
 
-    def _addresses(self, deliveries: Sequence[tuple[str, int]]) -> dict[tuple[str, int], AddressView]:
+    def addresses(self, deliveries: Sequence[tuple[str, int]]) -> dict[tuple[str, int], AddressView]:
         """Addresses as declared, opened one event per declaration."""
         wanted = set(deliveries)
         rows = self.ledger.database.probe(
@@ -204,11 +204,8 @@ class Queries:
         indexes = range(row.recipients) if recipient is None else [recipient]
         streams = story.all() if recipient is None else [told.stream for told in story.of(recipient)]
         events = sorted((e for s in streams for e in self.ledger.stream(s)), key=lambda e: e.position)
-        judged: dict[str, tuple[str, str]] = {}
         views = [self.delivery(tenant, row.message, i) for i in indexes] if row.recipients <= MAX_PAGE else []
-        for reason in (r for view in views for r in view.reasons):
-            if judged.get(reason.event_id, ("", "shown"))[1] in {"shown", "agrees"}:
-                judged[reason.event_id] = (reason.rule, reason.effect)
+        judged = judgements(reason for view in views for reason in view.reasons)
         head = self.ledger.head()
         values = self.ledger.values(events)
         entries = tuple(entry_of(e, values.get(e.position, {}), judged.get(e.id, ("", ""))) for e in events)
@@ -295,7 +292,7 @@ class Queries:
         for each in told(events, values)["references"]:
             references[each["kind"]] = (*references.get(each["kind"], ()), each["value"])
         indexes = range(story.teller.recipients)
-        addresses = self._addresses([(message, index) for index in indexes])
+        addresses = self.addresses([(message, index) for index in indexes])
         return Watching(
             message=message,
             opened_position=opened_position,
@@ -328,6 +325,15 @@ class Queries:
             )
             for row in rows
         ]
+
+
+def judgements(reasons: Iterable[Reason]) -> dict[str, tuple[str, str]]:
+    """Event id -> the rule that judged it and what it did; where it did several things, what counts most."""
+    judged: dict[str, tuple[str, str]] = {}
+    for reason in reasons:
+        if judged.get(reason.event_id, ("", "shown"))[1] in {"shown", "agrees"}:
+            judged[reason.event_id] = (reason.rule, reason.effect)
+    return judged
 
 
 def _touching(found: Iterable[Downtime], opened_at: str, detail: Folded) -> tuple[Downtime, ...]:

@@ -147,6 +147,11 @@ class Replay:
         """Whether a fact had happened by the time of occurrence that is asked for."""
         return not self.occurred_by or fact.type in ABOUT_FACTS or fact.at() <= self.occurred_by
 
+    def is_told(self, event: Event) -> bool:
+        """Whether an event stands in a trail as of the time of occurrence that is asked for."""
+        fact = _fact(event, "message")
+        return fact is None or self.is_by_then(fact)
+
     def folded(self, row: MessageRow, facts: Iterable[Fact]) -> Folded:
         """The status of a delivery of a message."""
         return fold(

@@ -123,13 +123,13 @@ def found(
         NotFoundError: the cursor is not one of ours.
         ValueError: an unknown status, grade or mark, or a time that is none.
     """
-    _require_known(filters)
+    require_known(filters)
     reads = ledger.database
     facets = _facets(reads, tenant, filters)
     begin, oldest = _bounds(ledger, filters, cursor)
     if facets is not None and not facets:
         return [], ""
-    sealed = _digests(ledger.keyring, tenant, filters)
+    sealed = sealed_digests(ledger.keyring, tenant, filters)
     few = _few(reads, sealed)
     if few is not None:
         ranges = _Ranges(reads, "message", _of_messages(reads, tenant, few.shown, begin, oldest))
@@ -149,16 +149,16 @@ def found(
         count = min(2 * looked, MAX_LOOKED - looked)
     following = ""
     if len(page) > limit:
-        page, following = page[:limit], _write_cursor(page[limit - 1].place)
+        page, following = page[:limit], cursor_of(page[limit - 1].place)
     elif len(rows) == count:
-        following = _write_cursor(rows[-1].place)
+        following = cursor_of(rows[-1].place)
     return _rows(reads, page, facets), following
 
 
 _KNOWN: dict[str, list[str]] = {"status": [*Status], "grade": [*Grade], "mark": [*MARK_TEXTS]}
 
 
-def _require_known(filters: Filters) -> None:
+def require_known(filters: Filters) -> None:
     for name, known in _KNOWN.items():
         value = getattr(filters, name)
         if value and value not in known:
@@ -200,11 +200,11 @@ def moment(name: str, text: str) -> str:
         raise ValueError(msg) from error
 
 
-def _digests(keyring: Keyring, tenant: str, filters: Filters) -> list[list[bytes]]:
+def sealed_digests(keyring: Keyring, tenant: str, filters: Filters) -> list[list[bytes]]:
     """Per filter on a sealed value, the keyed digests that would show it."""
     given = Address(filters.address_kind, filters.recipient)
     addresses = ([given] if filters.address_kind else guess(filters.recipient)) if filters.recipient else []
-    wanted = [
+    wanted: list[list[tuple[str, ...]]] = [
         [("address", address.kind, normal(address)) for address in addresses],
         [("any_reference", clean(filters.reference.strip()))],
         [("label", clean(filters.label).casefold())],
@@ -344,13 +344,13 @@ def _rows(reads: Reads, page: Sequence[Found], facets: set[int] | None) -> list[
     held = {number: row for number, *row in reads.each(sql, keys)}
     places = {each.key: each.place for each in page}
     return [
-        (tuple(held[number]), _write_cursor(places[key]))
+        (tuple(held[number]), cursor_of(places[key]))
         for number, key in enumerate(keys)
         if number in held and (facets is None or held[number][_FACET] in facets)
     ]
 
 
-def _write_cursor(place: Place) -> str:
+def cursor_of(place: Place) -> str:
     return urlsafe_b64encode(f"{-place[0]}.{place[1]}".encode()).decode().rstrip("=")
 
 

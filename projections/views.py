@@ -12,6 +12,34 @@ from projections.fold import Milestone, Reason
 from projections.grades import Evidence
 
 
+class Known(msgspec.Struct, frozen=True):
+    """As of when an answer is, and by which rules; values are shown as far as they are held today.
+
+    Attributes:
+        position: last of the log that is known.
+        recorded_at: when that was recorded, UTC.
+        known_at: the time that was asked for, or "".
+        occurred_at: what happened later is left out, even where it is known; or "".
+        rules: `then` or `today`: what was asked for.
+        in_force: the tables that judged then.
+        used: the tables that judged this answer.
+        today: the tables that judge today.
+        differ: whether today's are others than those in force then.
+        vocabularies: the tables of the providers' words in force then, as far as the log says.
+    """
+
+    position: int
+    recorded_at: str
+    known_at: str
+    occurred_at: str
+    rules: str
+    in_force: tuple[str, ...]
+    used: tuple[str, ...]
+    today: tuple[str, ...]
+    differ: bool
+    vocabularies: tuple[str, ...]
+
+
 class AddressView(msgspec.Struct, frozen=True):
     """A recipient's address as given; empty after erasure."""
 
@@ -29,6 +57,7 @@ class DeliveryView(msgspec.Struct, frozen=True):
         evidence: how strong the evidence for the status is, and what is proven, not proven and missing.
         deadlines: what is or was expected by when.
         downtimes: when its provider did not work for its account, as far as that touches its time; they change no status.
+        known: as of when, where that was asked for.
     """
 
     message: str
@@ -49,6 +78,7 @@ class DeliveryView(msgspec.Struct, frozen=True):
     evidence: Evidence = Evidence()
     deadlines: tuple[Deadline, ...] = ()
     downtimes: tuple[Downtime, ...] = ()
+    known: Known | None = None
 
 
 class MessageView(msgspec.Struct, frozen=True):
@@ -81,6 +111,7 @@ class MessageView(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     deliveries: tuple[DeliveryView, ...]
     position: int
+    known: Known | None = None
 
 
 class TrailEntry(msgspec.Struct, frozen=True):
@@ -130,6 +161,7 @@ class Trail(msgspec.Struct, frozen=True):
     tree_size: int
     root: str
     position: int
+    known: Known | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -142,6 +174,7 @@ class Page(msgspec.Struct, frozen=True):
     deliveries: tuple[DeliveryView, ...]
     next: str
     position: int
+    known: Known | None = None
 
 
 class DueDeadline(msgspec.Struct, frozen=True):
