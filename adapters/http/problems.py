@@ -105,6 +105,7 @@ TABLE: dict[type[BaseException], Kind] = {
         speaks=False,
     ),
     ledger.ConfigurationError: Kind(409, "not-configured", "A setting or credential is missing or wrong"),
+    ledger.ClaimError: Kind(409, "claim", "The item cannot be claimed or given back so"),
     SettlingRefusedError: Kind(409, "cannot-be-settled", "That does not settle it"),
     OvertakenError: Kind(409, "overtaken", "Something was added meanwhile"),
     ActRefusedError: Kind(409, "act-refused", "That cannot be done now"),
