@@ -12,13 +12,17 @@ from adapters.importing import recognise
 from adapters.providers import registry
 from adapters.receiving import read
 from ledger.application import Ledger
+from ledger.claiming import unclaim
 from ledger.decision import Outcome
-from ledger.errors import ErasedError, LedgerError, NotFoundError
+from ledger.errors import ClaimError, ErasedError, LedgerError, NotFoundError
 from ledger.events import Event, parse_time
 from ledger.intake import Intake
-from ledger.observations import Arrival, ArrivalKind, Verdict
+from ledger.names import Claim, Names, Reading
+from ledger.observations import Arrival, ArrivalKind, Observation, Verdict
 from projections.queries import Queries
 from projections.views import LaneItem
+
+UNMATCHED = "lane.unmatched"
 
 
 class StillWaitingError(LedgerError):
@@ -85,43 +89,91 @@ class Lanes:
 
         Raises:
             StillWaitingError: nothing new came of it.
+            ClaimError: it is claimed for a message.
         """
-        return self._read_again(tenant, item, "lane.retried", note, actor=actor, message="")
+        event = self._unclaimed(tenant, item)
+        reading = self._reading(event, tenant, actor)
+        if event.fields["rule"] == UNMATCHED:
+            reading = reading._replace(item=event.position)
+        outcome = self._admit(reading)
+        if not outcome.facts:
+            raise StillWaitingError
+        self._settle(tenant, event, "lane.retried", note, actor)
+        return outcome
 
     def claim(self, tenant: str, item: str, message: str, note: str, actor: str = "") -> Outcome:
-        """Say which message it belongs to.
+        """Say which message it belongs to; the same again is once.
 
         Raises:
             NotFoundError: the tenant has no such message.
+            ClaimError: it is claimed for another message, or was read after all.
             StillWaitingError: it cannot be read at all.
         """
         row = self.queries.message_row(tenant, message)
-        return self._read_again(tenant, item, "lane.claimed", note, actor=actor, message=row.message)
+        found, event = self.item(tenant, item)
+        if found.state == "retried":
+            msg = "it was read after all, and needs nobody's word"
+            raise ClaimError(msg)
+        reading = self._reading(event, tenant, actor, row.message)
+        if event.fields["rule"] == UNMATCHED:
+            reading = reading._replace(observations=self._waiting(reading, event))
+        outcome = self._admit(reading._replace(claim=Claim(event, note)))
+        if not outcome.messages:
+            raise StillWaitingError
+        return outcome
 
-    def _read_again(self, tenant: str, item: str, kind: str, note: str, *, actor: str, message: str) -> Outcome:
-        _, event = self.item(tenant, item)
+    def unclaim(self, tenant: str, item: str, note: str, actor: str = "") -> str:
+        """Take a claim back: what it brought counts no longer, and the item waits again. The same again is once.
+
+        Returns:
+            The message it was claimed for.
+
+        Raises:
+            ClaimError: it was never claimed.
+        """
+        return unclaim(self.ledger, tenant, self.item(tenant, item)[1], note, actor)
+
+    def _reading(self, event: Event, tenant: str, actor: str, message: str = "") -> Reading:
+        """What today's code reads in an item."""
         stored = tuple(event.fields.get("artifacts", ()))
         if not stored:
             msg = "there is no original to be read again; dismiss it with a note when it is settled"
             raise StillWaitingError(msg)
         reading = read(tenant, stored_arrival(self.ledger, event), message=message, actor=actor, stored=stored)
-        if event.fields["rule"] == "lane.unmatched":
-            reading = reading._replace(item=event.position)
         if reading.unreadable:
             msg = f"still unreadable: {reading.unreadable}"
             raise StillWaitingError(msg)
+        return reading
+
+    def _waiting(self, reading: Reading, event: Event) -> tuple[Observation, ...]:
+        """Of what an original tells, that which waits under this item and no other."""
+        keys = Names(self.ledger, reading).lane_keys
+        known = self.ledger.known(keys)
+        return tuple(
+            seen for seen, key in zip(reading.observations, keys, strict=True) if known.get(key) == event.position
+        )
+
+    def _admit(self, reading: Reading) -> Outcome:
         outcome = self.intake.admit([reading])[0]
         if isinstance(outcome, Exception):
             raise outcome
-        if not outcome.facts:
-            raise StillWaitingError
-        self._settle(tenant, event, kind, note, actor)
         return outcome
 
+    def _unclaimed(self, tenant: str, item: str) -> Event:
+        """The event that opened an item that is not claimed."""
+        found, event = self.item(tenant, item)
+        if found.state == "claimed":
+            msg = "it is claimed for a message; take that back first: delivery-ledger lanes unclaim ITEM --note WHY"
+            raise ClaimError(msg)
+        return event
+
     def dismiss(self, tenant: str, item: str, note: str, actor: str = "") -> None:
-        """Say that it needs nothing; it is kept all the same."""
-        _, event = self.item(tenant, item)
-        self._settle(tenant, event, "lane.dismissed", note, actor)
+        """Say that it needs nothing; it is kept all the same.
+
+        Raises:
+            ClaimError: it is claimed for a message.
+        """
+        self._settle(tenant, self._unclaimed(tenant, item), "lane.dismissed", note, actor)
 
     def settle(self, tenant: str, item: str, note: str) -> None:
         """Say that a waiting item was read after all; one that waits no longer is left as it is."""

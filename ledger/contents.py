@@ -6,13 +6,14 @@ It is decided whenever the second of the two becomes known, the receipt or the r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ledger.appender import Item
 from ledger.application import Ledger
 from ledger.errors import DuplicateError, ErasedError
 from ledger.events import Event, delivery_stream, message_of
-from ledger.streams import WHOLE_MESSAGE
+from ledger.streams import WHOLE_MESSAGE, about
 
 TELLING, COPIED = frozenset({"content.consigned", "consignment.accepted"}), "evidence.ingested"
 """Types of facts that may say what was delivered; the type of a further original of one."""
@@ -53,12 +54,15 @@ def compare(
     return Comparison(rule, len(sent), len(sent) - len(missing), tuple(str(d.get("name", "")) for d in missing))
 
 
-def check(ledger: Ledger, message: str, streams: Sequence[str] = ()) -> None:
+def check(
+    ledger: Ledger, message: str, streams: Sequence[str] = (), beside: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Compare each receipt of a message with what was sent, once; writes what was found.
 
     Args:
         message: the one that tells the story; nothing is done while it is not registered.
         streams: of the deliveries to look at. Default: all that tell of it.
+        beside: stream of a receipt -> stream in which what was found is written, where that is another one.
     """
     requests = [e for e in ledger.stream(message) if e.type == "submission.requested"]
     if not requests or not (sent := _documents(ledger, requests[:1]).get(requests[0].position)):
@@ -77,7 +81,7 @@ def check(ledger: Ledger, message: str, streams: Sequence[str] = ()) -> None:
         notes = [note for e in originals[fact.id] for note in e.fields.get("notes", ())]
         found = compare(sent, delivered, notes)
         if found.rule:
-            _write(ledger, requests[0], fact, found, keys[fact.id])
+            _write(ledger, requests[0], fact, found, keys[fact.id], beside.get(fact.stream, fact.stream))
 
 
 def _documents(ledger: Ledger, events: Sequence[Event]) -> dict[int, list[dict[str, Any]]]:
@@ -100,16 +104,19 @@ def _deliveries(ledger: Ledger, message: str) -> list[str]:
     ]
 
 
-def _write(ledger: Ledger, request: Event, fact: Event, found: Comparison, key: bytes) -> None:
+def _write(  # noqa: PLR0917  what was compared, what was found, where it is written
+    ledger: Ledger, request: Event, fact: Event, found: Comparison, key: bytes, stream: str
+) -> None:
     same = ("about", "recipient", "provider", "account", "mapping")
     clear = {name: fact.fields[name] for name in same if name in fact.fields}
+    clear |= about(stream) if stream != fact.stream else {}
     clear |= {"rule": found.rule, "events": [fact.id, request.id]}
     clear["numbers"] = {"documents": found.sent, "found": found.found}
-    owner, person = message_of(fact.stream), fact.fields.get("recipient", WHOLE_MESSAGE)
+    owner, person = message_of(stream), clear.get("recipient", WHOLE_MESSAGE)
     said = {"missing": list(found.missing)} if found.missing else {}
     try:
         values = [(ledger.person_key(owner, person), said)] if said else []
-        draft = ledger.draft("evidence.verified", fact.tenant, fact.stream, clear, values)
+        draft = ledger.draft("evidence.verified", fact.tenant, stream, clear, values)
         ledger.append(Item([draft], needs={fact.stream}, duplicates=[(0, key)]))
     except (DuplicateError, ErasedError):
         return  # another process was faster, or there is nothing left to be compared

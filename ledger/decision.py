@@ -75,6 +75,7 @@ class Outcome:
         contents: (message, stream) of the receipts that tell what was delivered.
         reread: what an original that was read again tells otherwise.
         settled: ids of the waiting items that need nobody any more.
+        beside: stream of a receipt -> stream of its delivery, where a person said which that is.
     """
 
     facts: list[str] = field(default_factory=list)
@@ -89,6 +90,7 @@ class Outcome:
     contents: list[tuple[str, str]] = field(default_factory=list)
     reread: list[Change] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
+    beside: dict[str, str] = field(default_factory=dict)
 
 
 class Decision:

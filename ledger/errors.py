@@ -16,6 +16,7 @@ LedgerError
 ├── UnclearCommitError      the connection broke during commit and the outcome could not be looked up
 ├── ErasedError             the key of these values was destroyed
 ├── NotFoundError           no such message, event, artifact, account or lane item
+├── ClaimError              a waiting item cannot be claimed, or its claim not taken back, as it stands
 ├── IdempotencyError        the same idempotency key came with another body
 ├── ForkError               the tree contradicts a signed head; appending is refused until `recover`
 └── CorruptError            stored bytes contradict the tree; both sides stand in the text
@@ -97,6 +98,10 @@ class ErasedError(LedgerError):
 
 class NotFoundError(LedgerError):
     """There is nothing of that name here."""
+
+
+class ClaimError(LedgerError):
+    """The waiting item cannot be claimed, or its claim cannot be taken back, as it stands."""
 
 
 class IdempotencyError(LedgerError):

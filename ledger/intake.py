@@ -16,6 +16,7 @@ from ledger import contents
 from ledger.addresses import normal
 from ledger.appender import Appended, Item
 from ledger.application import Ledger
+from ledger.claiming import Claiming
 from ledger.decision import Decision, Outcome, PendingError
 from ledger.errors import ConflictError, IdempotencyError, InvalidEventError, ReferenceTakenError, TooLargeError
 from ledger.events import message_of, read, time_text
@@ -98,9 +99,9 @@ class Intake:
                 results[index] = self._admit_alone(reading._replace(observations=(), unreadable=str(result)))
             elif failed and isinstance(each, _Submitted) and each.leans:
                 results[index] = self._lean_no_more(reading, each)
-        for result in results:
-            for message, stream in result.contents if isinstance(result, Outcome) else ():
-                contents.check(self.ledger, message, [stream])
+        for outcome in (result for result in results if isinstance(result, Outcome)):
+            for message, stream in outcome.contents:
+                contents.check(self.ledger, message, [stream], outcome.beside)
         return results
 
     def foresee(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
@@ -118,7 +119,8 @@ class Intake:
         return found
 
     def _decision(self, context: Context, reading: Reading) -> Decision:
-        return (Decision if reading.told is None else Rereading)(self.ledger, context, reading)
+        kind = Claiming if reading.claim else Decision if reading.told is None else Rereading
+        return kind(self.ledger, context, reading)
 
     def _submit(self, context: Context, reading: Reading) -> _Submitted | Exception:
         try:

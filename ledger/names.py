@@ -54,6 +54,18 @@ class Settled(NamedTuple):
     numbers: Mapping[str, int] = {}
 
 
+class Claim(NamedTuple):
+    """A person's word that what waits belongs to a message.
+
+    Attributes:
+        item: the event that opened the waiting item.
+        note: why.
+    """
+
+    item: Event
+    note: str
+
+
 class Reading(NamedTuple):
     """An arrival and what its wire module read in it.
 
@@ -66,6 +78,7 @@ class Reading(NamedTuple):
         item: position of the waiting item that is read again; of its arrival, what waits under other items is left alone.
         attested: what checking its signature found; None where originals are not signed.
         settles: the call of ours that it answers.
+        claim: whose word it is that `message` is the one; its observations are those that waited.
     """
 
     tenant: str
@@ -79,6 +92,7 @@ class Reading(NamedTuple):
     item: int = 0
     attested: Attestation | None = None
     settles: Settled | None = None
+    claim: Claim | None = None
 
 
 class Names:
@@ -92,6 +106,7 @@ class Names:
         told_keys, witnessed_keys: per observation, under which it is known that somebody told us a fact, and that we saw it come later.
         word_keys: per observation, under which a word that the provider's tables do not have is known to the tenant; else None.
         answer_key: under which an answer to the same call of ours is known.
+        claim_key: under which it is known that the waiting item was claimed once; None when this is no claim.
         identity_keys: per observation identity alone, where a content is certified; else None.
         chain_keys: of each polled state without a time, the key of the first link of its object's chain.
         references, batches, addresses: look-up digests of what it names.
@@ -110,6 +125,7 @@ class Names:
         self.answer_key = (
             answer_key(self._keyring, reading.tenant, reading.settles.attempt) if reading.settles else None
         )
+        self.claim_key = claim_key(self._keyring, reading.tenant, reading.claim.item.id) if reading.claim else None
         self.identity_keys = [self._duplicate("identity", *each.identity) if each.content else None for each in seen]
         self.chain_keys = [self.chain_key(each, 1, with_state=False) for each in seen if self.is_chained(each)]
         words = ledger.vocabulary.get(reading.arrival.provider)
@@ -155,6 +171,10 @@ class Names:
         """Under which the number-th other reading of what an event told is known."""
         return self._duplicate("reread", event_id, str(number))
 
+    def claimed_key(self, index: int) -> bytes:
+        """A fact that counts on a person's word, apart from the same fact told by an arrival that says itself where it belongs."""
+        return self._duplicate("claimed", self.fact_keys[index].hex(), *self._reading.stored[:1])
+
     def chain_key(self, seen: Observation, number: int, *, with_state: bool) -> bytes:
         """The number-th state seen of an object whose provider gives no time (the state is the identity's last part)."""
         identity = seen.identity if with_state else seen.identity[:-1]
@@ -174,7 +194,9 @@ class Names:
         identities = (*(key for key in self.identity_keys if key), *self.chain_keys)
         sightings = map(self.sighting_key, range(len(self.fact_keys)))
         waiting = (self.unreadable_key, self.unverified_key)
-        answers = [self.answer_key] if self.answer_key else []
+        answers = [key for key in (self.answer_key, self.claim_key) if key]
+        if self._reading.told is not None:
+            answers += map(self.claimed_key, range(len(self.fact_keys)))
         told = (*self.told_keys, *self.witnessed_keys)
         words = (key for key in self.word_keys if key)
         known = (*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, *sightings, *waiting, *told, *answers)
@@ -188,6 +210,15 @@ def answer_key(keyring: Keyring, tenant: str, attempt: str) -> bytes:
         attempt: id of the event that announced the call.
     """
     return keyring.duplicate(None, tenant, "", "answer", attempt)
+
+
+def claim_key(keyring: Keyring, tenant: str, item: str) -> bytes:
+    """Under which the first claim of a waiting item is known.
+
+    Args:
+        item: id of the event that opened it.
+    """
+    return keyring.duplicate(None, tenant, "", "claim", item)
 
 
 def _said(arrival: Arrival) -> tuple[str, ...]:

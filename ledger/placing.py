@@ -71,6 +71,11 @@ class Placing:
             return None if message is None else self._place_in(message, seen, planned)
         return self.plan.add(planned)
 
+    def place_in(self, message: Message, seen: Observation, like: Like = ALONE) -> int:
+        """Plan the event of an observation in a message, whatever it says itself of where it belongs."""
+        clear, texts = self.said(seen, like)
+        return self._place_in(message, seen, Planned(seen.type, "", clear, {WHOLE_MESSAGE: texts}, like.planned))
+
     def _place_in(self, message: Message, seen: Observation, planned: Planned) -> int:
         message = self._declare(message, seen)
         clear, texts = planned.clear, planned.values.pop(WHOLE_MESSAGE)

@@ -78,7 +78,7 @@ class Rereading(Decision):
 
     def _told(self, index: int, seen: Observation) -> Event | None:
         """The event by which this very original told an observation."""
-        keys = [self.names.fact_keys[index], self.names.sighting_key(index)]
+        keys = [self.names.fact_keys[index], self.names.sighting_key(index), self.names.claimed_key(index)]
         if self.names.is_chained(seen) and keys[0] in self.context.known:
             keys += self.sightings.links(seen)
         positions = sorted({self.context.known[key] for key in keys if self.context.known.get(key)})

@@ -23,7 +23,15 @@ TOLD_ELSEWHERE = "told_elsewhere"
 ORIGINAL = -2
 """The person of a key that seals one original concerning several messages, or none."""
 WITHOUT_ORIGINAL = frozenset(
-    {"recipients.declared", "streams.joined", "reference.conflict", "batch.opened", "message.linked", "vocabulary.new"}
+    {
+        "recipients.declared",
+        "streams.joined",
+        "reference.conflict",
+        "batch.opened",
+        "message.linked",
+        "vocabulary.new",
+        "lane.claimed",
+    }
 )
 """Types that carry no original of their own: another event of the same item does."""
 MAX_PAIRS = 1_000
@@ -206,34 +214,46 @@ class Writer:
         """
         self.expect(into)
         self.expect(other)
-        held = self._recipients_of(other)
+        held = self.recipients_of(other)
         probe_recipients(self.ledger, self.context, [(digest, into.stream) for digest in held])
         missing = sorted(r for d, r in held.items() if (into.stream, d) not in self.context.recipients)
         if missing and not into.registered:
             addresses = self._declared(other.stream)
             into = self.declare(into, [addresses[r] for r in missing if r in addresses], source)
+        first = len(self.plan.events)
+        self.tell_together(other, into, source, rule)
+        self.plan.joins.append((first, other.stream, into.stream))
+        self.context.joined[other.stream] = into.stream
+        self.context.messages[other.stream] = replace(other, version=other.version + 1)
+        into = replace(into, version=into.version + len(self.plan.events) - first - 1)
+        self.context.messages[into.stream] = into
+        return into
+
+    def tell_together(self, other: Message, into: Message, source: Mapping[str, Any], rule: str) -> list[list[int]]:
+        """Plan the events by which `other` becomes part of `into`'s story.
+
+        Returns:
+            The pairs of their recipients.
+        """
+        held = self.recipients_of(other)
+        probe_recipients(self.ledger, self.context, [(digest, into.stream) for digest in held])
         paired = sorted(
             [r, self.context.recipients[into.stream, d]]
             for d, r in held.items()
             if (into.stream, d) in self.context.recipients
         )
-        chunks = [paired[start : start + MAX_PAIRS] for start in range(0, len(paired), MAX_PAIRS)] or [[]]
-        first = len(self.plan.events)
-        for chunk in chunks:
+        for start in range(0, max(1, len(paired)), MAX_PAIRS):
+            chunk = paired[start : start + MAX_PAIRS]
             clear = {**source, "streams": [other.stream], "rule": rule} | ({"recipients": chunk} if chunk else {})
             self.plan.add(Planned("streams.joined", into.stream, clear))
-        self.plan.joins.append((first, other.stream, into.stream))
         # Moves the version of the joined stream on: whoever was about to declare a recipient there decides again.
         self.plan.add(
             Planned("streams.joined", other.stream, {**source, "streams": [into.stream], "rule": TOLD_ELSEWHERE})
         )
-        self.context.joined[other.stream] = into.stream
-        self.context.messages[other.stream] = replace(other, version=other.version + 1)
-        into = replace(into, version=into.version + len(chunks))
-        self.context.messages[into.stream] = into
-        return into
+        return paired
 
-    def _recipients_of(self, message: Message) -> dict[bytes, int]:
+    def recipients_of(self, message: Message) -> dict[bytes, int]:
+        """Digest of an address -> index, of a message."""
         sql = "SELECT digest, recipient FROM lookups WHERE stream = ? AND recipient >= 0"
         held = {bytes(d): r for d, r in self.ledger.database.read(sql, (message.stream,))}
         return held | {d: r for (stream, d), r in self.context.recipients.items() if stream == message.stream}

@@ -11,7 +11,10 @@ from ledger.events import Event
 from projections.runner import Table, Target, Unapplied
 
 COLUMNS = "item, tenant, lane, account, provider, operation, opened_position, opened_at, state, settled_position"
+OPEN = "open"
 SETTLED = {"lane.claimed": "claimed", "lane.dismissed": "dismissed", "lane.retried": "retried"}
+STATES = {**SETTLED, "lane.unclaimed": OPEN}
+"""Act -> the state of the items that it names from then on."""
 
 
 class LanesModel:
@@ -34,7 +37,7 @@ class LanesModel:
         marks = ",".join("?" * len(COLUMNS.split(", ")))
         unapplied = []
         for event in events:
-            if event.type != "lane.opened" and event.type not in SETTLED:
+            if event.type != "lane.opened" and event.type not in STATES:
                 continue
             try:
                 said = msgspec.convert(event.fields, _Clear)
@@ -43,13 +46,15 @@ class LanesModel:
                 continue
             if event.type == "lane.opened":
                 source = (said.rule.removeprefix("lane."), said.account, said.provider, said.operation)
-                row = (event.id, event.tenant, *source, event.position, said.recorded_at, "open", 0)
+                row = (event.id, event.tenant, *source, event.position, said.recorded_at, OPEN, 0)
                 cursor.execute(
                     f"INSERT INTO {target.table('lanes')} ({COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING", row
                 )
             else:
                 sql = f"UPDATE {target.table('lanes')} SET state = ?, settled_position = ? WHERE item = ?"
-                cursor.executemany(sql, [(SETTLED[event.type], event.position, item) for item in said.events])
+                state = STATES[event.type]
+                settled = 0 if state == OPEN else event.position
+                cursor.executemany(sql, [(state, settled, item) for item in said.events])
         return unapplied
 
 

@@ -21,7 +21,7 @@ from projections.facts import Fact, seen_as, to_fact
 from projections.fold import fold
 from projections.rulesets import CURRENT, Ruleset
 from projections.runner import Table, Target, Unapplied
-from projections.stories import Joined, MessageRow, Story, Told, missing, note, root
+from projections.stories import Joined, MessageRow, Story, Told, is_claim, missing, note, root
 
 CHUNK = 500
 
@@ -283,7 +283,8 @@ class _Work:
                 whole.add(teller)
             elif index < self.rows[teller].recipients:
                 single.add((teller, index))
-        yield from sorted(each for each in single if each[0] not in whole)
+        whole = {teller for teller in whole if not is_claim(self.rows[teller])}
+        yield from sorted(each for each in single if each[0] not in whole and not is_claim(self.rows[each[0]]))
         for teller in sorted(whole):
             yield from ((teller, index) for index in range(self.rows[teller].recipients))
 

@@ -91,6 +91,11 @@ def note(row: MessageRow, event: Event) -> None:
         row.joined = tuple(joined for joined in row.joined if joined.stream not in said.streams)
 
 
+def is_claim(row: MessageRow) -> bool:
+    """Whether it holds what a person said belongs to another message; by itself it tells nothing (`ledger.claiming`)."""
+    return row.first_type == "lane.claimed"
+
+
 class Told(NamedTuple):
     """A stream that tells a delivery's story.
 

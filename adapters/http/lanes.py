@@ -40,6 +40,14 @@ def claim(call: Call[NoQuery, Claim]) -> Answer:
     return _settled(call.path["item"], "claimed", outcome)
 
 
+@route("POST /v1/lanes/{item}/unclaim", scopes=OPERATORS, answers={200: Settled}, problems=(409,))
+def unclaim(call: Call[NoQuery, Noted]) -> Answer:
+    """Take a claim back: what it brought counts no longer for that message, and the item waits again."""
+    item = call.path["item"]
+    message = call.services.lanes.unclaim(call.tenant, item, call.body.note, call.actor)
+    return Answer(Settled(item, "open", (), (message,)))
+
+
 @route("POST /v1/lanes/{item}/dismiss", scopes=OPERATORS, answers={200: Settled})
 def dismiss(call: Call[NoQuery, Noted]) -> Answer:
     """Say that it needs nothing; its bytes are kept all the same. An item that is settled already stays as it is."""
