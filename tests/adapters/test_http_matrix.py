@@ -25,6 +25,7 @@ BODIES: dict[str, Any] = {
     "/v1/messages/{message}/evidence": {"language": "en"},
     "/v1/lanes/{item}/retry": {"note": "n"},
     "/v1/lanes/{item}/dismiss": {"note": "n"},
+    "/v1/lanes/{item}/unclaim": {"note": "n"},
     "/v1/holds/{hold}/release": {"reason": "n"},
     "/v1/downtimes/{downtime}/end": {"until": "2026-03-02T10:00:00Z", "note": "n"},
     "/v1/downtimes/{downtime}/withdraw": {"note": "n"},
