@@ -19,7 +19,7 @@ from adapters.compliance.asking import asked
 from adapters.compliance.contract import Header, Row
 from adapters.evidence import verify
 from adapters.evidence.seal import Sealer, Timestamper
-from adapters.reports import csv_, jsonl, texts, xlsx
+from adapters.reports import csv_, jsonl, pdf, texts, xlsx
 from adapters.reports.contract import Format, Look, Made, Progress, ReportAsk, StoppedError, Writer
 from adapters.reports.manifest import CHECKPOINT, HEADER, MANIFEST, Manifest, described
 from ledger.checkpoints import HeadFile, SignedHead
@@ -51,7 +51,12 @@ class Desk:
     timestamper: Timestamper | None = None
 
     def writers(self) -> dict[Format, Writer]:
-        return {"csv": csv_.write, "jsonl": jsonl.write, "xlsx": xlsx.write}
+        return {
+            "csv": csv_.write,
+            "jsonl": jsonl.write,
+            "xlsx": xlsx.write,
+            "pdf": pdf.writer(self.sealer, self.timestamper),
+        }
 
 
 def make(

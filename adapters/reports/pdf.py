@@ -1,0 +1,121 @@
+"""PDF/A-3a with the operator's seal, for people: landscape, the header repeated on each page, times in the reader's zone.
+
+A page has room for some forty rows, so a long answer is refused and the formats that take it are named. Text from outside is harmless
+text: no markup, no control or direction characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import typst
+
+from adapters.compliance.contract import Column, Header, Kind
+from adapters.evidence.report import sign
+from adapters.evidence.seal import Sealer, Timestamper
+from adapters.evidence.texts import plain
+from adapters.reports.contract import Look, Writer
+from adapters.reports.texts import FOLDER, column_title, facts, texts, title
+from ledger.errors import TooLargeError
+from ledger.events import parse_time
+
+MAX_ROWS = 2_000
+_LEAST, _MOST = 5, 36
+"""Of the characters that a column is made wide for."""
+_NARROW = 9
+"""More columns than these are set smaller."""
+
+
+def writer(sealer: Callable[[], Sealer], timestamper: Timestamper | None) -> Writer:
+    """What writes PDFs under a seal. It blocks, and runs an event loop of its own."""
+
+    def write(path: Path, header: Header, rows: Iterable[tuple[Any, ...]], look: Look) -> int:
+        found = list(islice(rows, MAX_ROWS + 1))
+        if len(found) > MAX_ROWS:
+            msg = f"the answer has more than {MAX_ROWS} rows, which is all that a PDF takes; ask for csv, jsonl or xlsx"
+            raise TooLargeError(msg)
+        path.write_bytes(sign(render(header, found, look), sealer(), timestamper))
+        return len(found)
+
+    return write
+
+
+def render(header: Header, rows: list[tuple[Any, ...]], look: Look) -> bytes:
+    """The report, unsigned: the same bytes for the same answer."""
+    data = msgspec.json.encode(_data(header, rows, look)).decode()
+    return typst.compile(
+        FOLDER / "report.typ",
+        root=FOLDER,
+        format="pdf",
+        sys_inputs={"data": data},
+        pdf_standards="a-3a",
+        font_paths=_fonts(),
+        ignore_system_fonts=True,
+        timestamp=int(parse_time(header.asked_at).timestamp()),
+    )
+
+
+@cache
+def _fonts() -> typst.Fonts:
+    """Those inside typst, the same on every machine."""
+    return typst.Fonts(include_system_fonts=False)
+
+
+def _data(header: Header, rows: list[tuple[Any, ...]], look: Look) -> dict[str, Any]:
+    label = texts(look.language)["label"]
+    titles = [_title(column, look) for column in header.columns]
+    kinds = [column.kind for column in header.columns]
+    cells = [[_cell(value, kind, look) for value, kind in zip(row, kinds, strict=True)] for row in rows]
+    return {
+        "language": look.language,
+        "label": label,
+        "title": plain(title(look.language, header)),
+        "query": header.query,
+        "organisation": header.tenant,
+        "as_of": f"{label['position']} {header.position}",
+        "facts": [(name, plain(value)) for name, value in facts(look.language, header, len(rows))],
+        "size": 8 if len(titles) <= _NARROW else 7 if len(titles) <= _NARROW + 4 else 6,
+        "widths": [
+            min(_MOST, max(_LEAST, len(each), *(len(row[at]) for row in cells))) for at, each in enumerate(titles)
+        ],
+        "right": [kind in {"integer", "decimal"} for kind in kinds],
+        "columns": titles,
+        "rows": cells,
+        "meanings": [(each, c.name, c.meaning) for each, c in zip(titles, header.columns, strict=True)],
+        "notes": [label["cut"], label["seal"], label["check"]],
+    }
+
+
+def _title(column: Column, look: Look) -> str:
+    name = column_title(look.language, column.name)
+    return f"{name} ({look.zone.key})" if column.kind == "time" else name
+
+
+def _cell(value: Any, kind: Kind, look: Look) -> str:
+    if value is None:
+        return ""
+    if kind == "time":
+        return plain(_when(str(value), look.zone))
+    if isinstance(value, bool):
+        return texts(look.language)["label"]["yes" if value else "no"]
+    return plain(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+
+
+def _when(text: str, zone: ZoneInfo) -> str:
+    """A time as people of that zone read it, with the offset where there is one: an hour may come twice."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    if at.tzinfo is None:
+        return text
+    local = at.astimezone(zone)
+    offset = local.strftime("%z")
+    return f"{local:%Y-%m-%d %H:%M:%S}" + ("" if zone.key == "UTC" else f" {offset[:3]}:{offset[3:]}")
