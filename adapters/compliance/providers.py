@@ -154,7 +154,7 @@ def _proven_at(vocabulary: Mapping[str, Words], seen: Seen, story: Story, facts:
 
 def _domains(context: Context, page: Sequence[Seen], _told: Mapping[str, Story]) -> Iterator[tuple[str, Seen]]:
     whose = [(seen.message, seen.recipient) for seen in page]
-    opened = context.queries._addresses(whose)  # noqa: SLF001  nothing of them but the domain leaves this function
+    opened = context.queries.addresses(whose)  # nothing of them but the domain leaves this function
     for each, seen in zip(whose, page, strict=True):
         address = opened.get(each)
         is_email = address is not None and address.kind == "email"
