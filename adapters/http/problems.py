@@ -14,6 +14,7 @@ from adapters.lanes import StillWaitingError
 from adapters.outbox import ActRefusedError
 from adapters.reports.register import ChangedError
 from adapters.reports.saved import NotOwnerError
+from adapters.sampling import BehindError, SecretError
 from adapters.sending import NotSendableError
 from adapters.settling import OvertakenError, SettlingRefusedError
 from adapters.strictjson import InvalidError, NotJsonError, RefusedError
@@ -71,6 +72,7 @@ _AGAIN = "send the request again in a moment"
 _UNCLEAR = "whether it was stored is not known; send the same again, with the same Idempotency-Key: it is stored once"
 _DOWN = Kind(503, "unavailable", "The database does not answer", _AGAIN, speaks=False, retry_after_s=2)
 _OVERTAKEN = Kind(503, "busy", "Too much at once", _AGAIN, speaks=False, retry_after_s=1)
+_BEHIND = Kind(503, "not-reached", "The read models are not there yet", retry_after_s=1)
 INTERNAL = Kind(500, "internal", "A defect of this service", "the log line of this instance says more", speaks=False)
 NOT_FOUND = Kind(404, "not-found", "There is nothing of that name here")
 INVALID = Kind(422, "invalid", "A value cannot be taken")
@@ -84,7 +86,9 @@ TABLE: dict[type[BaseException], Kind] = {
     http.BrokenBodyError: Kind(400, "broken-body", "The body is incomplete or damaged"),
     http.SlowBodyError: Kind(408, "slow-body", "The body took too long"),
     http.SlowAnswerError: Kind(503, "slow-answer", "The answer took too long", retry_after_s=2),
-    http.NotReachedError: Kind(503, "not-reached", "The read models are not there yet", retry_after_s=1),
+    http.NotReachedError: _BEHIND,
+    BehindError: _BEHIND,
+    SecretError: Kind(422, "secret", "The secret is another one"),
     http.AccountClosedError: Kind(409, "account-closed", "The account is closed"),
     http.AccountTakenError: Kind(409, "account-taken", "The account's name is taken"),
     http.SignatureError: Kind(422, "signature", "The provider's signature is not good"),

@@ -36,6 +36,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "hold": (UUID, "id of a legal hold"),
     "downtime": (UUID, "id of a downtime, as the list of downtimes has it"),
     "query": (r"[a-z][a-z0-9_]{0,62}", "name of a compliance query, as the list of queries has it"),
+    "sample": (r"[1-9][0-9]{0,14}", "number of an audit sample"),
     "job": (NAME, "name of a job, as the list of jobs has it"),
     "tenant": (NAME, "the organisation"),
     "account": (NAME, "name of an account"),

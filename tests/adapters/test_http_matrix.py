@@ -55,6 +55,7 @@ ANY = {
     "saved": "monthly",
     "job": "poll",
     "query": "disputed",
+    "sample": "1",
     "provider": "pec_mailbox",
     "key_id": "wk_1",
     "name": "password",
