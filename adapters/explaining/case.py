@@ -10,7 +10,7 @@ from adapters.providers import registry
 from projections.deadlines import State
 from projections.downtimes import DETECTED
 from projections.fold import Reason
-from projections.rules import SUB_STATUS, Status
+from projections.rules import SUB_STATUS, UNCERTIFIED, Status
 from projections.views import DeliveryView
 
 HEAD_OF_RULE: dict[str, str] = {
@@ -50,27 +50,38 @@ HEAD_OF_TYPE: dict[str, str] = {
 OF_CHANNEL = frozenset(
     {
         ("accepted", "certified_email"),
+        ("in_production", "certified_email"),
+        ("left_registered", "certified_email"),
         ("rejected", "certified_email"),
+        ("reported", "certified_email"),
         *(("delivered", channel) for channel in ("certified_email", "sms", "fax")),
     }
 )
 """(Beginning, channel) that has a sentence of its own."""
 
+REPORTED = frozenset({"sms", "fax"})
+"""Channels whose deliveries are never more than reported; elsewhere a weak report begins with `reported`."""
+
 LAPSES = frozenset({"relay.failed", "acceptance.expired"})
 """Types that are decided by lapse of time on their own; any other so decided is an ordinary mail server's word."""
 
+MAY_TEXT = frozenset({"post", "fax"})
 CERTIFIED = "certified_email"
-SENDERS_PROVIDER = frozenset(
-    {"submission.accepted", "submission.rejected", "relay.delayed", "relay.failed", "nonerds.relayed"}
-)
+SENDERS_PROVIDER = frozenset({"production.advanced", "relay.delayed", "relay.failed"})
 """Types that in certified mail the sender's own provider states."""
 
 OWN = frozenset({"requested", "unclear"})
-SAYS_WHO = frozenset({"nothing", "unknown", "unknown_word", "mail_server"})
+SAYS_WHO = frozenset(
+    {
+        *("nothing", "unknown", "unknown_word", "mail_server"),
+        *("accepted_certified_email", "rejected_certified_email", "left_registered_certified_email"),
+    }
+)
 """Beginnings of our own records; and those that say who says so, or that nobody does."""
 SAYS_LITTLE = frozenset({"nothing", "unknown", "unknown_word"})
 """Beginnings of which there is nothing to prove."""
-REASONED = frozenset({Status.DELAYED, Status.REFUSED, Status.EXPIRED, Status.FAILED, Status.CANCELLED})
+REASONED = frozenset({Status.DELAYED, Status.REFUSED, Status.EXPIRED, Status.FAILED})
+"""Statuses to which the provider's word adds something."""
 FORMAL = frozenset({Status.AVAILABLE, Status.DELIVERED, Status.ACCEPTED_BY_RECIPIENT, Status.REFUSED, Status.EXPIRED})
 """Statuses that could be taken for service."""
 AWAITED = {State.OPEN: "open", State.WARNED: "warned", State.PASSED: "passed"}
@@ -86,7 +97,7 @@ class Case:
         self.language = language
         self.zone = zone
         provider = registry().get(view.provider)
-        self.channel = provider.channel if provider else ""
+        self.channel = _channel(view, provider.channel if provider else "")
         self.provider = provider.title if provider else view.provider
 
     def at(self, time: str) -> str:
@@ -117,6 +128,8 @@ class Case:
         if self.channel == CERTIFIED and deciding.rule == "final.deemed" and deciding.type not in LAPSES:
             return "mail_server"
         head = by_rule or HEAD_OF_TYPE[deciding.type]
+        if head == "delivered" and self.channel not in REPORTED and "reached" in said.evidence.not_proven:
+            head = "reported"
         return f"{head}_{self.channel}" if (head, self.channel) in OF_CHANNEL else head
 
     @cached_property
@@ -131,15 +144,15 @@ class Case:
             if deciding.type == "content.consigned":
                 return "receipt" if self.view.evidence.grade >= "E4" else "receipt_reported"
             return "sender_provider" if deciding.type in SENDERS_PROVIDER else "pec_provider"
-        if self.channel == "sms" and deciding.type.startswith(("relay.", "content.")):
-            return "network"
+        if self.channel == "sms":
+            return "network" if self.view.evidence.grade >= "E2" else "provider"
         return "machine" if self.channel == "fax" else "provider"
 
     @cached_property
     def word(self) -> str:
-        """The provider's word or reason behind the status; "" when there is none, or it is ours."""
+        """The word, code or reason behind the status; "" when there is none, or it says no more than the sentences do."""
         said = self.view.sub_status
-        return "" if said in SUB_STATUS.values() else words.harmless(said)
+        return "" if said.lower() in {*SUB_STATUS.values(), UNCERTIFIED, self.view.status} else words.harmless(said)
 
     @cached_property
     def strength(self) -> str:
@@ -166,6 +179,12 @@ class Case:
         shown = any(deadline.state in AWAITED or deadline.state in LATE for deadline in self.view.deadlines)
         terms = any(missing.until for missing in self.view.evidence.missing)
         return bool(self.view.since or shown or terms or self.view.downtimes)
+
+
+def _channel(view: DeliveryView, channel: str) -> str:
+    """The channel that a delivery took: a post office or fax service may have sent a text message."""
+    awaited = {*(deadline.name for deadline in view.deadlines), *(missing.what for missing in view.evidence.missing)}
+    return "sms" if channel in MAY_TEXT and (view.address.kind == "phone" or "delivery_report" in awaited) else channel
 
 
 def downtime_key(rule: str, until: str) -> str:

@@ -47,7 +47,7 @@ def time(language: str, at: str, zone: ZoneInfo) -> str:
         return said["ambiguous"].format(at=_written(said, parse_time(at).astimezone(UTC)), offset="")
     if local.replace(fold=0).utcoffset() == local.replace(fold=1).utcoffset():
         return _written(said, local)
-    return said["ambiguous"].format(at=_written(said, local), offset=f"{local:%:z}"[:6])
+    return said["ambiguous"].format(at=_written(said, local), offset=local.isoformat()[-6:])
 
 
 def _written(said: dict[str, str], local: datetime) -> str:
