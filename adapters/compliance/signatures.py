@@ -36,8 +36,8 @@ class SignatureFailures(Span, frozen=True):
 def _failures(context: Context, asked: SignatureFailures, after: str) -> Iterator[Row]:
     """Each place for itself, one after the other; a cursor begins with the name of the place."""
     places = list(_PLACES)
-    place, _, rest = after.partition(":") if after else (places[0], "", "")
-    if place not in _PLACES:
+    place, colon, rest = after.partition(":") if after else (places[0], ":", "")
+    if place not in _PLACES or not colon:
         msg = f"{after!r} is not a cursor of this query"
         raise ValueError(msg)
     for name in places[places.index(place) :]:

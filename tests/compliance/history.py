@@ -103,7 +103,7 @@ def acts() -> list[Act]:
     found = [
         *(Act(FIRST, _open(tenant)) for tenant in TOLD),
         *(act for name, tenant in _parts() for act in _story(tenant, name)),
-        *(act for letter in LETTERS for act in _certified(letter)),
+        *(act for letter in LETTERS for act in certified(letter)),
         *(act for text in TEXTS for act in _text(text)),
         *_people(),
         *(Act(FIRST + timedelta(hours=12 * n), _notice) for n in range(1, 187)),
@@ -203,7 +203,8 @@ LETTERS = (
 )
 
 
-def _certified(letter: Letter) -> Iterator[Act]:
+def certified(letter: Letter) -> Iterator[Act]:
+    """Its sending, then each receipt that comes before `NOW`."""
     provider = Provider({ACCOUNT: PASSWORD}, clock=Clock(letter.at), seed=letter.number)
     mail = EmailMessage(SMTP)
     mail["From"], mail["To"], mail["Subject"] = ACCOUNT, ", ".join(letter.to), f"Notice {letter.number}"
