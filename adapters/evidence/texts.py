@@ -58,6 +58,8 @@ _UNSHOWN = re.compile(  # all but what each face of the template's typeface has;
     "\u1e00-\u1e9b\u1e9e\u1ea0-\u1ef9\u2010-\u2027\u2030-\u2037\u2039-\u203e\u20ac\u2116\u2122\u2190-\u2193]"
 )
 _BREAKABLE = re.compile(r"[^ ]{25,}")
+_MAX_BREAKS = 500
+"""In one text: typst refuses a document with more than 511 of the template's places to break in one paragraph."""
 
 
 def plain(value: object) -> str:
@@ -65,7 +67,8 @@ def plain(value: object) -> str:
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     cut = text[:MAX_CHARACTERS]
     shown = _UNSHOWN.sub(_escape, unicodedata.normalize("NFC", re.sub(r"\s+", " ", cut)))
-    shown = _BREAKABLE.sub(lambda word: re.sub(r"(.{12}|[@./_-])(?=.)", "\\1\u200b", word[0]), shown)
+    pieces = _BREAKABLE.sub(lambda word: re.sub(r"(.{12}|[@./_-])(?=.)", "\\1\u200b", word[0]), shown).split("\u200b")
+    shown = "\u200b".join(pieces[:_MAX_BREAKS]) + "".join(pieces[_MAX_BREAKS:])
     return shown + (f" … [+{len(text) - len(cut)}]" if len(text) > len(cut) else "")
 
 

@@ -88,13 +88,13 @@ def _data(header: Header, rows: list[tuple[Any, ...]], look: Look) -> dict[str, 
         "right": [kind in {"integer", "decimal"} for kind in kinds],
         "columns": titles,
         "rows": cells,
-        "meanings": [(each, c.name, c.meaning) for each, c in zip(titles, header.columns, strict=True)],
+        "meanings": [(each, c.name, plain(c.meaning)) for each, c in zip(titles, header.columns, strict=True)],
         "notes": [label["cut"], label["seal"], label["check"]],
     }
 
 
 def _title(column: Column, look: Look) -> str:
-    name = column_title(look.language, column.name)
+    name = plain(column_title(look.language, column.name))
     return f"{name} ({look.zone.key})" if column.kind == "time" else name
 
 
