@@ -122,8 +122,13 @@ class _Reads(ABC):
         self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
     ) -> list[tuple[Any, ...]]:
         """Rows whose two columns are one of the pairs, by index."""
-        sql = f"SELECT {columns} FROM {table} WHERE {pair[0]} = ? AND {pair[1]} = ?"
-        return [row for value in values for row in self.read(sql, value)]
+        found: list[tuple[Any, ...]] = []
+        for start in range(0, len(values), PROBE_CHUNK):
+            chunk = values[start : start + PROBE_CHUNK]
+            marks = ",".join(["(?,?)"] * len(chunk))
+            sql = f"SELECT {columns} FROM {table} WHERE ({pair[0]}, {pair[1]}) IN (VALUES {marks})"
+            found += self.read(sql, [value for pair_of in chunk for value in pair_of])
+        return found
 
     def probe_last(
         self, table: str, columns: str, column: str, values: Sequence[Any], order: str

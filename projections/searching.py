@@ -32,7 +32,7 @@ MAX_FACETS = 400
 """More ranges than these are not merged; then the organisation's whole range is looked through."""
 FEW = 1_000
 """Look-ups of one value that are followed one by one; where there are more, deliveries are looked through instead."""
-MAX_LOOKED = 3_000
+MAX_LOOKED = 2_000
 """Rows of an index that one page looks at."""
 
 

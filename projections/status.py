@@ -58,8 +58,9 @@ TABLES = {
         "next_due text NOT NULL, facet bigint NOT NULL, folded bytes NOT NULL",
         "message, recipient",
         (
-            "tenant, opened_position DESC, recipient",
-            "facet, opened_position DESC, recipient",
+            # Whole rows are long; what a list looks at is read from these two alone.
+            "tenant, opened_position DESC, recipient, message, facet",
+            "facet, opened_position DESC, recipient, message",
             "tenant, account, opened_position WHERE is_final = 0",
             "next_due, message, recipient WHERE next_due > ''",
         ),
