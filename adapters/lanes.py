@@ -145,6 +145,15 @@ class Lanes:
             raise StillWaitingError(msg)
         return reading
 
+    def observed(self, tenant: str, event: Event) -> tuple[Observation, ...]:
+        """What today's code sees in an item.
+
+        Raises:
+            StillWaitingError: it cannot read it.
+        """
+        reading = self._reading(event, tenant, "")
+        return self._waiting(reading, event) if event.fields["rule"] == UNMATCHED else reading.observations
+
     def _waiting(self, reading: Reading, event: Event) -> tuple[Observation, ...]:
         """Of what an original tells, that which waits under this item and no other."""
         keys = Names(self.ledger, reading).lane_keys

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from adapters.http.accounts import OPERATORS
 from adapters.http.routes import Answer, Call, NoQuery, route
-from adapters.http.types import Claim, LaneList, LaneQuery, Noted, Reading, Settled
+from adapters.http.types import Claim, Given, LaneList, LaneQuery, Noted, Position, Reading, Settled
+from adapters.suggestions import SHOWN, Suggestions, suggest
 from ledger.decision import Outcome
 from projections.views import LaneItem
+
+
+class Suggesting(Given):
+    """Query of suggestions.
+
+    Attributes:
+        min_position: wait until the answer reflects at least this position.
+    """
+
+    limit: Annotated[int, Meta(ge=1, le=50, description="at most this many")] = SHOWN
+    min_position: Position = 0
 
 
 @route("GET /v1/lanes", scopes=OPERATORS, answers={200: LaneList})
@@ -23,6 +39,14 @@ def list_lanes(call: Call[LaneQuery, None]) -> Answer:
 def show(call: Call[Reading, None]) -> Answer:
     """One item; its originals are at /v1/artifacts."""
     return Answer(call.services.lanes.item(call.tenant, call.path["item"])[0])
+
+
+@route(
+    "GET /v1/lanes/{item}/suggestions", scopes=OPERATORS, answers={200: Suggestions}, problems=(410,), access="search"
+)
+def suggestions(call: Call[Suggesting, None]) -> Answer:
+    """Messages to which it may belong, the likeliest first, with what speaks for each and how much that counts."""
+    return Answer(suggest(call.services.lanes, call.tenant, call.path["item"], call.query.limit))
 
 
 @route("POST /v1/lanes/{item}/retry", scopes=OPERATORS, answers={200: Settled}, problems=(409, 410))
