@@ -25,6 +25,7 @@ from ops import (
     explain_cli,
     jobs_cli,
     keeping_cli,
+    lanes_cli,
     log_cli,
     outbox_cli,
     person_cli,
@@ -47,12 +48,11 @@ app = cyclopts.App(
 )
 keys = cyclopts.App(name="keys", help="API keys of people and systems.")
 accounts = cyclopts.App(name="accounts", help="Accounts at providers: webhook keys, settings and credentials.")
-lanes = cyclopts.App(name="lanes", help="What waits for a person: unreadable, unmatched and quarantined arrivals.")
 database = cyclopts.App(name="db", help="The database's tables, roles and guards.")
 for sub in (
     keys,
     accounts,
-    lanes,
+    lanes_cli.lanes,
     disputes_cli.disputes,
     query_cli.query,
     sample_cli.sample,
@@ -323,7 +323,7 @@ def migrate(
     out.print("The tables, guards and roles are in place.")
 
 
-# --- keys, accounts, lanes
+# --- keys, accounts
 
 
 @keys.command(name="create")
@@ -454,69 +454,6 @@ def accounts_disable(account: str, /, *, note: str, tenant: Tenant = "") -> None
     with system(fresh=False) as s:
         s.accounts.disable(tenant or s.settings.tenant, account, note)
     out.print(f"Account {account} is closed.")
-
-
-@lanes.command(name="list")
-def lanes_list(*, state: str = "open", tenant: Tenant = "", json: Json = False) -> None:
-    """What waits, oldest first, and what is in quarantine.
-
-    Args:
-        state: open, retried, claimed or dismissed; "" for all.
-    """
-    with system() as s:
-        tenant = tenant or s.settings.tenant
-        found, held = s.queries.lanes(tenant, state), s.quarantine.list(tenant)
-    print_json({"items": found, "quarantined": held}) if json else show.lanes(out, found, held)
-
-
-@lanes.command(name="show")
-def lanes_show(item: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
-    """One waiting item and the beginning of its bytes."""
-    from adapters.lanes import stored_arrival
-
-    with system() as s:
-        found, event = s.lanes.item(tenant or s.settings.tenant, item)
-        body = stored_arrival(s.ledger, event).body if "artifacts" in event.fields else b""
-    start = body[:2000].decode("utf-8", "backslashreplace")
-    print_json(
-        {**msgspec.to_builtins(found), "body_bytes": len(body), "body_start": start}
-    ) if json else show.lane_item(out, found, body)
-
-
-@lanes.command(name="retry")
-def lanes_retry(item: str, /, *, note: str, tenant: Tenant = "") -> None:
-    """Read an item again with today's code.
-
-    Args:
-        note: why; kept with the event.
-    """
-    with system() as s:
-        outcome = s.lanes.retry(tenant or s.settings.tenant, item, note)
-    out.print(f"{len(outcome.facts)} new facts about {', '.join(outcome.messages)}.")
-
-
-@lanes.command(name="claim")
-def lanes_claim(item: str, message: str, /, *, note: str, tenant: Tenant = "") -> None:
-    """Say which message an item belongs to.
-
-    Args:
-        note: why; kept with the event.
-    """
-    with system() as s:
-        outcome = s.lanes.claim(tenant or s.settings.tenant, item, message, note)
-    out.print(f"{len(outcome.facts)} new facts about {message}.")
-
-
-@lanes.command(name="dismiss")
-def lanes_dismiss(item: str, /, *, note: str, tenant: Tenant = "") -> None:
-    """Say that an item needs nothing; its bytes are kept all the same.
-
-    Args:
-        note: why; kept with the event.
-    """
-    with system() as s:
-        s.lanes.dismiss(tenant or s.settings.tenant, item, note)
-    out.print(f"{item} is dismissed.")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
