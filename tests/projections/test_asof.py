@@ -1,0 +1,244 @@
+"""Answers as of then equal those of read models that were filled from position 1 and stopped there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from adapters.evidence.trail import tell
+from ledger.addresses import normal
+from ledger.appender import Item
+from ledger.errors import NotFoundError
+from ledger.events import Draft, Event
+from ledger.observations import Address, Reference
+from ledger.streams import Registration
+from ledger.writer import TOLD_ELSEWHERE
+from projections import aslists
+from projections.asof import AsOf, Past
+from projections.queries import Filters, Queries
+from projections.rulesets import CURRENT, OLDEST, TABLES_RULE, in_force, versions
+from projections.runner import Runner
+from projections.status import StatusModel
+from projections.views import DeliveryView, Page
+from tests.projections.history import AT
+from tests.stories.test_any_facts import NAMES, PEOPLE, Declared, Telling, reading, registrations, worlds
+from tests.world import World
+
+LABEL = "Dossier 12"
+SEARCHES = (
+    Filters(),
+    Filters(status="accepted"),
+    Filters(grade="E1"),
+    Filters(mark="open", provider="kpn_sms"),
+    Filters(mark="deadline.met_late"),
+    Filters(provider="ekopost"),
+    Filters(status="disputed", account="main"),
+)
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something that a person or this program did; `number` chooses what it is about."""
+
+    kind: str
+    number: int
+
+
+acts = st.builds(Act, st.sampled_from(("part", "terms", "resolve", "rules", "part")), st.integers(0, 30))
+
+
+def write(found: World, tenant: str, kind: str, stream: str, **fields: Any) -> None:
+    draft = found.ledger.draft(kind, tenant, stream, {"observed_at": AT, **fields})
+    found.ledger.appender.submit(Item([Draft(draft.fields, [])])).result()
+
+
+def events_of(found: World, tenant: str) -> list[Event]:
+    return [event for event in found.ledger.feed(0, 100_000) if event.tenant == tenant]
+
+
+def do(found: World, tenant: str, act: Act) -> None:
+    """Append what an act says, if there is something that it can be about."""
+    events = events_of(found, tenant)
+    joined = [e for e in events if e.type == "streams.joined" and e.fields["rule"] != TOLD_ELSEWHERE]
+    facts = [e for e in events if e.type in {"content.consigned", "content.consignment_failed", "relay.failed"}]
+    if act.kind == "part" and joined:
+        event = joined[act.number % len(joined)]
+        write(found, tenant, "streams.parted", event.stream, streams=list(event.fields["streams"]))
+    elif act.kind == "resolve" and facts:
+        event = facts[act.number % len(facts)]
+        write(found, tenant, "dispute.resolved", event.stream, events=[event.id])
+    elif act.kind == "terms":
+        numbers = {"warn_s": act.number + 1, "breach_s": 60 * act.number}
+        stream = f"account/{tenant}/rules/2026-03-02"
+        write(found, tenant, "ruleset.changed", stream, rule="deadline.delivery_report", numbers=numbers)
+    elif act.kind == "rules":
+        tables = versions((OLDEST, CURRENT)[act.number % 2].tables)
+        write(found, "ledger", "ruleset.changed", "ledger", rule=TABLES_RULE, numbers=tables)
+
+
+def live(found: World, tenant: str, step: Telling | Declared | Act) -> None:
+    """One step of a history."""
+    if isinstance(step, Telling):
+        for outcome in found.intake.admit([reading(step)._replace(tenant=tenant)]):
+            if isinstance(outcome, Exception):
+                raise outcome
+    elif isinstance(step, Declared):
+        registration = Registration(
+            account="main",
+            provider="kpn_sms",
+            recipients=tuple(Address("phone", PEOPLE[i]) for i in step.people),
+            references=tuple(Reference("name", NAMES[0][i]) for i in step.names),
+            batch=Reference("campaign", step.batch) if step.batch else None,
+            labels=(LABEL,),
+        )
+        found.intake.register(tenant, registration, {"arrival": "api"}, ("once", "once"))
+    else:
+        do(found, tenant, step)
+
+
+# --- read models that stop
+
+
+def forget(found: World) -> None:
+    """Empty the read model of statuses, as if nothing had been read yet."""
+    schema = "delivery_read." if found.ledger.database.kind == "postgresql" else ""
+    with found.ledger.database.writing() as cursor:
+        for name in StatusModel.tables:
+            cursor.execute(f"DELETE FROM {schema}read_{name}")
+        cursor.execute(f"DELETE FROM {found.ledger.tracking_table} WHERE application_name LIKE 'status/%'")
+
+
+@contextmanager
+def stopped(found: World, position: int) -> Iterator[Queries]:
+    """Queries over read models that were filled from position 1 up to a position, by the rules that were in force there."""
+    ledger = found.ledger.seen_through(found.ledger.database)
+    feed = found.ledger.feed
+    ledger.feed = lambda after=0, limit=1: [e for e in feed(after, limit) if e.position <= position]  # type: ignore[method-assign]
+    forget(found)
+    runner = Runner(ledger, [StatusModel(in_force(ledger, position).ruleset or CURRENT)])
+    runner.run()
+    yield Queries(ledger, runner)
+    forget(found)
+    found.runner.run()
+
+
+def whole(reader: Queries | Past, tenant: str, filters: Filters, limit: int) -> list[DeliveryView]:
+    """A list, page after page."""
+    views: list[DeliveryView] = []
+    page = Page((), "", 0)
+    for _ in itertools.count():
+        page = reader.search(tenant, filters, page.next, limit)
+        views += page.deliveries
+        if not page.next:
+            return views
+    raise AssertionError
+
+
+def told(reader: Queries | Past, tenant: str, message: str, position: int) -> dict[str, Any] | None:
+    """All that is said of a message, or None when it was not heard of."""
+    try:
+        row = reader.message_row(tenant, message)
+    except NotFoundError:
+        return None
+    view = reader.message(tenant, message)
+    shape = (
+        view.message,
+        view.opened_at,
+        view.registered,
+        view.recipients,
+        view.batches,
+        view.joined,
+        view.joined_into,
+    )
+    deliveries = [reader.delivery(tenant, message, index) for index in range(row.recipients)]
+    trails = [reader.trail(tenant, message, index) for index in (None, *range(row.recipients))]
+    return {
+        "shape": (shape, view.statuses, tuple(plain(each) for each in view.deliveries)),
+        "deliveries": [plain(each) for each in deliveries],
+        "trails": [[e for e in trail.entries if e.position <= position] for trail in trails],
+    }
+
+
+def plain(view: DeliveryView) -> DeliveryView:
+    return msgspec.structs.replace(view, known=None)
+
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that look at little, so that a short history has many of them."""
+    monkeypatch.setattr(aslists, "MAX_MESSAGES", 2)
+    monkeypatch.setattr(aslists, "MAX_JUDGED", 2)
+    monkeypatch.setattr(aslists, "CHUNK", 1)
+
+
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(worlds(), registrations, st.lists(acts, max_size=5), st.data())
+def test_answers_as_of_then_are_those_of_a_replay_stopped_there(  # noqa: PLR0917  fixtures, then what is drawn
+    found: World,
+    small_pages: None,
+    tellings: list[Telling],
+    declared: Declared | None,
+    doings: list[Act],
+    data: st.DataObject,
+) -> None:
+    """For any history and position: every delivery, message, trail and list, and the fold of an evidence pack."""
+    tenant = f"t{next(numbers)}"
+    steps = data.draw(st.permutations([*tellings, *([declared] if declared else []), *doings]))
+    place, limit = data.draw(st.tuples(st.integers(0, 60), st.integers(1, 3)))
+    before = found.ledger.head().size
+    for step in steps:
+        live(found, tenant, step)
+    found.runner.run()
+    size = found.ledger.head().size
+    if size == before:
+        return
+    position = before + 1 + place % (size - before)
+    messages = sorted({e.stream for e in events_of(found, tenant) if e.stream[8:9] == "-" and "/" not in e.stream})
+    past = Past(found.queries, AsOf(position=position))
+    assert (in_force(found.ledger, position).ruleset or CURRENT).tables == past.known.used
+    answers = {message: told(past, tenant, message, position) for message in messages}
+    lists = [[plain(view) for view in whole(past, tenant, filters, limit)] for filters in SEARCHES]
+    packed = {
+        (message, index): tell(found.ledger, tenant, message, position, [index]).folded[index]
+        for message, answer in answers.items()
+        for index in range(len(answer["deliveries"]) if answer else 0)
+    }
+    sealed = {name: whole(past, tenant, Filters(reference=name), limit) for name in ("m0", "i1")}
+    people = {person: whole(past, tenant, Filters(recipient=person, address_kind="phone"), limit) for person in PEOPLE}
+    with stopped(found, position) as queries:
+        assert {message: told(queries, tenant, message, position) for message in messages} == answers
+        assert [whole(queries, tenant, filters, limit) for filters in SEARCHES] == lists
+    for (message, index), folded in packed.items():
+        answer = answers[message]
+        assert answer is not None
+        view: DeliveryView = answer["deliveries"][index]
+        assert (view.reasons, view.evidence, view.deadlines) == (folded.reasons, folded.evidence, folded.deadlines)
+    every = lists[0]
+    for name, views in sealed.items():
+        named = {v.message for v in every if name in values(past, tenant, v.message)}
+        assert [v for v in every if v.message in named] == [plain(v) for v in views]
+    known = {(v.message, v.recipient): v for v in every}
+    for person, views in people.items():
+        fitting = [
+            v for v in known.values() if normal(Address("phone", v.address.address)) == normal(Address("phone", person))
+        ]
+        assert fitting == [plain(v) for v in views]
+
+
+def values(past: Past, tenant: str, message: str) -> set[str]:
+    return {each["value"] for each in past.message(tenant, message).references}
