@@ -232,18 +232,20 @@ class Fare(NamedTuple):
     Attributes:
         failing_since: UTC, the first that failed since the last good one; "" when none did.
         failures: so many.
+        good_since: UTC, the first good one since the last that failed; "" while they fail.
         ok_at: UTC, the last good one.
     """
 
     failing_since: str = ""
     failures: int = 0
+    good_since: str = ""
     ok_at: str = ""
 
     def then(self, later: Fare) -> Fare:
         """How they fare after what came later."""
         if later.ok_at:
             return later
-        return Fare(self.failing_since or later.failing_since, self.failures + later.failures, self.ok_at)
+        return Fare(self.failing_since or later.failing_since, self.failures + later.failures, "", self.ok_at)
 
 
 Whose = tuple[str, str]
@@ -268,8 +270,9 @@ class Noticing:
         # What is no HTTP has codes of its own; whatever they say, somebody answered.
         has_failed = answer.failure in FAILED or (client.transport is None and answer.status >= SERVER_ERROR)
         with self._lock:
-            now = Fare(at, 1) if has_failed else Fare(ok_at=at)
-            self._fares[key] = self._fares.get(key, Fare()).then(now)
+            before = self._fares.get(key, Fare())
+            now = Fare(at, 1) if has_failed else Fare(good_since=before.good_since or at, ok_at=at)
+            self._fares[key] = before.then(now)
         return answer
 
     def since(self) -> dict[Whose, Fare]:
@@ -317,7 +320,7 @@ def _down_since(fares: Sequence[Fare], now: datetime) -> str:
 
 def _up_since(fares: Sequence[Fare], since: str) -> str:
     """The first good call that is known after a downtime began; "" when there was none."""
-    return min((fare.ok_at for fare in fares if fare.ok_at > since), default="")
+    return min((at for fare in fares for at in (fare.good_since, fare.ok_at) if at > since), default="")
 
 
 def _fares(rows: Rows, noticing: Noticing, turn: Turn) -> Mapping[str, list[Fare]]:
@@ -344,4 +347,4 @@ def _of_job(row: Row, before: Fare, runs: int) -> tuple[Fare, int]:
         return before, runs
     if UNREACHED in row.last_error:
         return before.then(Fare(row.ended_at, row.runs - runs)), row.runs
-    return (before if row.last_error else Fare(ok_at=row.ok_at)), row.runs
+    return (before if row.last_error else Fare(good_since=row.ok_at, ok_at=row.ok_at)), row.runs
