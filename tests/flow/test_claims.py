@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.receiving import read
 from ledger.errors import ClaimError, NotFoundError
-from ledger.events import Event, time_text
-from ledger.observations import Address, Arrival, ArrivalKind, Reference, Verdict
-from ledger.streams import Registration
 from projections.queries import Filters
 from projections.views import DeliveryView
+from tests.flow.desk import (
+    DELIVERED,
+    EXPIRED,
+    FAILED,
+    NETWORK,
+    QUEUED,
+    acts,
+    admit,
+    rebuilt,
+    report,
+    send,
+    states,
+    waiting,
+)
 from tests.postgres import Database
 from tests.world import TENANT, World, world
 
-START = datetime(2026, 3, 2, 9, tzinfo=UTC)
-DELIVERED, QUEUED, NETWORK, FAILED, EXPIRED = 1, 2, 3, 4, 6
 NOTE = "the customer confirmed it"
 
 
@@ -35,59 +40,6 @@ def found(database: Database, tmp_path: Path) -> Iterator[World]:
     with world(database.url, tmp_path) as opened:
         opened.accounts.add(TENANT, "sms", "kpn_sms")
         yield opened
-
-
-def report(phone: str, status: int, minute: int, ident: str = "") -> Arrival:
-    """A delivery report; without an id nobody can match it."""
-    said: dict[str, Any] = {"RecipientPhonenumber": phone, "Status": status}
-    said |= {"StatusDateTime": int((START + timedelta(minutes=minute)).timestamp())}
-    said |= {"DLRID": ident} if ident else {}
-    return Arrival(
-        provider="kpn_sms",
-        account="sms",
-        operation="webhook.dlr",
-        kind=ArrivalKind.WEBHOOK,
-        observed_at=START + timedelta(minutes=minute, seconds=2),
-        body=json.dumps(said).encode(),
-        verdict=Verdict.VERIFIED,
-    )
-
-
-def admit(world: World, arrival: Arrival) -> list[str]:
-    """Admit one arrival; the messages it concerned."""
-    (outcome,) = world.intake.admit([read(TENANT, arrival)])
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome.messages
-
-
-def send(world: World, ident: str, *phones: str) -> str:
-    registration = Registration(
-        account="sms",
-        provider="kpn_sms",
-        recipients=tuple(Address("phone", phone) for phone in phones),
-        references=(Reference("document_id", ident),),
-    )
-    clear = {"arrival": "api", "occurred_at": time_text(START), "zone": "stated"}
-    return world.intake.register(TENANT, registration, clear, (ident, ident)).message
-
-
-def waiting(world: World, arrival: Arrival) -> str:
-    """Have an arrival wait; its item."""
-    before = world.ledger.head().size
-    assert [] == admit(world, arrival)
-    (item,) = [e for e in world.ledger.feed(before) if e.type == "lane.opened"]
-    world.runner.run()
-    return item.id
-
-
-def states(world: World, message: str) -> list[str]:
-    world.runner.run()
-    return [view.status for view in world.queries.deliveries(TENANT, message)]
-
-
-def acts(world: World, *types: str) -> list[Event]:
-    return [event for event in world.ledger.feed(0, 10_000) if event.type in types]
 
 
 def lane(world: World) -> dict[str, str]:
@@ -287,8 +239,7 @@ def test_claims_taken_back_leave_messages_as_if_never_made(found: World) -> None
         assert {"open"} >= {lane_state(found, item) for item in mine.items.values()}
 
     holds()
-    assert [] == found.runner.unapplied()
-    assert {} == {k: v for m in found.runner.models for k, v in found.runner.rebuild(m).differences.items() if v}
+    assert {} == rebuilt(found)
 
 
 def _act(world: World, side: Side, step: Step, claimed: dict[int, int]) -> None:
