@@ -131,6 +131,7 @@ def search(
     account: str = "",
     status: str = "",
     grade: str = "",
+    mark: str = "",
     since: str = "",
     until: str = "",
     document: str = "",
@@ -148,8 +149,10 @@ def search(
         status: pending, accepted, in_transit, delayed, available, delivered, accepted_by_recipient, refused, expired, failed,
             cancelled, disputed or unknown.
         grade: of the evidence, E0 (nothing) to E5 (a verified original says that an identified recipient acted).
-        since: first heard of at or after this UTC time (2026-03-01 or 2026-03-01T09:00:00Z).
-        until: first heard of before this UTC time.
+        mark: open, final, disputed, late, deadline.warned, deadline.passed, deadline.met_late, missing, signature.wrong,
+            signature.absent, content.differs, unattributed, unmapped, dispatch_unclear or clock.contradicts.
+        since: first heard of at or after this time (2026-03-01, 2026-03-01T09:00Z or 2026-03-01T10:00+01:00; UTC if nothing is said).
+        until: first heard of before this time.
         document: SHA-1 or SHA-256 of a document, hex, or the path of a file to digest here.
         cursor: `next` of the page before.
     """
@@ -164,12 +167,17 @@ def search(
         account=account,
         status=status,
         grade=grade,
+        mark=mark,
         since=since,
         until=until,
         document=show.digest_of(document),
     )
     with system() as s:
         page = s.queries.search(tenant or s.settings.tenant, filters, cursor, limit)
+        # A page that looked at enough may hold little, and the list goes on.
+        while page.next and (lacking := limit - len(page.deliveries)) > 0:
+            more = s.queries.search(tenant or s.settings.tenant, filters, page.next, lacking)
+            page = msgspec.structs.replace(page, deliveries=page.deliveries + more.deliveries, next=more.next)
     print_json(page) if json else show.page(out, page)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adapters.http.known import reader
 from adapters.http.lookups import READERS
 from adapters.http.routes import Answer, Call, NoQuery, route
 from adapters.http.types import ByLabel, Feed, FeedEvent, FeedQuery, Search, SearchFilters
@@ -13,7 +14,8 @@ from ledger.application import PAGE
 from ledger.errors import NotFoundError
 from ledger.events import time_text
 from ledger.tree import leaf_hash
-from projections.queries import Filters
+from projections.asof import Past
+from projections.queries import Filters, Queries
 from projections.views import Page
 
 MAX_SCANNED = 10 * PAGE
@@ -27,8 +29,11 @@ MAX_SCANNED = 10 * PAGE
     example={"recipient": "06-12345678", "since": "2026-03-01T00:00:00Z", "limit": 20},
 )
 def search(call: Call[NoQuery, Search]) -> Answer:
-    """Deliveries that all given filters fit, newest message first; without a filter all of them."""
-    return _page(call, filters_of(call.body))
+    """Deliveries that all given filters fit, newest message first; without a filter all of them.
+
+    A page that has looked at enough says where to go on: it may be short, or empty, and still have `next`.
+    """
+    return _page(call, filters_of(call.body), reader(call, call.body))
 
 
 def filters_of(asked: SearchFilters) -> Filters:
@@ -43,6 +48,7 @@ def filters_of(asked: SearchFilters) -> Filters:
         account=asked.account or "",
         status=str(asked.status or ""),
         grade=str(asked.grade or ""),
+        mark=asked.mark or "",
         since=time_text(utc("since", asked.since)) if asked.since else "",
         until=time_text(utc("until", asked.until)) if asked.until else "",
         document=asked.document,
@@ -52,12 +58,12 @@ def filters_of(asked: SearchFilters) -> Filters:
 @route("POST /v1/labels/deliveries", scopes=READERS, answers={200: Page}, access="search")
 def under_label(call: Call[NoQuery, ByLabel]) -> Answer:
     """Everything under one label (policy, case, customer …), across all providers and channels."""
-    return _page(call, Filters(label=call.body.label))
+    return _page(call, Filters(label=call.body.label), call.services.queries)
 
 
-def _page(call: Call[NoQuery, Any], filters: Filters) -> Answer:
+def _page(call: Call[NoQuery, Any], filters: Filters, answering: Queries | Past) -> Answer:
     try:
-        return Answer(call.services.queries.search(call.tenant, filters, call.body.cursor, call.body.limit))
+        return Answer(answering.search(call.tenant, filters, call.body.cursor, call.body.limit))
     except NotFoundError as error:
         refuse("cursor", str(error))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,6 +13,8 @@ from adapters.configuring import AccountSettings, Change
 from adapters.http.problems import Problem
 from adapters.quarantine import Quarantined
 from adapters.records import END, AwareTime, MessageId, Name
+from projections.asof import Rules
+from projections.facets import MARK_TEXTS
 from projections.grades import Grade
 from projections.rules import Status
 from projections.views import DeliveryView, LaneItem
@@ -26,6 +29,7 @@ Sha1 = Annotated[str, Meta(pattern=f"^[0-9a-f]{{40}}{END}")]
 KeyId = Annotated[str, Meta(pattern=f"^[A-Za-z0-9_.:-]{{1,63}}{END}")]
 Position = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Limit = Annotated[int, Meta(ge=1, le=500, description="at most this many")]
+Mark = Annotated[str, Meta(pattern=f"^({'|'.join(map(re.escape, MARK_TEXTS))}){END}")]
 AddressKind = Literal["email", "phone", "fax", "postal", "person_number", "organisation", "other"]
 
 
@@ -198,6 +202,22 @@ class Reading(Given):
     min_position: Position = 0
 
 
+class Then(Reading):
+    """Query of a look-up that may be answered as of an earlier moment.
+
+    Attributes:
+        position: as it was known when the log had come so far; 0 does not ask for it.
+        known_at: as it was known at this recorded time, itself included.
+        occurred_at: without what happened later, as far as it is known.
+        rules: of such an answer: judged by the tables in force `then`, or by those of `today`.
+    """
+
+    position: Position = 0
+    known_at: AwareTime | None = None
+    occurred_at: AwareTime | None = None
+    rules: Rules = "then"
+
+
 class Paging(Given):
     """Query of a list.
 
@@ -238,6 +258,7 @@ class SearchFilters(Given):
         recipient: an address in any spelling; `address_kind` says which kind, else it is guessed.
         reference: any reference or provider id, whole.
         grade: of the evidence, E0 to E5.
+        mark: what is worth finding about a delivery, for example that it is late or that evidence is missing.
         since, until: bounds on when the ledger first heard of the message.
         document: SHA-1 or SHA-256 of a document or of its base64 form, hex.
     """
@@ -251,6 +272,7 @@ class SearchFilters(Given):
     account: Name | None = None
     status: Status | None = None
     grade: Grade | None = None
+    mark: Mark | None = None
     since: AwareTime | None = None
     until: AwareTime | None = None
     document: Annotated[str, Meta(pattern=f"^([0-9A-Fa-f]{{40}}|[0-9A-Fa-f]{{64}})?{END}")] = ""
@@ -261,11 +283,16 @@ class Search(SearchFilters):
 
     Attributes:
         cursor: `next` of the page before.
+        position, known_at, occurred_at, rules: as of an earlier moment, as for one message; pages may then be short, or empty, sooner.
     """
 
     cursor: Annotated[str, Meta(max_length=100)] = ""
     limit: Limit = 50
     min_position: Position = 0
+    position: Position = 0
+    known_at: AwareTime | None = None
+    occurred_at: AwareTime | None = None
+    rules: Rules = "then"
 
 
 class ByLabel(Given):

@@ -37,6 +37,8 @@ SEARCHES: list[tuple[dict[str, Any], list[int]]] = [
     ({"account": "sms"}, [1, 0]),
     ({"status": "accepted"}, [0]),
     ({"status": "pending", "label": "claim 7"}, [2]),
+    ({"mark": "open"}, [2, 1, 0]),
+    ({"mark": "disputed"}, []),
     ({"since": "2026-01-01T00:00:00Z"}, [2, 1, 0]),
     ({"until": "2026-01-01T00:00:00+01:00"}, []),
 ]
@@ -64,7 +66,15 @@ async def test_everything_under_a_label_comes_from_all_channels(api: Api) -> Non
 
 @pytest.mark.parametrize(
     "filters",
-    [{"status": "lost"}, {"since": "2026-01-01"}, {"limit": 0}, {"cursor": "mine"}, {"document": "abc"}, {"name": "x"}],
+    [
+        {"status": "lost"},
+        {"mark": "red"},
+        {"since": "2026-01-01"},
+        {"limit": 0},
+        {"cursor": "mine"},
+        {"document": "abc"},
+        {"name": "x"},
+    ],
 )
 async def test_search_that_cannot_be_is_refused(sqlite_api: Api, filters: dict[str, Any]) -> None:
     """422 that names the filter."""

@@ -106,6 +106,8 @@ def test_unknown_things_exit_with_3_and_wrong_commands_with_2(shell: Shell) -> N
     assert "there is no message" in shell.run("status", "nothing", code=3)
     assert "no such file or folder" in shell.run("import", "missing.eml", code=2)
     assert "unknown status" in shell.run("search", "--status", "lost", code=2)
+    assert "unknown mark 'red'; there are open, final" in shell.run("search", "--mark", "red", code=2)
+    assert "since: 'soon' is no time" in shell.run("search", "--since", "soon", code=2)
     assert "unknown scope" in shell.run("keys", "create", "everything", code=2)
     shell.patch.setenv("LEDGER_DATABASE_URL", "mysql://root:secret@localhost/x")
     said = shell.run("search", code=2)
