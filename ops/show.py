@@ -135,6 +135,9 @@ def message(out: Console, view: MessageView) -> None:
         _evidence(out, delivery.evidence)
         for deadline in delivery.deadlines:
             out.print(f"  deadline {deadline.name}: {DEADLINE_TEXTS[deadline.state].format(**_terms(deadline))}")
+        for each in delivery.downtimes:
+            until = f"until {when(each.until)}" if each.until else "and goes on"
+            out.print(f"  provider down: from {when(each.since)} {until} ({each.rule.removeprefix('downtime.')})")
     if view.recipients > len(view.deliveries):
         out.print(f"\n{view.recipients} recipients in all: {', '.join(f'{n} {s}' for s, n in view.statuses.items())}")
 

@@ -178,7 +178,7 @@ class Case:
         """Whether any of its sentences names a time."""
         shown = any(deadline.state in AWAITED or deadline.state in LATE for deadline in self.view.deadlines)
         terms = any(missing.until for missing in self.view.evidence.missing)
-        return bool(self.view.since or shown or terms or self.view.downtimes)
+        return bool(self.view.since or shown or terms or self.view.downtimes or self.view.known)
 
 
 def _channel(view: DeliveryView, channel: str) -> str:

@@ -106,6 +106,14 @@ def _notes(*names: str) -> Callable[[Case], Said]:
     return lambda case: (Sentence("note", name) for name, holds in rows if holds(case))
 
 
+def _known(case: Case) -> Said:
+    known = case.view.known
+    if known:
+        yield Sentence("known", "recorded", {"at": case.at(known.known_at or known.recorded_at)})
+    if known and known.occurred_at:
+        yield Sentence("known", "occurred", {"at": case.at(known.occurred_at)})
+
+
 def _zone(case: Case) -> Said:
     if case.has_times:
         yield Sentence("zone", "utc" if case.zone.key == "UTC" else "local", {"zone": case.zone.key})
@@ -124,6 +132,7 @@ ORDER: tuple[Callable[[Case], Said], ...] = (
     _missing,
     _downtimes,
     _notes("unattributed", "unmapped", "legal"),
+    _known,
     _zone,
 )
 """What is said, one after the other."""

@@ -23,7 +23,7 @@ from projections.facts import Fact
 from projections.fold import fold
 from projections.grades import ABSENT, GOOD, WRONG, Missing
 from projections.rules import EFFECTS, UNCERTIFIED, Status
-from projections.views import AddressView, DeliveryView
+from projections.views import AddressView, DeliveryView, Known
 from tests.adapters.explaining_golden import CHOSEN, golden
 from tests.projections.facts import clock, fact
 from tests.stories import stories as telling
@@ -31,7 +31,20 @@ from tests.stories.stories import Story
 from tests.world import world
 
 UTC, ROME = ZoneInfo("UTC"), ZoneInfo("Europe/Rome")
-SAID = ("head", "says", "reason", "strength", "also", "doubt", "deadline", "missing", "note", "downtime", "zone")
+SAID = (
+    "head",
+    "says",
+    "reason",
+    "strength",
+    "also",
+    "doubt",
+    "deadline",
+    "missing",
+    "note",
+    "downtime",
+    "known",
+    "zone",
+)
 """The tables whose texts are sentences."""
 PROVIDERS = {provider.channel: provider.name for provider in registry().values()} | {"": "gone"}
 """A provider of each channel, and one that is no longer there."""
@@ -117,6 +130,8 @@ def special() -> Iterator[DeliveryView]:
         yield view("kpn_sms", accepted, deadlines=(Deadline("delivery_report", clock("10:00"), clock("12:00"), state),))
     missing = replace(view("pec_mailbox", accepted).evidence, missing=(Missing("signed_original", clock("50:00")),))
     yield view("pec_mailbox", accepted, evidence=missing)
+    known = Known(4, clock("9:00"), "", clock("8:30"), "then", (), (), (), differ=False, vocabularies=())
+    yield view("kpn_sms", known=known)
     for rule in (ENTERED, DETECTED):
         yield view("kpn_sms", accepted, downtimes=(downtime("9:00", "10:00", rule), downtime("11:00", "", rule)))
     yield view("kpn_sms", accepted, downtimes=tuple(downtime(f"{hour}:00", f"{hour}:30") for hour in range(9, 15)))
@@ -241,6 +256,14 @@ def test_a_text_message_through_a_post_office_is_called_one() -> None:
     phone = AddressView("phone", "+46701740605")
     text = paragraph(view("ekopost", fact("c", "content.consigned", "9:05"), address=phone), "en", UTC)
     assert text.startswith("The text message to +46701740605 was reported as delivered")
+
+
+def test_an_answer_as_of_then_says_of_when_it_is() -> None:
+    """So that nobody takes it for today's."""
+    known = Known(4, clock("9:30"), clock("10:00"), clock("9:15"), "then", (), (), (), differ=False, vocabularies=())
+    text = paragraph(view("kpn_sms", fact("c", "content.consigned", "9:05"), known=known), "en", UTC)
+    assert "This is how it stood in our records on 2 March 2026 at 10:00." in text
+    assert "What happened after 2 March 2026 at 09:15 is left out." in text
 
 
 def test_a_downtime_explains_only_what_came_late() -> None:
