@@ -11,6 +11,8 @@ from adapters import settling
 from adapters.settling import Dispute, OvertakenError, Settling, SettlingRefusedError
 from adapters.strictjson import InvalidError
 from ledger.errors import NotFoundError
+from ledger.names import Reading
+from ledger.observations import Address, Fingerprint, Observation, Reference
 from projections.queries import Filters
 from tests.flow.desk import DELIVERED, EXPIRED, FAILED, NETWORK, acts, admit, rebuilt, report, send, states
 from tests.postgres import Database
@@ -237,6 +239,40 @@ def test_only_a_settlement_of_this_delivery_is_withdrawn(found: World) -> None:
     for recipient, settlement in ((0, failed), (0, withdrawal), (1, first.event_id)):
         with pytest.raises(NotFoundError):
             desk(found).withdraw(message, recipient, settlement, NOTE)
+
+
+def test_of_two_originals_with_one_identity_a_person_names_the_wrong_one(found: World) -> None:
+    """They say different things under the same identifiers; either may be the one that counts."""
+    message = send(found, "doc-1", PHONE)
+    for code in ("006", "007"):
+        admit(found, report(PHONE, FAILED, 7, "doc-1", ErrorCode=code))
+    shown = desk(found).show(message, 0)
+    assert ["identity.contradiction"] * 2 == [each.rule for each in shown.rivals]
+    wrong = next(each.event_id for each in shown.rivals if each.reason == "007")
+    settled = desk(found).resolve(message, 0, [wrong], NOTE)
+    assert ("failed", "006") == (settled.status, settled.sub_status)
+
+
+@pytest.mark.parametrize(("says", "status"), [("", "delivered"), ("delivered", "pending")])
+def test_of_another_content_either_the_receipt_or_the_comparison_is_wrong(found: World, says: str, status: str) -> None:
+    """The comparison is shown beside the receipt, and either may be set aside."""
+    sent, other = (Fingerprint("letter.pdf", sha256=digit * 64) for digit in "ab")
+    message = send(found, "doc-1", PHONE, documents=(sent,))
+    receipt = Observation(
+        type="content.consigned",
+        references=(Reference("document_id", "doc-1"),),
+        about="recipient",
+        recipient=Address("phone", PHONE),
+        identity=("receipt",),
+        documents=(other,),
+    )
+    (outcome,) = found.intake.admit([Reading(TENANT, report(PHONE, DELIVERED, 5), (receipt,))])
+    assert not isinstance(outcome, Exception)
+    shown = desk(found).show(message, 0)
+    assert {("content.consigned", "delivered"), ("evidence.verified", "")} == {(r.type, r.says) for r in shown.rivals}
+    assert {"content.contradiction"} == {each.rule for each in shown.rivals}
+    assert status == desk(found).resolve(message, 0, [rival(shown, says)], NOTE).status
+    assert [status] == states(found, message)
 
 
 def test_a_lapse_of_time_is_no_side_of_a_dispute(found: World) -> None:
