@@ -25,17 +25,30 @@ OWN = "own_"
 """Begins the kinds of references that the sender gave; a provider's id names one message anyway."""
 
 _TELLER = "CASE WHEN m.joined_into = '' THEN m.message ELSE m.joined_into END"
-_EARLIER = (
-    f"JOIN read_messages AS m ON m.message = l.stream JOIN read_messages AS t ON t.message = {_TELLER} "
-    "WHERE l.digest = {0} AND t.message <> {1} AND t.opened_position < {2} AND t.opened_at >= {3} "
-    "ORDER BY t.opened_position DESC LIMIT 1"
-)
-"""The newest message before one, within a span, in which a digest stands; of joined messages the one that tells the story."""
-_SAME_REFERENCE = f"SELECT t.message, t.opened_at FROM lookups AS l {_EARLIER}"
-_SAME_DOCUMENT = (
+_SAME = (
     "SELECT t.message, t.opened_at FROM lookups AS l "
-    f"JOIN lookups AS d ON d.digest = {{4}} AND d.stream = l.stream AND d.recipient = {WHOLE_MESSAGE} {_EARLIER}"
+    f"JOIN read_messages AS m ON m.message = l.stream [sorted] JOIN read_messages AS t ON t.message = {_TELLER} "
+    "WHERE l.digest = {0} AND t.message <> {1} AND t.opened_position < {2} AND t.opened_at >= {3}"
 )
+"""The messages before one, within a span, in which a digest stands; of joined messages the one that tells the story."""
+_NEAREST = " ORDER BY t.opened_position DESC LIMIT 1"
+# A document may have gone to everybody, an address has a few messages: a subquery keeps planners from beginning with the document.
+_CARRIES = (
+    f"(SELECT 1 FROM lookups AS d WHERE d.digest = {{4}} AND d.stream = l.stream AND d.recipient = {WHOLE_MESSAGE})"
+)
+_STATEMENTS = {"document": f"{_SAME} AND {_CARRIES} = 1{_NEAREST}", "reference": f"{_SAME}{_NEAREST}"}
+_SORTED = {"postgresql": 'COLLATE "default"', "sqlite": ""}
+"""Look-ups sort as bytes, read models as their database does; without saying so PostgreSQL cannot use the read model's index."""
+
+
+def statement(same: str, kind: str) -> str:
+    """The statement that looks for an earlier message, for `Reads.each`.
+
+    Args:
+        same: `document` or `reference`.
+        kind: of the database.
+    """
+    return _STATEMENTS[same].replace("[sorted]", _SORTED[kind])
 
 
 class Duplicates(Span, frozen=True):
@@ -112,9 +125,9 @@ def _questions(context: Context, asked: Duplicates, page: Sequence[Found]) -> li
 def _answered(context: Context, questions: Sequence[_Question]) -> Iterator[tuple[_Question, str, str]]:
     """The questions to which there is an answer: the earlier message and when it was first heard of."""
     reads = context.queries.ledger.database
-    for same, sql in (("document", _SAME_DOCUMENT), ("reference", _SAME_REFERENCE)):
+    for same in _STATEMENTS:
         mine = [question for question in questions if question.same == same]
-        rows = reads.each(sql, [question.asked for question in mine])
+        rows = reads.each(statement(same, reads.kind), [question.asked for question in mine])
         yield from ((mine[number], str(message), str(opened_at)) for number, message, opened_at in sorted(rows))
 
 

@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from adapters.compliance.asking import asked
+from adapters.compliance.duplicates import statement
 from adapters.compliance.registry import QUERIES, find
 from ledger.addresses import normal
 from ledger.appender import Item
+from ledger.database import Cursor
 from ledger.errors import NotFoundError
 from ledger.events import parse_time, time_text
 from ledger.observations import Address
@@ -433,3 +435,20 @@ def test_progress_is_told_while_rows_are_read(on_sqlite: Golden) -> None:
     with asked(on_sqlite.world.queries, on_sqlite.heads, TENANT, "unmatched", {}, "", heard) as answer:
         rows = list(answer.rows)
     assert list(range(1, len(rows) + 1)) == told
+
+
+@pytest.mark.parametrize("same", ["document", "reference"])
+def test_looking_for_duplicates_scans_no_table(found: Golden, same: str) -> None:
+    """Every step of it can go by an index, from the digest on: a table is read through only where it is tiny."""
+    database = found.world.ledger.database
+    sql = statement(same, database.kind).format(*"?????")
+    given = [b"1" * 16, "message", 7, "2026", *([b"2" * 16] if same == "document" else [])]
+    if database.kind == "sqlite":
+        steps = [str(row[-1]) for row in database.read(f"EXPLAIN QUERY PLAN {sql}", given)]
+        assert [] == [step for step in steps if step.startswith("SCAN")]
+        return
+    with database.snapshot() as reads:
+        cast("Cursor", reads).execute("SET LOCAL enable_seqscan = off")
+        plan = "\n".join(str(row[0]) for row in reads.read(f"EXPLAIN {sql}", given))
+    assert "Seq Scan" not in plan
+    assert 3 <= plan.count("Index")
