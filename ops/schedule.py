@@ -123,13 +123,21 @@ def _own(system: System) -> Iterator[Job]:
 
 
 def push_heads(system: System) -> None:
-    """Hand the newest head to every target; one that fails does not stop the others."""
+    """Hand the newest head to every target; one that fails does not stop the others, and the job tells of it.
+
+    Raises:
+        PushError: of the last target that did not take it.
+    """
     head, identity = system.signed_head(), system.leader.identity()
+    failed: list[pushing.PushError] = []
     for target in system.settings.push_targets:
         try:
             pushing.push(system.ledger, identity, head, system.heads.cosigned(head), target)
         except pushing.PushError as error:
             LOG.error("%s", error)  # noqa: TRY400  the text says it all
+            failed.append(error)
+    if failed:
+        raise failed[-1]
 
 
 def check_log(system: System) -> None:
