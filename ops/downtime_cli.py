@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 from rich.table import Table
 
+from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
 from ops.console import Json, Tenant, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
+    from ops.system import System
     from projections.downtimes import Downtime
 
 downtime = App(
@@ -20,6 +24,16 @@ downtime = App(
 )
 
 From = Annotated[str, Parameter(name="--from", help="when it began, with a zone: 2026-03-02T10:00+01:00")]
+
+
+@contextmanager
+def _opened() -> Iterator[System]:
+    """The opened ledger; what was typed wrong is said as such."""
+    with system() as s:
+        try:
+            yield s
+        except InvalidError as error:
+            raise ConfigurationError(str(error)) from error
 
 
 @downtime.command
@@ -34,7 +48,7 @@ def enter(account: str, /, *, since: From, until: str = "", note: str, tenant: T
     from adapters import downtime as downtimes  # noqa: PLC0415  so that --help is quick
 
     begun, ended = _time("--from", since), _time("--until", until) if until else None
-    with system() as s:
+    with _opened() as s:
         found = downtimes.enter(s.accounts, tenant or s.settings.tenant, account, begun, ended, note=note)
     _show(found, json=json)
 
@@ -51,7 +65,7 @@ def end(identity: str, /, *, until: str, note: str, tenant: Tenant = "", json: J
     from adapters import downtime as downtimes  # noqa: PLC0415  as above
 
     at = _time("--until", until)
-    with system() as s:
+    with _opened() as s:
         found = downtimes.end(s.ledger, tenant or s.settings.tenant, identity, at, note=note)
     _show(found, json=json)
 
