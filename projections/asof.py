@@ -26,6 +26,8 @@ from projections.searching import Filters, moment
 from projections.stories import MessageRow, Story
 from projections.views import AddressView, DeliveryView, Known, MessageView, Page, Trail
 
+Rules = Literal["then", "today"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsOf:
@@ -41,7 +43,7 @@ class AsOf:
     position: int = 0
     known_at: str = ""
     occurred_at: str = ""
-    rules: Literal["then", "today"] = "then"
+    rules: Rules = "then"
 
     @property
     def is_past(self) -> bool:

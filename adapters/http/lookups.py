@@ -12,11 +12,13 @@ from adapters.explaining.explanation import Explanation, explain
 from adapters.forecasts import with_terms
 from adapters.http.errors import TooManyRecipientsError
 from adapters.http.guards import tagged
+from adapters.http.known import reader
 from adapters.http.routes import Answer, Call, route
-from adapters.http.types import Deliveries, Explaining, Paging, Reading
+from adapters.http.types import Deliveries, Explaining, Paging, Then
 from adapters.providers import registry
 from adapters.strictjson import refuse
-from projections.queries import MAX_PAGE
+from projections.asof import Past
+from projections.queries import MAX_PAGE, Queries
 from projections.views import DeliveryView, MessageView, Trail
 
 READERS = ("read", "compliance")
@@ -43,16 +45,12 @@ def _recipient(call: Call[Any, Any]) -> int:
     headers=TAG,
     access="status",
 )
-def message(call: Call[Reading, None]) -> Answer:
-    """One message: what is held of it, and its first deliveries."""
-    view = call.services.queries.message(call.tenant, call.path["message"])
+def message(call: Call[Then, None]) -> Answer:
+    """One message: what is held of it, and its first deliveries; now, or as of an earlier moment."""
+    view = reader(call, call.query).message(call.tenant, call.path["message"])
     masked = _masking(call, view.references)
-    shown = msgspec.structs.replace(
-        view,
-        references=masked(view.references),
-        deliveries=with_terms(call.services.ledger.database, call.tenant, view.deliveries),
-    )
-    return tagged(call, shown)
+    shown = view.deliveries if view.known else with_terms(call.services.ledger.database, call.tenant, view.deliveries)
+    return tagged(call, msgspec.structs.replace(view, references=masked(view.references), deliveries=shown))
 
 
 @route("GET /v1/messages/{message}/deliveries", scopes=READERS, answers={200: Deliveries}, access="status")
@@ -72,17 +70,18 @@ def deliveries(call: Call[Paging, None]) -> Answer:
     headers=TAG,
     access="status",
 )
-def delivery(call: Call[Reading, None]) -> Answer:
-    """One delivery: its status, since when, and the facts that decided it."""
-    view = call.services.queries.delivery(call.tenant, call.path["message"], _recipient(call))
-    return tagged(call, with_terms(call.services.ledger.database, call.tenant, [view])[0])
+def delivery(call: Call[Then, None]) -> Answer:
+    """One delivery: its status, since when, and the facts that decided it; now, or as of an earlier moment."""
+    view = reader(call, call.query).delivery(call.tenant, call.path["message"], _recipient(call))
+    return tagged(call, view if view.known else with_terms(call.services.ledger.database, call.tenant, [view])[0])
 
 
 @route("GET /v1/messages/{message}/trail", scopes=READERS, answers={200: Trail}, problems=(422,), access="trail")
-def trail(call: Call[Reading, None]) -> Answer:
+def trail(call: Call[Then, None]) -> Answer:
     """Every event of a message, in the order of the log; for up to 500 recipients, else delivery by delivery."""
-    require_few_recipients(call)
-    return Answer(_masked(call, call.services.queries.trail(call.tenant, call.path["message"])))
+    answering = reader(call, call.query)
+    require_few_recipients(call, answering)
+    return Answer(_masked(call, answering.trail(call.tenant, call.path["message"])))
 
 
 @route(
@@ -91,11 +90,11 @@ def trail(call: Call[Reading, None]) -> Answer:
     answers={200: Trail},
     access="trail",
 )
-def delivery_trail(call: Call[Reading, None]) -> Answer:
+def delivery_trail(call: Call[Then, None]) -> Answer:
     """Every event that tells the story of one delivery, in the order of the log."""
-    queries = call.services.queries
-    found = queries.delivery(call.tenant, call.path["message"], _recipient(call))
-    return Answer(_masked(call, queries.trail(call.tenant, found.message, found.recipient)))
+    answering = reader(call, call.query)
+    found = answering.delivery(call.tenant, call.path["message"], _recipient(call))
+    return Answer(_masked(call, answering.trail(call.tenant, found.message, found.recipient)))
 
 
 def _masked(call: Call[Any, Any], found: Trail) -> Trail:
@@ -135,14 +134,14 @@ def explanation(call: Call[Explaining, None]) -> Answer:
     return Answer(explain(view, asked.language, asked.zone))
 
 
-def require_few_recipients(call: Call[Any, Any]) -> None:
+def require_few_recipients(call: Call[Any, Any], answering: Queries | Past | None = None) -> None:
     """Refuse to tell the whole story of a message at once when it is too long.
 
     Raises:
         NotFoundError: the tenant has no such message.
         TooManyRecipientsError: it has more than 500 recipients.
     """
-    row = call.services.queries.message_row(call.tenant, call.path["message"])
+    row = (answering or call.services.queries).message_row(call.tenant, call.path["message"])
     if row.recipients > MAX_PAGE:
         msg = f"the message has {row.recipients} recipients, more than {MAX_PAGE}; ask for /deliveries/N, one by one"
         raise TooManyRecipientsError(msg)

@@ -202,16 +202,18 @@ class Reading(Given):
     min_position: Position = 0
 
 
-class Then(Reading):
+class Then(Given):
     """Query of a look-up that may be answered as of an earlier moment.
 
     Attributes:
+        min_position: wait until the answer reflects at least this position.
         position: as it was known when the log had come so far; 0 does not ask for it.
         known_at: as it was known at this recorded time, itself included.
         occurred_at: without what happened later, as far as it is known.
         rules: of such an answer: judged by the tables in force `then`, or by those of `today`.
     """
 
+    min_position: Position = 0
     position: Position = 0
     known_at: AwareTime | None = None
     occurred_at: AwareTime | None = None
