@@ -25,6 +25,7 @@ from ops import (
     explain_cli,
     jobs_cli,
     keeping_cli,
+    known_cli,
     lanes_cli,
     log_cli,
     outbox_cli,
@@ -32,12 +33,13 @@ from ops import (
     providers_cli,
     query_cli,
     reinterpret_cli,
-    sample_cli,
     report_cli,
+    sample_cli,
     show,
     terms_cli,
 )
 from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
+from ops.known_cli import AtPosition, ByRules, KnownAt, OccurredAt
 from ops.settings import Settings, load
 
 app = cyclopts.App(
@@ -90,8 +92,19 @@ for each in (
 
 
 @app.command
-def status(message: str, /, *, recipient: int | None = None, tenant: Tenant = "", json: Json = False) -> None:
-    """Where a message, or one of its deliveries, is now, and why.
+def status(
+    message: str,
+    /,
+    *,
+    recipient: int | None = None,
+    known_at: KnownAt = "",
+    position: AtPosition = 0,
+    occurred_at: OccurredAt = "",
+    rules: ByRules = "then",
+    tenant: Tenant = "",
+    json: Json = False,
+) -> None:
+    """Where a message, or one of its deliveries, is now or was at an earlier moment, and why.
 
     Args:
         message: the message's id, as `search` and `import` print it.
@@ -100,24 +113,46 @@ def status(message: str, /, *, recipient: int | None = None, tenant: Tenant = ""
     from adapters.forecasts import with_terms
 
     with system() as s:
-        view = s.queries.message(tenant or s.settings.tenant, message)
+        answering = known_cli.reader(s, position, known_at, occurred_at, rules)
+        view = answering.message(tenant or s.settings.tenant, message)
         if recipient is not None:
-            view = msgspec.structs.replace(view, deliveries=(s.queries.delivery(view.tenant, message, recipient),))
-        view = msgspec.structs.replace(view, deliveries=with_terms(s.ledger.database, view.tenant, view.deliveries))
-    print_json(view) if json else show.message(out, view)
+            view = msgspec.structs.replace(view, deliveries=(answering.delivery(view.tenant, message, recipient),))
+        if not view.known:
+            view = msgspec.structs.replace(view, deliveries=with_terms(s.ledger.database, view.tenant, view.deliveries))
+    if json:
+        print_json(view)
+        return
+    known_cli.say(view.known)
+    show.message(out, view)
 
 
 @app.command
-def trail(message: str, /, *, recipient: int | None = None, tenant: Tenant = "", json: Json = False) -> None:
-    """Every event that tells a message's story, with what the status made of each.
+def trail(
+    message: str,
+    /,
+    *,
+    recipient: int | None = None,
+    known_at: KnownAt = "",
+    position: AtPosition = 0,
+    occurred_at: OccurredAt = "",
+    rules: ByRules = "then",
+    tenant: Tenant = "",
+    json: Json = False,
+) -> None:
+    """Every event that tells a message's story, with what the status made of each; now, or as of an earlier moment.
 
     Args:
         message: the message's id.
         recipient: index of one recipient; without it all.
     """
     with system() as s:
-        found = s.queries.trail(tenant or s.settings.tenant, message, recipient)
-    print_json(found) if json else show.trail(out, found)
+        answering = known_cli.reader(s, position, known_at, occurred_at, rules)
+        found = answering.trail(tenant or s.settings.tenant, message, recipient)
+    if json:
+        print_json(found)
+        return
+    known_cli.say(found.known)
+    show.trail(out, found)
 
 
 @app.command
@@ -137,10 +172,14 @@ def search(
     document: str = "",
     limit: int = 50,
     cursor: str = "",
+    known_at: KnownAt = "",
+    position: AtPosition = 0,
+    occurred_at: OccurredAt = "",
+    rules: ByRules = "then",
     tenant: Tenant = "",
     json: Json = False,
 ) -> None:
-    """Deliveries that fit all given filters, newest first; without a filter all of them.
+    """Deliveries that fit all given filters, or did so at an earlier moment, newest first; without a filter all of them.
 
     Args:
         recipient: an e-mail address, phone or fax number, postal address …, in any spelling.
@@ -173,12 +212,17 @@ def search(
         document=show.digest_of(document),
     )
     with system() as s:
-        page = s.queries.search(tenant or s.settings.tenant, filters, cursor, limit)
+        answering = known_cli.reader(s, position, known_at, occurred_at, rules)
+        page = answering.search(tenant or s.settings.tenant, filters, cursor, limit)
         # A page that looked at enough may hold little, and the list goes on.
         while page.next and (lacking := limit - len(page.deliveries)) > 0:
-            more = s.queries.search(tenant or s.settings.tenant, filters, page.next, lacking)
+            more = answering.search(tenant or s.settings.tenant, filters, page.next, lacking)
             page = msgspec.structs.replace(page, deliveries=page.deliveries + more.deliveries, next=more.next)
-    print_json(page) if json else show.page(out, page)
+    if json:
+        print_json(page)
+        return
+    known_cli.say(page.known)
+    show.page(out, page)
 
 
 # --- bringing in
