@@ -165,7 +165,7 @@ def send(url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[N
 async def _post(
     url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[Network], tls: ssl.SSLContext
 ) -> int:
-    connector = aiohttp.TCPConnector(resolver=_Judging(networks), use_dns_cache=False, force_close=True)
+    connector = aiohttp.TCPConnector(resolver=_Judging(networks), use_dns_cache=False)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with (
         aiohttp.ClientSession(connector=connector, timeout=timeout) as session,

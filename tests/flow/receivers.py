@@ -66,12 +66,21 @@ def mail_server(scheme: str = "smtp") -> Iterator[tuple[Mailbox, str]]:
 
     async def start() -> tuple[int, Stop]:
         loop = asyncio.get_running_loop()
-        factory = partial(SMTP, box, hostname=HOST, loop=loop, **how)
-        server = await loop.create_server(factory, HOST, 0, ssl=tls if scheme == "smtps" else None)
+        made: list[SMTP] = []
+
+        def connected() -> SMTP:
+            made.append(SMTP(box, hostname=HOST, loop=loop, **how))
+            return made[-1]
+
+        server = await loop.create_server(connected, HOST, 0, ssl=tls if scheme == "smtps" else None)
 
         async def stop() -> None:
             server.close()
             await server.wait_closed()
+            for each in made:
+                if isinstance(each.transport, asyncio.WriteTransport):
+                    each.transport.abort()
+            await asyncio.sleep(0)
 
         return int(server.sockets[0].getsockname()[1]), stop
 
