@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
 from ops.console import Json, Tenant, out, print_json, system
+from ops.known_cli import AtPosition, ByRules, KnownAt, OccurredAt, reader
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -31,10 +33,14 @@ def explain(
     recipient: int | None = None,
     language: Language = "en",
     zone: str = "UTC",
+    known_at: KnownAt = "",
+    position: AtPosition = 0,
+    occurred_at: OccurredAt = "",
+    rules: ByRules = "then",
     tenant: Tenant = "",
     json: Json = False,
 ) -> None:
-    """Where a message is and how far that is proven: a paragraph to paste for a customer, then step by step why.
+    """Where a message is, or was, and how far that is proven: a paragraph to paste for a customer, then step by step why.
 
     Args:
         message: the message's id, as `search` and `import` print it.
@@ -43,9 +49,12 @@ def explain(
         zone: time zone of the times in the paragraph, for example Europe/Rome.
     """
     with system() as s:
-        view = s.queries.message(tenant or s.settings.tenant, message)
+        answering = reader(s, position, known_at, occurred_at, rules)
+        view = answering.message(tenant or s.settings.tenant, message)
+        if recipient is not None:
+            view = msgspec.structs.replace(view, deliveries=(answering.delivery(view.tenant, message, recipient),))
         try:
-            found = list(_explained(s, view, recipient, language, zone))
+            found = list(_explained(s, view, language, zone))
         except InvalidError as error:
             raise ConfigurationError(str(error)) from error
     if json:
@@ -63,15 +72,15 @@ def explain(
         )
 
 
-def _explained(s: System, view: MessageView, recipient: int | None, language: str, zone: str) -> Iterator[Explanation]:
+def _explained(s: System, view: MessageView, language: str, zone: str) -> Iterator[Explanation]:
     from adapters.explaining.explanation import explain as explained  # noqa: PLC0415  as above
     from adapters.forecasts import with_terms  # noqa: PLC0415  as above
 
-    chosen = (
-        view.deliveries[:AT_MOST] if recipient is None else [s.queries.delivery(view.tenant, view.message, recipient)]
-    )
-    for delivery in with_terms(s.ledger.database, view.tenant, chosen):
-        yield explained(delivery, language, zone)
+    deliveries = view.deliveries[:AT_MOST]
+    if not view.known:
+        deliveries = with_terms(s.ledger.database, view.tenant, deliveries)
+    for delivery in deliveries:
+        yield explained(msgspec.structs.replace(delivery, known=view.known), language, zone)
 
 
 def _show(found: Explanation) -> None:

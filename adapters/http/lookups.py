@@ -129,8 +129,8 @@ def _masking(call: Call[Any, Any], said: Iterable[Any]) -> Callable[[Any], Any]:
 )
 def explanation(call: Call[Explaining, None]) -> Answer:
     """Why the delivery has its status: a paragraph for people, and every fact, the rule that judged it, and what it did."""
-    asked, view = call.query, call.services.queries.delivery(call.tenant, call.path["message"], _recipient(call))
-    view = with_terms(call.services.ledger.database, call.tenant, [view])[0]
+    asked, view = call.query, reader(call, call.query).delivery(call.tenant, call.path["message"], _recipient(call))
+    view = view if view.known else with_terms(call.services.ledger.database, call.tenant, [view])[0]
     return Answer(explain(view, asked.language, asked.zone))
 
 

@@ -241,12 +241,17 @@ class Deliveries(msgspec.Struct, frozen=True):
     position: int
 
 
-class Explaining(Reading):
+class Explaining(Then):
     """Query of an explanation.
 
     Attributes:
         language: of the whole answer.
         zone: of the times in the paragraph, a name of the IANA database.
+        min_position: wait until the answer reflects at least this position.
+        position: as it was known when the log had come so far; 0 does not ask for it.
+        known_at: as it was known at this recorded time, itself included.
+        occurred_at: without what happened later, as far as it is known.
+        rules: of such an answer: judged by the tables in force `then`, or by those of `today`.
     """
 
     language: Literal["en", "it", "nl", "sv"] = "en"

@@ -54,6 +54,17 @@ def test_a_delivery_is_explained_in_the_language_and_zone_that_were_asked_for(
         assert all(fact["meaning"] in printed for fact in found["facts"])
 
 
+def test_what_was_known_at_an_earlier_position_is_explained_as_such(shell: Shell, delivery: dict[str, Any]) -> None:
+    """Before a fact came it was not known, and the paragraph says of when it is."""
+    with opened(load()) as system:
+        mine = [e for e in system.ledger.feed() if e.stream.startswith(delivery["message"])]
+    before = next(e.position for e in mine if e.type == "content.consigned") - 1
+    said = shell.run("explain", delivery["message"], "--position", str(before))
+    assert "This is how it stood in our records on " in said
+    assert "delivered to the recipient's PEC mailbox" not in said
+    assert "delivered to the recipient's PEC mailbox" in shell.run("explain", delivery["message"])
+
+
 def test_a_zone_that_there_is_not_exits_with_2(shell: Shell, delivery: dict[str, Any]) -> None:
     """And says what one looks like."""
     said = shell.run("explain", delivery["message"], "--zone", "Rome/Europe", code=2)
