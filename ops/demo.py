@@ -16,7 +16,7 @@ from adapters.evidence.pack import Ask
 from adapters.importing import Importer, Report
 from adapters.providers.pec_mailbox.sandbox import authority
 from ledger import fsck
-from ops import demolive, show
+from ops import demoanswers, demolive, show
 from ops.demoday import ACCOUNTS, KEYS, Day
 from ops.evidence import desk
 from ops.settings import Settings
@@ -30,6 +30,7 @@ PARTS = (
     "inputs",
     "keys",
     "evidence",
+    "reports",
     "ledger.db",
     "ledger.db-wal",
     "ledger.db-shm",
@@ -60,6 +61,7 @@ def run(seed: int, folder: Path, out: Console | None) -> int:
         if out is not None:
             show.demo(out, deliveries, report, waiting, system.quarantine.list(TENANT))
         live = demolive.run(system, TENANT, folder / AUTHORITY, out)
+        answers = demoanswers.run(system, TENANT, folder / "reports", [*deliveries, *live], out)
         verdict = fsck.check(system.ledger)
         if out is None:
             rows = [msgspec.to_builtins(d) for d in deliveries]
@@ -69,6 +71,7 @@ def run(seed: int, folder: Path, out: Console | None) -> int:
                 "deliveries": rows,
                 "live": [msgspec.to_builtins(d) for d in live],
                 "waiting": msgspec.to_builtins(waiting),
+                "answers": msgspec.to_builtins(answers),
             }
             print(msgspec.json.encode(body).decode())
         else:
@@ -76,7 +79,7 @@ def run(seed: int, folder: Path, out: Console | None) -> int:
         is_proven = prove(system, folder, live, out)
         if out is not None:
             out.print(next_steps(folder, deliveries), markup=False)
-    return 0 if verdict.is_clean and is_proven and not report.problems else 1
+    return 0 if verdict.is_clean and is_proven and answers.is_proven and not report.problems else 1
 
 
 def prove(system: System, folder: Path, deliveries: list[DeliveryView], out: Console | None) -> bool:

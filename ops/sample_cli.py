@@ -98,6 +98,7 @@ def _asked(  # noqa: PLR0917  as the command line has them
 
 
 def _drawn(s: System, tenant: str, number: int, secret: str, *, json: bool) -> Sample:
+    s.runner.run()  # up to the question, whoever wrote meanwhile
     with bar("drawing", quiet=json) as progress:
         return _sampling(s).draw(tenant, number, secret, progress=progress)
 
