@@ -173,6 +173,8 @@ GAPS: dict[str, Callable[[Steps], bool]] = {
     "not_signed": lambda steps: steps.proven and not steps.signed,
 }
 """Difference -> whether a delivery is behind it."""
+_MARKS = {"not_final": "open", "not_proven": "final", "not_signed": "final"}
+"""Difference -> the mark that each delivery behind it bears, so that the others need not be looked at."""
 Gap = Literal["not_requested", "not_accepted", "not_known", "not_final", "not_proven", "not_signed"]
 
 
@@ -211,7 +213,7 @@ def _completeness(context: Context, asked: Span, after: str) -> Iterator[Row]:
     rows = (
         Row((*group, *(counted[name] for name in names)), "/".join(group)) for group, counted in sorted(groups.items())
     )
-    return scan.onwards(rows, after)
+    yield from scan.onwards(rows, after)
 
 
 COMPLETENESS = ComplianceQuery(
@@ -261,11 +263,12 @@ class GapAsked(Span, frozen=True):
     month: Month = ""
 
     def filters(self) -> Filters:
+        found = replace(super().filters(), mark=_MARKS.get(self.gap, ""))
         if not self.month:
-            return super().filters()
+            return found
         begin, end = moment("month", f"{self.month}-01"), _following(self.month)
         until = min(filter(None, (self.until, end)), default="")
-        return replace(super().filters(), since=max(self.since, begin), until=until)
+        return replace(found, since=max(self.since, begin), until=until)
 
 
 def _following(month: str) -> str:

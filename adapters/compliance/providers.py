@@ -74,7 +74,7 @@ def _scorecard(context: Context, asked: Asked, after: str) -> Iterator[Row]:
     rows = (
         Row(_values(name, scores[group]), lookup(context.tenant, "scorecard", group).hex()) for name, group in ordered
     )
-    return scan.onwards(rows, after)
+    yield from scan.onwards(rows, after)
 
 
 def _values(name: str, score: _Score) -> tuple[object, ...]:
