@@ -11,18 +11,19 @@ import pytest
 
 from adapters import downtime
 from adapters.downtime import Noticing, note_downtimes
+from adapters.jobs.board import Board
 from adapters.jobs.rows import Job, Rows, Turn
 from adapters.outbox import ActRefusedError
 from adapters.providers import registry
 from adapters.providers.calling import Access, Answer, Client, Failure, Request
 from adapters.strictjson import InvalidError
 from ledger.errors import NotFoundError
-from ledger.events import Event, time_text
-from ledger.observations import Address
+from ledger.events import Event, parse_time, time_text
+from ledger.observations import Address, Reference
 from ledger.streams import Registration
-from projections.downtimes import Downtime, DowntimesModel
+from projections.downtimes import DETECTED, Downtime, DowntimesModel
 from projections.views import DeliveryView
-from tests.flow import carrier
+from tests.flow import carrier, parcels
 from tests.postgres import Database
 from tests.world import TENANT, World, world
 
@@ -331,6 +332,46 @@ def test_a_mailbox_that_cannot_be_reached_counts_by_its_jobs(watch: Watch) -> No
     assert 1 == len(watch.events())
     good = end("", 0)
     assert ("provider.up", good, "downtime.detected") == _told(watch)[1]
+
+
+def test_polls_of_a_message_under_way_are_enough_to_notice(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the schedule does it: the board asks by its cadence, and the job looks each minute; a restart in between changes nothing."""
+    monkeypatch.setitem(registry(), "carrier", parcels.PROVIDER)
+    w, clock = watch.world, watch.clock
+    parcel = (Reference("parcel", "p-1"),)
+    registration = Registration(
+        account=ACCOUNT, provider="carrier", recipients=(Address("phone", "+31612345670"),), references=parcel
+    )
+    w.intake.register(TENANT, registration, {"arrival": "api"}, ("p-1", "p-1"))
+    w.runner.run()
+
+    def board() -> Board:
+        noticing = Noticing(watch.line)
+        job = Job(
+            name="note_downtimes", title="", every_s=60, run=lambda turn: note_downtimes(w.accounts, noticing, turn)
+        )
+        return Board(w.intake, w.accounts, noticing, w.queries, own=(job,))
+
+    def pass_by(running: Board, minutes: int, status: int) -> None:
+        for _ in range(2 * minutes):
+            clock.now += timedelta(seconds=30)
+            watch.line.answer = Answer(at=clock(), status=status, body=parcels.ON_ITS_WAY)
+            running.run_due()
+            w.runner.run()
+
+    first = board()
+    pass_by(first, 3, 200)
+    assert [] == watch.events()
+    pass_by(first, 3, 503)
+    second = board()
+    pass_by(second, 30, 503)
+    assert ["provider.down"] == [e.type for e in watch.events()]
+    pass_by(second, 30, 200)
+    pass_by(board(), 30, 200)
+    down, up = watch.events()
+    assert (DETECTED, DETECTED) == (down.fields["rule"], up.fields["rule"])
+    apart = parse_time(up.fields["occurred_at"]) - parse_time(down.fields["occurred_at"])
+    assert timedelta(minutes=28) < apart < timedelta(minutes=50)
 
 
 def test_a_closed_account_is_not_watched(watch: Watch) -> None:
