@@ -176,17 +176,19 @@ class Queries:
 
     def addresses(self, deliveries: Sequence[tuple[str, int]]) -> dict[tuple[str, int], AddressView]:
         """Addresses as declared, opened one event per declaration."""
-        wanted = set(deliveries)
+        wanted: dict[str, set[int]] = {}
+        for message, index in deliveries:
+            wanted.setdefault(message, set()).add(index)
         rows = self.ledger.database.probe(
             "stored_events",
             f"{self.ledger.position_column}, state",
             "originator_id",
-            sorted({m for m, _ in wanted}),
+            sorted(wanted),
             "AND topic = 'recipients.declared/1'",
         )
         events = [read(p, bytes(s)) for p, s in rows]
         declared = {e.position: _declared(e) for e in events}
-        holds = {e.position: e for e in events if any(m == e.stream and i in declared[e.position] for m, i in wanted)}
+        holds = {e.position: e for e in events if any(i in declared[e.position] for i in wanted[e.stream])}
         found: dict[tuple[str, int], AddressView] = {}
         for position, values in self.ledger.values(list(holds.values())).items():
             for path, value in values.items():
