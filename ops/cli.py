@@ -35,7 +35,9 @@ from ops import (
     reinterpret_cli,
     report_cli,
     sample_cli,
+    schedules_cli,
     show,
+    tasks_cli,
     terms_cli,
 )
 from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
@@ -59,6 +61,8 @@ for sub in (
     query_cli.query,
     sample_cli.sample,
     report_cli.report,
+    schedules_cli.schedules,
+    tasks_cli.tasks,
     person_cli.person,
     outbox_cli.outbox,
     jobs_cli.jobs,
@@ -72,6 +76,9 @@ for sub in (
 ):
     app.command(sub)
 keys.command(log_cli.keys_log)
+query_cli.query.command(schedules_cli.save)
+query_cli.query.command(schedules_cli.saved)
+query_cli.query.command(schedules_cli.unsave)
 accounts.command(accounts_cli.configure)
 accounts.command(accounts_cli.show)
 accounts.command(accounts_cli.delete)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Annotated, Any
 
@@ -11,12 +12,14 @@ from msgspec import Meta
 from adapters.compliance.asking import checked
 from adapters.compliance.registry import find as find_query
 from adapters.outbox import ActRefusedError
+from adapters.records import NAME
 from adapters.reports.register import Entry, Register
 from adapters.strictjson import refuse
 from ledger.application import Ledger
 from ledger.errors import NotFoundError
 
 MAY_CHANGE_ALL = "compliance"
+is_name = re.compile(NAME).fullmatch
 
 
 class Saving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +79,8 @@ def save(  # noqa: PLR0917  a sentence: whose, under which name, what, by whom
         NotOwnerError: it is another's.
         ChangedError: somebody else changed it at this moment.
     """
+    if not is_name(name):
+        refuse("name", "lower-case letters, digits, '_', '-' and '.', at most 63")
     try:
         query = find_query(saving.query)
         checked(query, saving.parameters)
