@@ -10,7 +10,7 @@ from adapters.providers import registry
 from projections.deadlines import State
 from projections.downtimes import DETECTED
 from projections.fold import Reason
-from projections.rules import SUB_STATUS, UNCERTIFIED, Status
+from projections.rules import RESOLVED, SUB_STATUS, UNCERTIFIED, Status
 from projections.views import DeliveryView
 
 HEAD_OF_RULE: dict[str, str] = {
@@ -166,6 +166,13 @@ class Case:
         if self.strength in {"", "disputed", "E0"}:
             return []
         return [c for c in ("reached", "read", "identity", "content") if c in self.view.evidence.not_proven]
+
+    @cached_property
+    def is_settled(self) -> bool:
+        """Whether a person settled a contradiction and did not withdraw that; a withdrawal is of the same type and names one."""
+        resolved = [reason for reason in self.view.reasons if reason.type == RESOLVED]
+        withdrawn = sum(reason.rule == "settled.withdrawn" for reason in resolved)
+        return sum(reason.effect != "set_aside" for reason in resolved) > withdrawn
 
     @cached_property
     def is_delayed_by_downtime(self) -> bool:

@@ -89,7 +89,7 @@ def _downtimes(case: Case) -> Said:
 
 NOTES: tuple[tuple[str, Callable[[Case], bool]], ...] = (
     ("lapse", lambda case: "final.positive_beats_deemed" in case.rules),
-    ("settled", lambda case: "dispute.resolved" in case.types),
+    ("settled", lambda case: case.is_settled),
     ("corrected", lambda case: "provider.corrected" in case.types),
     ("next", lambda case: case.view.status == Status.DISPUTED),
     ("unattributed", lambda case: bool({"attribution.none", "attribution.other_recipient"} & case.rules)),

@@ -266,6 +266,22 @@ def test_an_answer_as_of_then_says_of_when_it_is() -> None:
     assert "What happened after 2 March 2026 at 09:15 is left out." in text
 
 
+def test_a_settlement_that_was_withdrawn_is_not_told() -> None:
+    """What it set aside counts again, and a person must look again; until it is settled anew."""
+    facts = [
+        fact("c", "content.consigned", "9:05"),
+        fact("f", "content.consignment_failed", "9:06"),
+        fact("s", "dispute.resolved", "9:30", seen="9:30", rule="dispute.settled", events=("f",)),
+        fact("w", "dispute.resolved", "9:40", seen="9:40", rule="dispute.withdrawn", events=("s",)),
+        fact("t", "dispute.resolved", "9:50", seen="9:50", rule="dispute.settled", events=("f",)),
+    ]
+    settled = "An earlier contradiction was examined and settled by a member of staff."
+    for known, expected in ((2, False), (3, True), (4, False), (5, True)):
+        each = view("kpn_sms", *facts[:known])
+        assert expected is (settled in paragraph(each, "en", UTC)), known
+        assert expected is (each.status != Status.DISPUTED), known
+
+
 def test_a_downtime_explains_only_what_came_late() -> None:
     """It is shown beside every delivery that it touches, and called a reason for a delay only where there is one."""
     late = Deadline("delivery_report", clock("10:00"), clock("12:00"), State.MET_LATE)
