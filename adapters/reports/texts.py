@@ -46,9 +46,9 @@ def counts(language: Language, header: Header) -> str:
 
 
 def _said(language: Language, table: str, header: Header, english: str) -> str:
+    """The words for this version of the query; English ones are its own."""
     tables = texts(language)
-    found = tables[table].get(header.query.partition("/")[0], "")
-    return found or (english if language == "en" else f"{english} [{tables['label']['english']}]")
+    return english if language == "en" else tables[table].get(header.query, f"{english} [{tables['label']['english']}]")
 
 
 def column_title(language: Language, name: str) -> str:
