@@ -18,7 +18,7 @@ from ledger.addresses import normal
 from ledger.appender import Item
 from ledger.errors import NotFoundError
 from ledger.events import Draft, Event
-from ledger.observations import Address, Reference
+from ledger.observations import Address, ArrivalKind, Reference
 from ledger.streams import Registration
 from ledger.writer import TOLD_ELSEWHERE
 from projections import aslists
@@ -29,8 +29,8 @@ from projections.runner import Runner
 from projections.status import StatusModel
 from projections.views import DeliveryView, Page
 from tests.projections.history import AT
-from tests.stories.test_any_facts import NAMES, PEOPLE, Declared, Telling, reading, registrations, worlds
-from tests.world import World
+from tests.stories.test_any_facts import NAMES, PEOPLE, TYPES, Declared, Fact, Telling, reading, registrations, worlds
+from tests.world import TENANT, World
 
 LABEL = "Dossier 12"
 SEARCHES = (
@@ -52,7 +52,15 @@ class Act:
     number: int
 
 
-acts = st.builds(Act, st.sampled_from(("part", "terms", "resolve", "rules", "part")), st.integers(0, 30))
+KINDS = ("arrive", "arrive", "arrive", "bridge", "bridge", "part", "part", "terms", "resolve", "rules")
+acts = st.builds(Act, st.sampled_from(KINDS), st.integers(0, 30))
+
+
+def arrival(act: Act) -> Telling:
+    """Something about one of two people, known by one name of the message, or by two, which joins what was told under each."""
+    fact = Fact(10 + act.number, 0, TYPES[act.number % len(TYPES)], act.number % 2, act.number, "", "")
+    names = (act.number % 3,) if act.kind == "arrive" else (act.number % 3, (act.number + 1) % 3)
+    return Telling((fact,), names, (), "", ArrivalKind.WEBHOOK, 10)
 
 
 def write(found: World, tenant: str, kind: str, stream: str, **fields: Any) -> None:
@@ -86,6 +94,8 @@ def do(found: World, tenant: str, act: Act) -> None:
 
 def live(found: World, tenant: str, step: Telling | Declared | Act) -> None:
     """One step of a history."""
+    if isinstance(step, Act) and step.kind in {"arrive", "bridge"}:
+        step = arrival(step)
     if isinstance(step, Telling):
         for outcome in found.intake.admit([reading(step)._replace(tenant=tenant)]):
             if isinstance(outcome, Exception):
@@ -187,7 +197,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
-@given(worlds(), registrations, st.lists(acts, max_size=5), st.data())
+@given(worlds(), registrations, st.lists(acts, min_size=2, max_size=9), st.data())
 def test_answers_as_of_then_are_those_of_a_replay_stopped_there(  # noqa: PLR0917  fixtures, then what is drawn
     found: World,
     small_pages: None,
@@ -198,7 +208,9 @@ def test_answers_as_of_then_are_those_of_a_replay_stopped_there(  # noqa: PLR091
 ) -> None:
     """For any history and position: every delivery, message, trail and list, and the fold of an evidence pack."""
     tenant = f"t{next(numbers)}"
-    steps = data.draw(st.permutations([*tellings, *([declared] if declared else []), *doings]))
+    steps: list[Telling | Declared | Act] = data.draw(
+        st.permutations([*tellings, *([declared] if declared else []), *doings])
+    )
     place, limit = data.draw(st.tuples(st.integers(0, 60), st.integers(1, 3)))
     before = found.ledger.head().size
     for step in steps:
@@ -208,6 +220,11 @@ def test_answers_as_of_then_are_those_of_a_replay_stopped_there(  # noqa: PLR091
     if size == before:
         return
     position = before + 1 + place % (size - before)
+    compare(found, tenant, position, limit)
+
+
+def compare(found: World, tenant: str, position: int, limit: int) -> None:
+    """Hold everything that is said as of a position against read models that stopped there."""
     messages = sorted({e.stream for e in events_of(found, tenant) if e.stream[8:9] == "-" and "/" not in e.stream})
     past = Past(found.queries, AsOf(position=position))
     assert (in_force(found.ledger, position).ruleset or CURRENT).tables == past.known.used
@@ -242,3 +259,143 @@ def test_answers_as_of_then_are_those_of_a_replay_stopped_there(  # noqa: PLR091
 
 def values(past: Past, tenant: str, message: str) -> set[str]:
     return {each["value"] for each in past.message(tenant, message).references}
+
+
+# --- one history, moment by moment
+
+
+@pytest.fixture
+def joined(found: World) -> World:
+    """Told under two names, which turn out to be one message's, and are parted again; with terms and tables that change on the way."""
+    for kind, number in (
+        ("arrive", 0),
+        ("terms", 7),
+        ("arrive", 1),
+        ("bridge", 3),
+        ("rules", 1),
+        ("part", 0),
+        ("arrive", 6),
+    ):
+        live(found, TENANT, Act(kind, number))
+    live(found, TENANT, Declared((2,), (1, 2), "b1"))
+    found.runner.run()
+    return found
+
+
+def test_every_position_of_a_history_is_told_as_it_was(joined: World) -> None:
+    """Also one that lies between two events that were written together."""
+    for position in range(1, joined.ledger.head().size + 1):
+        compare(joined, TENANT, position, 50)
+
+
+def streams(found: World) -> list[str]:
+    return list(dict.fromkeys(e.stream for e in found.ledger.feed() if e.type == "recipients.declared"))
+
+
+def test_before_it_was_heard_of_there_is_nothing_and_it_is_said_since_when_there_is(joined: World) -> None:
+    """A message that came later is not found; to another organisation nothing is said of it."""
+    _, second, _ = streams(joined)
+    first = joined.ledger.stream(second)[0]
+    past = Past(joined.queries, AsOf(position=first.position - 1))
+    with pytest.raises(
+        NotFoundError, match=rf"first heard of at {first.fields['recorded_at']} \(position {first.position}\)"
+    ):
+        past.message(TENANT, second)
+    with pytest.raises(NotFoundError, match=f"^there is no message {second}$"):
+        past.message("other", second)
+    assert second == Past(joined.queries, AsOf(position=first.position)).message(TENANT, second).message
+
+
+def test_a_recipient_who_was_not_declared_yet_is_not_found(joined: World) -> None:
+    """As of then the message had no such recipient."""
+    past = Past(joined.queries, AsOf(position=joined.ledger.head().size))
+    with pytest.raises(NotFoundError, match="had no recipient 9 at position"):
+        past.delivery(TENANT, streams(joined)[0], 9)
+
+
+def test_a_recorded_time_knows_what_was_recorded_at_that_very_moment(joined: World) -> None:
+    """The time is inclusive, to the microsecond, and a moment that is not over yet is refused."""
+    for event in joined.ledger.feed():
+        at = event.fields["recorded_at"]
+        last = max(e.position for e in joined.ledger.feed() if e.fields["recorded_at"] <= at)
+        assert last == Past(joined.queries, AsOf(known_at=at)).position
+    with pytest.raises(NotFoundError, match="nothing was recorded by"):
+        Past(joined.queries, AsOf(known_at="2001-01-01"))
+    for wrong in (
+        AsOf(known_at="2999-01-01"),
+        AsOf(known_at="yesterday"),
+        AsOf(position=10_000),
+        AsOf(position=1, known_at=AT),
+    ):
+        with pytest.raises(ValueError, match=r"known_at|position"):
+            Past(joined.queries, wrong)
+
+
+def test_the_tables_in_force_then_judge_unless_todays_are_asked_for(found: World) -> None:
+    """An answer names the tables that were in force, those it was judged by, and those of today."""
+    fact = Fact(1, 0, "relay.delayed", 0, 5, "", "")
+    live(found, TENANT, Telling((fact,), (0,), (), "", ArrivalKind.WEBHOOK, 10))
+    position = found.ledger.head().size
+    write(
+        found,
+        "ledger",
+        "ruleset.changed",
+        "ledger",
+        rule=TABLES_RULE,
+        numbers=versions(CURRENT.tables) | {"kpn_sms": 3},
+    )
+    found.runner.run()
+    (message,) = streams(found)
+    told = {
+        (at, rules): Past(found.queries, AsOf(position=at, rules=rules)).delivery(TENANT, message, 0)
+        for at in (position, position + 1)
+        for rules in ("then", "today")
+    }
+    assert ["E2", "E1", "E1", "E1"] == [view.evidence.grade for view in told.values()]
+    known = [view.known for view in told.values() if view.known]
+    assert [True, True, False, False] == [each.differ for each in known]
+    assert [OLDEST.tables] * 2 + [CURRENT.tables] * 2 == [each.in_force for each in known]
+    assert [OLDEST.tables, *[CURRENT.tables] * 3] == [each.used for each in known]
+    assert [(), (), ("kpn_sms/3",), ("kpn_sms/3",)] == [each.vocabularies for each in known]
+
+
+def test_as_of_a_time_of_occurrence_what_happened_later_is_left_out_though_it_is_known(found: World) -> None:
+    """Status, deadlines and trail are those of the facts up to then; what was learned of them since counts."""
+    facts = [
+        ("submission.accepted", 1),
+        ("relay.accepted", 2),
+        ("content.consigned", 5),
+        ("content.consignment_failed", 8),
+    ]
+    for number, (kind, minute) in enumerate(facts):
+        fact = Fact(number, 0, kind, 0, minute, "", "")
+        live(found, TENANT, Telling((fact,), (0,), (), "", ArrivalKind.WEBHOOK, 13))
+    found.runner.run()
+    (message,) = streams(found)
+    told = {minute: Past(found.queries, AsOf(occurred_at=f"2026-03-02T09:0{minute}Z")) for minute in (0, 1, 3, 5, 8)}
+    views = {minute: past.delivery(TENANT, message, 0) for minute, past in told.items()}
+    assert ["pending", "accepted", "in_transit", "delivered", "disputed"] == [v.status for v in views.values()]
+    trails = [past.trail(TENANT, message, 0).entries for past in told.values()]
+    assert [1, 2, 3, 4, 5] == [len(entries) for entries in trails]
+    assert ["", "open", "open", "met", "met"] == ["".join(d.state for d in v.deadlines) for v in views.values()]
+    (failed,) = (e for e in found.ledger.feed() if e.type == "content.consignment_failed")
+    write(found, TENANT, "dispute.resolved", failed.stream, events=[failed.id])
+    found.runner.run()
+    late = Past(found.queries, AsOf(occurred_at="2026-03-02T09:09Z"))
+    assert "delivered" == late.delivery(TENANT, message, 0).status
+    assert ["delivered"] == [v.status for v in late.search(TENANT, Filters(status="delivered")).deliveries]
+
+
+def test_a_large_message_is_listed_page_by_page_as_it_was(found: World) -> None:
+    """Every recipient once, by index, whatever a page looks at."""
+    people = tuple(Address("phone", f"06{number:08}") for number in range(450))
+    registration = Registration(account="main", provider="kpn_sms", recipients=people, labels=(LABEL,))
+    found.intake.register(TENANT, registration, {"arrival": "api"}, ("once", "once"))
+    found.runner.run()
+    past = Past(found.queries, AsOf(position=found.ledger.head().size))
+    for filters in (Filters(), Filters(label=LABEL)):
+        assert list(range(450)) == [view.recipient for view in whole(past, TENANT, filters, 170)]
+    (view,) = whole(past, TENANT, Filters(recipient="0600000077"), 10)
+    assert 77 == view.recipient
+    assert {"pending": 450} == past.message(TENANT, view.message).statuses
+    assert [] == whole(past, TENANT, Filters(label="another"), 10)
