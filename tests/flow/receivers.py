@@ -12,7 +12,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from functools import partial
 from queue import Queue
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -121,10 +121,12 @@ class Hook:
         return web.Response(status=status, headers={"Location": "/elsewhere"} if status == 302 else {})
 
 
+AnyHook = TypeVar("AnyHook", bound=Hook)
+
+
 @contextmanager
-def hook_server(*, tls: bool = False) -> Iterator[Hook]:
+def hook_server(hook: AnyHook, *, tls: bool = False) -> Iterator[AnyHook]:
     """A webhook's address, over HTTP or HTTPS."""
-    hook = Hook()
 
     async def start() -> tuple[int, Stop]:
         app = web.Application()

@@ -33,7 +33,7 @@ from ledger.events import Event
 from ops import tasks
 from ops.settings import load
 from ops.system import System, opened
-from tests.flow.receivers import PASSWORD, hook_server, mail_server
+from tests.flow.receivers import PASSWORD, Hook, hook_server, mail_server
 from tests.postgres import Database
 
 TENANT = "acme"
@@ -578,7 +578,7 @@ def test_a_webhook_tells_of_the_report_and_is_signed(
     sqlite_database: Database, tmp_path: Path, stack: ExitStack, *, tls: bool
 ) -> None:
     """With every key in use, as Standard Webhooks has it; the rows themselves stay."""
-    hook = stack.enter_context(hook_server(tls=tls))
+    hook = stack.enter_context(hook_server(Hook(), tls=tls))
     office = mailing_office(stack, sqlite_database, tmp_path, "smtp://localhost", **HERE)
     secrets = [webhooks.add_key(office.system.accounts, TENANT, name, "cli") for name in ("first", "second")]
     entry, _ = office.create(recipients=[{"webhook": hook.url}])
@@ -606,7 +606,7 @@ def hooked(sqlite_database: Database, tmp_path: Path, stack: ExitStack) -> Offic
 
 def test_a_webhook_that_is_not_taken_is_sent_again_and_at_last_given_up(hooked: Office, stack: ExitStack) -> None:
     """With the same id and body each time; no redirect is followed; every failure is an event."""
-    hook = stack.enter_context(hook_server())
+    hook = stack.enter_context(hook_server(Hook()))
     hook.statuses = [500, 302, 404, 429, 503, 503, 503, 503, 200]
     hooked.create(recipients=[{"webhook": hook.url}])
     hooked.look("2030-02-01T00:00:00")
@@ -624,7 +624,7 @@ def test_a_webhook_that_is_not_taken_is_sent_again_and_at_last_given_up(hooked: 
 
 def test_an_address_that_wants_no_more_is_left_alone(hooked: Office, stack: ExitStack) -> None:
     """410 ends it at once."""
-    hook = stack.enter_context(hook_server())
+    hook = stack.enter_context(hook_server(Hook()))
     hook.statuses = [410]
     hooked.create(recipients=[{"webhook": hook.url}])
     hooked.look("2030-02-01T00:00:00")
@@ -635,7 +635,7 @@ def test_an_address_that_wants_no_more_is_left_alone(hooked: Office, stack: Exit
 
 def test_an_address_that_is_not_there_is_tried_again(hooked: Office) -> None:
     """Without quoting what the system said."""
-    with hook_server() as hook:
+    with hook_server(Hook()) as hook:
         url = hook.url
     hooked.create(recipients=[{"webhook": url}])
     hooked.look("2030-02-01T00:00:00")
@@ -681,7 +681,7 @@ def test_a_name_that_leads_to_a_private_address_is_not_called(
     small_office: Office, stack: ExitStack, host: str
 ) -> None:
     """What it leads to is judged when it is called, in every spelling."""
-    hook = stack.enter_context(hook_server(tls=True))
+    hook = stack.enter_context(hook_server(Hook(), tls=True))
     port = hook.url.split(":")[2].partition("/")[0]
     keys = {"first": b"k" * 32}
     with pytest.raises(webhooks.WebhookError):
@@ -699,7 +699,7 @@ def test_a_recipient_that_is_not_allowed_any_more_gets_nothing(
     hooked: Office, tmp_path: Path, stack: ExitStack
 ) -> None:
     """What an operator takes back is taken back for reports that are on their way."""
-    hook = stack.enter_context(hook_server())
+    hook = stack.enter_context(hook_server(Hook()))
     hooked.create(recipients=[{"webhook": hook.url}])
     hooked.look("2030-02-01T00:00:00")
     channels = tasks.channels(hooked.system)
