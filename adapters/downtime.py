@@ -58,7 +58,7 @@ def enter(
     note: str,
     actor: str = "",
 ) -> Downtime:
-    """Say that a provider did not work for an account; the same again changes nothing.
+    """Say that a provider did not work for an account; the same again changes nothing, and answers how it stands by now.
 
     Args:
         until: None while it goes on.
@@ -75,11 +75,11 @@ def enter(
     if until is not None and until <= since:
         refuse("until", "not after its beginning")
     begun, ended = time_text(since), time_text(until) if until else ""
-    known = downtimes.of_tenant(ledger.database, tenant, account)
-    again = sum((d.since, d.until, d.state) == (begun, ended, "withdrawn") for d in known)
+    again = downtimes.withdrawn(ledger.database, tenant, account, begun)  # what never was may be entered anew
     said = _Said(tenant, account, provider, note, actor)
     told = [_Told(DOWN, ENTERED, begun), *([_Told(UP, ENTERED, ended)] if ended else [])]
-    return _as_written(_append(ledger, said, told, ("entered", begun, ended, str(again))))
+    events = _append(ledger, said, told, ("entered", begun, ended, str(again)))
+    return downtimes.one(ledger.database, tenant, events[0].id) or _as_written(events)
 
 
 def end(ledger: Ledger, tenant: str, downtime: str, until: datetime, *, note: str, actor: str = "") -> Downtime:
@@ -128,9 +128,9 @@ def one(ledger: Ledger, tenant: str, downtime: str) -> Downtime:
     return found
 
 
-def listed(ledger: Ledger, tenant: str, account: str = "") -> list[Listed]:
+def listed(ledger: Ledger, tenant: str, account: str = "", limit: int = 100) -> list[Listed]:
     """The downtimes of a tenant, or of one account, newest first, with their notes as far as they are held."""
-    found = downtimes.of_tenant(ledger.database, tenant, account)
+    found = downtimes.of_tenant(ledger.database, tenant, account, limit)
     said = ledger.values([ledger.event(position) for each in found for position in each.positions])
     notes = {position: str(values["note"]) for position, values in said.items() if "note" in values}
     return [Listed(each, tuple(notes[p] for p in each.positions if p in notes)) for each in found]

@@ -122,10 +122,19 @@ def of_accounts(reads: Reads, whose: Iterable[tuple[str, str]]) -> dict[tuple[st
     return {key: sorted(each, key=lambda d: (d.since, d.positions)) for key, each in found.items()}
 
 
-def of_tenant(reads: Reads, tenant: str, account: str = "") -> list[Downtime]:
-    """All downtimes of a tenant or of one of its accounts, also those that were withdrawn, newest first."""
-    sql = f"SELECT {COLUMNS} FROM read_downtimes WHERE tenant = ? AND (account = ? OR ? = '') ORDER BY since DESC, downtime DESC"
-    return [_read(row)[1] for row in reads.read(sql, (tenant, account, account))]
+def of_tenant(reads: Reads, tenant: str, account: str = "", limit: int = 100) -> list[Downtime]:
+    """The downtimes of a tenant or of one of its accounts, also those that were withdrawn, newest first."""
+    sql = (
+        f"SELECT {COLUMNS} FROM read_downtimes WHERE tenant = ? AND (account = ? OR ? = '') "
+        "ORDER BY since DESC, downtime DESC LIMIT ?"
+    )
+    return [_read(row)[1] for row in reads.read(sql, (tenant, account, account, limit))]
+
+
+def withdrawn(reads: Reads, tenant: str, account: str, since: str) -> int:
+    """How many downtimes of an account that began then were withdrawn."""
+    sql = "SELECT count(*) FROM read_downtimes WHERE tenant = ? AND account = ? AND since = ? AND state = 'withdrawn'"
+    return int(reads.read(sql, (tenant, account, since))[0][0])
 
 
 def one(reads: Reads, tenant: str, downtime: str) -> Downtime | None:

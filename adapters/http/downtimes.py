@@ -11,7 +11,7 @@ from adapters import downtime as downtimes
 from adapters.downtime import Listed
 from adapters.http.accounts import OPERATORS
 from adapters.http.routes import Answer, Call, NoQuery, route
-from adapters.http.types import Given, Note, Noted, Position
+from adapters.http.types import Given, Limit, Note, Noted, Position
 from adapters.records import AwareTime, Name, utc
 from projections.downtimes import Downtime
 
@@ -45,6 +45,7 @@ class DowntimeQuery(Given):
     """
 
     account: Annotated[str, Meta(max_length=63)] = ""
+    limit: Limit = 100
     min_position: Position = 0
 
 
@@ -59,7 +60,7 @@ class DowntimeList(msgspec.Struct, frozen=True):
 def list_downtimes(call: Call[DowntimeQuery, None]) -> Answer:
     """The downtimes of the tenant's accounts, newest first, with who says so and what was noted."""
     position = call.services.queries.position()
-    found = downtimes.listed(call.services.ledger, call.tenant, call.query.account)
+    found = downtimes.listed(call.services.ledger, call.tenant, call.query.account, call.query.limit)
     return Answer(DowntimeList(tuple(found), position))
 
 

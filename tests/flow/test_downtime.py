@@ -174,6 +174,21 @@ def test_the_same_downtime_twice_is_one(watch: Watch) -> None:
     assert first.downtime != downtime.enter(accounts, TENANT, ACCOUNT, since, until, note="a").downtime
 
 
+def test_what_was_ended_and_is_entered_again_is_answered_as_it_stands(watch: Watch) -> None:
+    """And what was ended and withdrawn may be entered anew, as going on."""
+    accounts, ledger = watch.world.accounts, watch.world.ledger
+    since = watch.clock.now - 2 * HOUR
+    first = downtime.enter(accounts, TENANT, ACCOUNT, since, None, note="a")
+    watch.world.runner.run()
+    ended = downtime.end(ledger, TENANT, first.downtime, since + HOUR, note="a")
+    watch.world.runner.run()
+    assert ended == downtime.enter(accounts, TENANT, ACCOUNT, since, None, note="a")
+    downtime.withdraw(ledger, TENANT, first.downtime, note="a")
+    watch.world.runner.run()
+    anew = downtime.enter(accounts, TENANT, ACCOUNT, since, None, note="a")
+    assert ("open", True) == (anew.state, anew.downtime != first.downtime)
+
+
 @pytest.mark.parametrize(
     ("since", "until", "field"),
     [(-MINUTE, None, "since"), (HOUR, -MINUTE, "until"), (HOUR, 2 * HOUR, "until"), (HOUR, HOUR, "until")],
