@@ -9,6 +9,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from adapters.explaining.explanation import explain
@@ -17,6 +19,7 @@ from adapters.explaining.words import LANGUAGES, words
 from adapters.providers import registry
 from adapters.strictjson import InvalidError
 from ledger.contents import DIFFERS, MATCHES
+from ledger.placing import CONTRADICTS
 from projections.deadlines import Deadline, State
 from projections.downtimes import DETECTED, ENTERED, Downtime
 from projections.facts import Fact
@@ -143,6 +146,43 @@ VIEWS = [*ordinary(), *special()]
 def test_every_status_is_among_the_cases() -> None:
     """A new status, or a new type that sets one, cannot come without a text."""
     assert set(Status) == {each.status for each in VIEWS}
+
+
+NAMED = tuple("abcde")
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Fact]:
+    """Facts nobody would think of: of any type, naming each other, of parts, scopes and rules that hardly go together."""
+    rules = ("", GOOD, WRONG, ABSENT, MATCHES, DIFFERS, "dispute.withdrawn", "deadline.delivery_report")
+    return [
+        fact(
+            name,
+            draw(st.sampled_from(sorted(EFFECTS))),
+            draw(st.sampled_from(("", "9:00", "9:05", "80:00"))),
+            code=draw(st.sampled_from(("", "code {7}"))),
+            scope=draw(st.sampled_from(("recipient", "message", "batch"))),
+            part=draw(st.sampled_from(((), (1, 2), (2, 2)))),
+            rule=draw(st.sampled_from(rules)),
+            events=tuple(draw(st.lists(st.sampled_from(NAMED), max_size=2, unique=True))),
+            notes=draw(st.sampled_from(((), (UNCERTIFIED,), (CONTRADICTS,)))),
+            arrival=draw(st.sampled_from(("webhook", "import", ""))),
+        )
+        for name in NAMED[: draw(st.integers(0, len(NAMED)))]
+    ]
+
+
+@given(histories(), st.sampled_from(sorted(PROVIDERS.values())), st.booleans())
+def test_any_history_has_a_paragraph(facts: list[Fact], provider: str, sole: bool) -> None:  # noqa: FBT001
+    """Whatever was said, in whatever order: whole sentences, one of which says where it is, the same ones in each language."""
+    each = view(provider, *facts, sole=sole)
+    said = [[(s.table, s.name) for s in sentences(each, language, UTC)] for language in LANGUAGES]
+    assert [said[0]] * len(LANGUAGES) == said
+    assert 1 == sum(table == "head" for table, _ in said[0])
+    for language in LANGUAGES:
+        text = paragraph(each, language, ROME).replace("code {7}", "")
+        assert not re.search(r"[{}]|None", text)
+        assert text.endswith(".")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
