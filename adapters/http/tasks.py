@@ -69,6 +69,7 @@ class TasksQuery(Given):
     "POST /v1/reports",
     scopes=SCOPES,
     answers={202: TaskView},
+    problems=(409,),
     headers=IDEMPOTENCY,
     example={"query": "disputed", "parameters": {"since": "2026-03-01"}, "format": "csv"},
 )

@@ -86,7 +86,7 @@ class Channels:
         if self.mail is None:
             return "no mail server is known; set LEDGER_SMTP_URL and LEDGER_SMTP_FROM"
         try:
-            validate_email(recipient.email, check_deliverability=False, test_environment=True)
+            validate_email(recipient.email, check_deliverability=False, globally_deliverable=False)
         except EmailNotValidError:
             return "not an e-mail address"
         return "" if recipient.email.isascii() else "an address of ASCII characters; write a domain in its xn-- form"

@@ -11,6 +11,7 @@ import msgspec
 from adapters.accounts import Accounts
 from adapters.compliance.asking import checked
 from adapters.compliance.registry import find
+from adapters.outbox import ActRefusedError
 from adapters.reports import making
 from adapters.reports.contract import ReportAsk, StoppedError
 from adapters.reports.register import ACCOUNT
@@ -21,6 +22,8 @@ from adapters.tasks.store import Tasks
 from ledger.errors import NotFoundError, TooLargeError
 
 DELIVERY = "delivery"
+MAX_OPEN = 200
+"""Of one tenant's tasks; what the clock asks for is not counted against it."""
 PAUSES = (timedelta(minutes=1), timedelta(minutes=10))
 
 
@@ -39,10 +42,14 @@ def ask(tasks: Tasks, given: ReportAsk, owner: str, once: Sequence[str] = ()) ->
     Raises:
         NotFoundError: no such query.
         ValueError: a parameter is wrong; names it.
+        ActRefusedError: too many are in the queue already.
         IdempotencyError: another report was asked for under the same `once`.
     """
     query = find(given.query)
     checked(query, given.parameters)
+    if tasks.rows.open(given.tenant) >= MAX_OPEN:
+        msg = f"{MAX_OPEN} tasks of this organisation are not at their end; wait for some of them, or cancel them"
+        raise ActRefusedError(msg)
     request = {name: value for name, value in msgspec.to_builtins(given).items() if name != "tenant"}
     return tasks.ask(given.tenant, REPORT, {**request, "query": query.id}, owner=owner, scopes=query.scopes, once=once)
 

@@ -135,6 +135,11 @@ class Rows:
         """What may be begun."""
         return self._read("state = 'queued' AND due_at <= ? ORDER BY task", (time_text(now),))
 
+    def open(self, tenant: str) -> int:
+        """How many of the tenant's tasks are not at their end."""
+        sql = "SELECT count(*) FROM tasks WHERE tenant = ? AND state IN ('queued', 'running')"
+        return int(self.database.read(sql, (tenant,))[0][0])
+
     def in_state(self, state: State) -> list[Row]:
         return self._read("state = ? ORDER BY task", (state,))
 

@@ -100,7 +100,7 @@ class Runner:
         """Begin as many tasks as there is room for: of the tenant with the fewest under way, then of the one that waited longest."""
         started = []
         with self._lock:
-            queued = self.rows.queued(self.clock())
+            queued = [] if self._is_frozen() else self.rows.queued(self.clock())
             last = self.rows.last_started() if queued else {}
             while queued and len(self._running) < most:
                 busy = Counter(row.tenant for row in self._running.values())
@@ -116,6 +116,8 @@ class Runner:
     def tidy(self) -> None:
         """Take over what runs for nobody, and delete what has expired; only for the one process that works."""
         self._empty()
+        if self._is_frozen():
+            return
         with self._lock:
             left = [row for row in self.rows.in_state("running") if row.run not in self._running]
         for row in left:
@@ -124,6 +126,10 @@ class Runner:
             elif self.rows.put_back(row, self.clock(), counts=False):
                 self.tasks.drop_files(row.run)
         self.tasks.expire()
+
+    def _is_frozen(self) -> bool:
+        """Whether nothing could be said of what is done."""
+        return bool(self.tasks.ledger.frozen)
 
     def _empty(self) -> None:
         """Remove plain files of tries that are over."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.reports import reporting
 from ops import tasks
 from tests.adapters.conftest import Api, Reply
 
@@ -91,6 +92,17 @@ async def test_what_could_not_be_made_is_refused_at_once(sqlite_api: Api, change
     assert 422 == reply.status
     assert says in reply.json["detail"]
     assert [] == (await sqlite_api.call("GET /v1/tasks")).json["tasks"]
+
+
+async def test_one_organisation_does_not_fill_the_queue(sqlite_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a bound it is told to wait; another one is not."""
+    monkeypatch.setattr(reporting, "MAX_OPEN", 2)
+    where = [(await ask(sqlite_api)).headers["Location"] for _ in range(2)]
+    reply = await sqlite_api.call("POST /v1/reports", json=ASKED)
+    assert (409, "act-refused") == (reply.status, reply.type)
+    await ask(sqlite_api.of("other"))
+    await sqlite_api.call(f"DELETE {where[0]}")
+    await ask(sqlite_api)
 
 
 async def test_a_task_is_cancelled(sqlite_api: Api) -> None:

@@ -347,6 +347,26 @@ def test_nothing_is_done_by_a_process_that_does_not_lead(place: Place) -> None:
     assert "running" == place.row(row).state
 
 
+def test_while_nothing_can_be_appended_nothing_is_begun(place: Place) -> None:
+    """It waits until an operator has found out why."""
+    row = place.ask()
+    place.world.ledger.freeze("the tree contradicts a signed head")
+    assert 0 == place.runner.run()
+    place.world.ledger.thaw()
+    assert 1 == place.runner.run()
+    assert "done" == place.row(row).state
+
+
+def test_the_service_role_may_do_all_of_it(postgresql_database: Database, tmp_path: Path) -> None:
+    """Without being the owner."""
+    with world(postgresql_database.url, tmp_path) as w:
+        sql = (
+            "SELECT bool_and(has_table_privilege(?, 'tasks', right_)) "
+            "FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS right_"
+        )
+        assert [(True,)] == w.ledger.database.read(sql, ("delivery_ledger_service",))
+
+
 # --- at rest
 
 
