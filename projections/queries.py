@@ -91,7 +91,7 @@ class Queries:
         row = self.message_row(tenant, message)
         position = self.position()
         story = self._story(row)
-        events = [e for stream in self._telling(story) for e in self.ledger.stream(stream)]
+        events = self._events(self._telling(story))
         values = self.ledger.values([e for e in events if e.type != "recipients.declared"])
         counts = self.ledger.database.read(
             "SELECT status, count(*) FROM read_deliveries WHERE message = ? GROUP BY status ORDER BY status",
@@ -125,6 +125,12 @@ class Queries:
         if story.teller.recipients > DELIVERIES_SHOWN:
             return story.messages
         return [stream for stream in story.all() if stream not in story.batches]
+
+    def _events(self, streams: Sequence[str]) -> list[Event]:
+        """All events of some streams, in the order of the log; asked for together, whatever their number."""
+        columns = f"{self.ledger.position_column}, state"
+        rows = self.ledger.database.probe("stored_events", columns, "originator_id", sorted(set(streams)))
+        return [read(position, bytes(state)) for position, state in sorted(rows)]
 
     def deliveries(
         self, tenant: str, message: str, after: int = -1, limit: int = DELIVERIES_SHOWN
@@ -205,7 +211,7 @@ class Queries:
         story = self._story(row)
         indexes = range(row.recipients) if recipient is None else [recipient]
         streams = story.all() if recipient is None else [told.stream for told in story.of(recipient)]
-        events = sorted((e for s in streams for e in self.ledger.stream(s)), key=lambda e: e.position)
+        events = self._events(streams)
         views = [self.delivery(tenant, row.message, i) for i in indexes] if row.recipients <= MAX_PAGE else []
         judged = judgements(reason for view in views for reason in view.reasons)
         head = self.ledger.head()
@@ -288,7 +294,7 @@ class Queries:
             return None
         message, _, opened_at, _ = rows[0]
         story = self._story(self._rows([message])[message])
-        events = [e for stream in self._telling(story) for e in self.ledger.stream(stream)]
+        events = self._events(self._telling(story))
         values = self.ledger.values(events)
         references: dict[str, tuple[str, ...]] = {}
         for each in told(events, values)["references"]:
