@@ -175,7 +175,10 @@ GAPS: dict[str, Callable[[Steps], bool]] = {
 """Difference -> whether a delivery is behind it."""
 _MARKS = {"not_final": "open", "not_proven": "final", "not_signed": "final"}
 """Difference -> the mark that each delivery behind it bears, so that the others need not be looked at."""
-Gap = Literal["not_requested", "not_accepted", "not_known", "not_final", "not_proven", "not_signed"]
+Gap = Annotated[
+    Literal["not_requested", "not_accepted", "not_known", "not_final", "not_proven", "not_signed"],
+    Meta(description="a difference, as the query completeness names it"),
+]
 
 
 class _Lists:

@@ -28,7 +28,7 @@ class HoldAsked(Parameters, frozen=True):
         hold: its id; empty: all in force.
     """
 
-    hold: Annotated[str, Meta(max_length=36)] = ""
+    hold: Annotated[str, Meta(max_length=36, description="id of a hold, or empty for all in force")] = ""
 
 
 def _on_hold(context: Context, asked: HoldAsked, after: str) -> Iterator[Row]:
@@ -41,7 +41,7 @@ def _on_hold(context: Context, asked: HoldAsked, after: str) -> Iterator[Row]:
             continue
         inner = within if str(hold.position) == begin else ""
         for view, cursor in _under(context, hold, inner):
-            told = (hold.hold, hold.scope, hold.placed_at, hold.floor or None, hold.reason)
+            told = (hold.hold, hold.scope, hold.value or None, hold.placed_at, hold.floor or None, hold.reason)
             yield Row((*told, *values(view)), f"{hold.position}.{cursor}")
 
 
@@ -71,6 +71,7 @@ ON_HOLD = ComplianceQuery(
     columns=(
         Column("hold", "id", "id of the hold"),
         Column("scope", "text", "what it is on: message, recipient, batch or label"),
+        Column("value", "text", "what exactly it is on; empty: nobody can open that any more", personal=True),
         Column("placed_at", "time", "when it was placed"),
         Column("floor", "time", "before which it cannot be released; empty: at any time"),
         Column("reason", "text", "why it was placed", personal=True),
@@ -94,7 +95,9 @@ class DueAsked(Parameters, frozen=True):
     by: Day = ""
     provider: Name = ""
     account: Name = ""
-    show: Literal["all", "due", "kept"] = "all"
+    show: Annotated[
+        Literal["all", "due", "kept"], Meta(description="all, due: what nothing keeps, or kept: what something keeps")
+    ] = "all"
 
     def __post_init__(self) -> None:
         """Bring the time into the one form that times have."""

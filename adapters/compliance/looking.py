@@ -36,9 +36,9 @@ class Asked(Parameters, frozen=True):
         until: before it.
     """
 
-    actor: Annotated[str, Meta(max_length=63)] = ""
-    message: Annotated[str, Meta(max_length=36)] = ""
-    kind: Annotated[str, Meta(max_length=63)] = ""
+    actor: Annotated[str, Meta(max_length=63, description="id of an API key, console, or empty for everybody")] = ""
+    message: Annotated[str, Meta(max_length=36, description="id of a message, or empty for all")] = ""
+    kind: Annotated[str, Meta(max_length=63, description="for example export.pack, or empty for all")] = ""
     since: Day = ""
     until: Day = ""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from adapters.compliance import scan
 from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
@@ -42,7 +43,9 @@ class Asked(Span, frozen=True):
         by: what deliveries are grouped by; a recipient domain is that of an e-mail address.
     """
 
-    by: Literal["provider", "account", "recipient_domain", "batch"] = "provider"
+    by: Annotated[
+        Literal["provider", "account", "recipient_domain", "batch"], Meta(description="what deliveries are grouped by")
+    ] = "provider"
 
 
 class _Score:

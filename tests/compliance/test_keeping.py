@@ -68,9 +68,9 @@ def test_hold_covers_what_is_found_under_it(found: Golden, scope: str, value: st
     hold = _place(found, scope, value, floor=datetime(2030, 1, 1, tzinfo=UTC))
     found.world.runner.run()
     answer = ask(found, "on_hold")
-    told = (hold.hold, scope, time_text(NOW), "2030-01-01T00:00:00.000000Z", "claim 7")
+    told = (hold.hold, scope, value, time_text(NOW), "2030-01-01T00:00:00.000000Z", "claim 7")
     assert [(*told, address) for address in addresses] == answer.column(
-        *("hold", "scope", "placed_at", "floor", "reason", "address")
+        *("hold", "scope", "value", "placed_at", "floor", "reason", "address")
     )
 
 
@@ -149,7 +149,7 @@ def test_hold_that_cannot_be_opened_covers_everything(on_sqlite: Golden) -> None
     with on_sqlite.world.ledger.database.writing() as cursor:
         cursor.execute("DELETE FROM sealed_values WHERE position = ?", (hold.position,))
     everything = _messages(on_sqlite)
-    assert len(everything) == len(ask(on_sqlite, "on_hold").rows)
+    assert [None] * len(everything) == ask(on_sqlite, "on_hold").column("value")
     assert [hold.hold] == [each.hold for each in keeping.held(on_sqlite.world.queries, TENANT, everything[0], 0)]
 
 
