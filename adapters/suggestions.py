@@ -141,6 +141,8 @@ def _clues(lanes: Lanes, tenant: str, event: Event) -> Clues:
     f = event.fields
     clues = Clues(parse_time(str(f["observed_at"])), str(f.get("account", "")))
     if not f.get("artifacts"):
+        said = lanes.ledger.values([event]).get(event.position, {}).values()
+        _recognise(clues, " ".join(text for text in said if isinstance(text, str)).encode())
         return clues
     try:
         observations = lanes.observed(tenant, event)

@@ -157,7 +157,7 @@ def unclaim(ledger: Ledger, tenant: str, item: Event, note: str, actor: str = ""
     key = claim_key(ledger.keyring, tenant, item.id)
     position = ledger.known([key]).get(key)
     if position is None:
-        msg = "it was never claimed"
+        msg = "it was never claimed: there is nothing to take back"
         raise ClaimError(msg)
     stream = ledger.event(position).stream
     for _ in range(TRIES):

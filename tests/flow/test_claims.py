@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.providers.contract import Word
+from adapters.providers.kpn_sms import wire
+from adapters.reinterpreting import Reinterpreter
 from ledger.errors import ClaimError, NotFoundError
+from ledger.names import Claim, Reading
+from ledger.observations import Fingerprint
 from projections.queries import Filters
 from projections.views import DeliveryView
 from tests.flow.desk import (
@@ -148,6 +153,77 @@ def test_redelivered_while_claimed_it_stays_one_item(found: World) -> None:
     found.lanes.unclaim(TENANT, item, NOTE)
     admit(found, arrival)
     assert (size + 3, {item: "open"}) == (found.ledger.head().size, lane(found))
+
+
+def test_a_claim_is_taken_back_wherever_its_message_went(found: World) -> None:
+    """The message was known from receipts only, and its send is declared later: the claim goes with it, and ends there."""
+    (orphan,) = admit(found, report("31612340001", NETWORK, 1, "doc-1"))
+    found.runner.run()
+    item = waiting(found, report("31612340001", DELIVERED, 5))
+    found.lanes.claim(TENANT, item, orphan, NOTE)
+    message = send(found, "doc-1", "0612340009", "0612340001")
+    assert ["pending", "delivered"] == states(found, message)
+    assert [message] == found.lanes.claim(TENANT, item, message, NOTE).messages
+    assert orphan == found.lanes.unclaim(TENANT, item, NOTE)
+    assert ["pending", "in_transit"] == states(found, message)
+    found.lanes.claim(TENANT, item, orphan, NOTE)
+    assert ["pending", "delivered"] == states(found, message)
+    assert {} == rebuilt(found)
+
+
+def test_two_claims_at_once_are_one(found: World) -> None:
+    """Whoever is first has it; the other is told for which message."""
+    messages = [send(found, f"doc-{n}", "0612340001") for n in (1, 2)]
+    item = waiting(found, report("31612340001", DELIVERED, 5))
+    event = found.lanes.item(TENANT, item)[1]
+    observations, stored = found.lanes.observed(TENANT, event), tuple(event.fields["artifacts"])
+    arrival = report("31612340001", DELIVERED, 5)
+    one, other = found.intake.admit(
+        [Reading(TENANT, arrival, observations, message=m, stored=stored, claim=Claim(event, NOTE)) for m in messages]
+    )
+    assert not isinstance(one, Exception)
+    assert isinstance(other, ClaimError)
+    assert [["delivered"], ["pending"]] == [states(found, message) for message in messages]
+    assert 1 == len(acts(found, "lane.claimed"))
+
+
+def test_reading_again_corrects_what_was_claimed(found: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What later tables make of a claimed original counts where the claim put it; reading it again once more changes nothing."""
+    message = send(found, "doc-1", "0612340001")
+    item = waiting(found, report("31612340001", 99, 5))
+    found.lanes.claim(TENANT, item, message, NOTE)
+    assert ["pending"] == states(found, message)
+    monkeypatch.setitem(wire._STATUS, "99", Word("99", "content.consigned", "delivered by hand", "3P"))  # noqa: SLF001  the table it runs on
+    again = Reinterpreter(found.ledger, found.intake, found.lanes, found.queries, found.runner, TENANT)
+    assert ([], 1) == ((done := again.run()).problems, done.changed)
+    assert (["delivered"], {item: "claimed"}) == (states(found, message), lane(found))
+    assert 0 == again.run().changed
+    found.lanes.unclaim(TENANT, item, NOTE)
+    assert (["pending"], {item: "open"}) == (states(found, message), lane(found))
+    assert {} == rebuilt(found)
+
+
+def test_a_claimed_receipt_is_compared_with_what_each_message_sent(found: World) -> None:
+    """For one it shows another content, for the next the right one: what was found for the first says nothing of the second."""
+    sent, other = (Fingerprint("letter.pdf", sha256=digit * 64) for digit in "ab")
+    messages = [send(found, f"doc-{n}", "0612340001", documents=(d,)) for n, d in enumerate((other, sent))]
+    item = waiting(found, report("31612340001", DELIVERED, 5))
+    event = found.lanes.item(TENANT, item)[1]
+    (seen,) = found.lanes.observed(TENANT, event)
+    arrival = report("31612340001", DELIVERED, 5)
+    stored = tuple(event.fields["artifacts"])
+    told = []
+    for message in messages:
+        receipt = replace(seen, documents=(sent,))
+        claim = Reading(TENANT, arrival, (receipt,), message=message, stored=stored, claim=Claim(event, NOTE))
+        (outcome,) = found.intake.admit([claim])
+        assert not isinstance(outcome, Exception)
+        told.append(states(found, message))
+        found.lanes.unclaim(TENANT, item, NOTE)
+    assert [["disputed"], ["delivered"]] == told
+    assert [["pending"], ["pending"]] == [states(found, message) for message in messages]
+    verdicts = [(event.stream, event.fields["rule"]) for event in acts(found, "evidence.verified")]
+    assert [(f"{messages[0]}/0", "content.differs"), (f"{messages[1]}/0", "content.matches")] == verdicts
 
 
 # --- as if it had never been made
