@@ -163,8 +163,11 @@ def _once(ordered: Sequence[Fact]) -> list[Fact]:
 
 def _set_aside(facts: Sequence[Fact]) -> set[str]:
     """The facts that no longer count."""
-    withdrawn = _withdrawn(facts)
-    settling = [fact for fact in facts if fact.type in SETS_ASIDE and fact.event_id not in withdrawn]
+    settling = [fact for fact in facts if fact.type in SETS_ASIDE]
+    if not settling:
+        return set()
+    withdrawn = _withdrawn(settling)
+    settling = [fact for fact in settling if fact.event_id not in withdrawn]
     named = {event_id for fact in settling for event_id in fact.events}
     by_person = {event_id for fact in settling if fact.type == RESOLVED for event_id in fact.events}
     return named | _seen_before(facts, by_person) if by_person else named
