@@ -124,7 +124,7 @@ def _deliveries(  # noqa: PLR0917  as above
         return
     story = replay.story(row)
     first = begin[1] + 1 if -row.opened_position == begin[0] else 0
-    indexes = list(range(first, row.recipients))
+    indexes = list(replay.deliveries(row)[first:])
     for digests in sealed:
         shown = _shown(replay, story, digests)
         indexes = indexes if shown is None else [index for index in indexes if index in shown]

@@ -98,8 +98,9 @@ class Past:
         telling = [s for s in story.all() if s not in story.batches] if is_small else story.messages
         self.replay.load(telling)
         events = [e for stream in telling for e in self.replay.events[stream]]
-        judged = self._judged(row, story, range(row.recipients if row.recipients <= MAX_PAGE else DELIVERIES_SHOWN))
-        statuses = Counter(each.folded.status for each in judged) if row.recipients <= MAX_PAGE else {}
+        is_counted = row.recipients <= MAX_PAGE
+        judged = self._judged(row, story, self.replay.deliveries(row)[: MAX_PAGE if is_counted else DELIVERIES_SHOWN])
+        statuses = Counter(each.folded.status for each in judged) if is_counted else {}
         said = told(events, self.ledger.values([e for e in events if e.type != "recipients.declared"]))
         return MessageView(
             message=row.message,
@@ -131,7 +132,7 @@ class Past:
             NotFoundError: the tenant had no such delivery yet.
         """
         row = self.message_row(tenant, message)
-        if not 0 <= recipient < row.recipients:
+        if recipient not in self.replay.deliveries(row):
             msg = f"message {message} had no recipient {recipient} at position {self.position}"
             raise NotFoundError(msg)
         view = self._views(self._judged(row, self.replay.story(row), [recipient]))[0]
@@ -182,7 +183,7 @@ class Past:
         self.replay.load(streams)
         found = (e for s in dict.fromkeys(streams) for e in self.replay.events[s] if self.replay.is_told(e))
         events = sorted(found, key=lambda e: e.position)
-        indexes = range(row.recipients) if recipient is None else [recipient]
+        indexes = self.replay.deliveries(row) if recipient is None else [recipient]
         told_of = self._judged(row, story, indexes) if row.recipients <= MAX_PAGE else []
         judged = judgements(reason for each in told_of for reason in each.folded.reasons)
         values = self.ledger.values(events)

@@ -18,7 +18,7 @@ from projections.facts import Fact, seen_as, to_fact
 from projections.fold import Folded, fold
 from projections.rulesets import Ruleset
 from projections.runner import channels
-from projections.stories import MessageRow, Story, Told, note, root
+from projections.stories import MessageRow, Story, Told, is_claim, note, root
 
 ABOUT_FACTS = frozenset(
     {
@@ -119,6 +119,10 @@ class Replay:
             seen |= near
         parents = {joined.stream: each for each in sorted(seen) for joined in self.rows[each].joined}
         return root(message, parents)
+
+    def deliveries(self, row: MessageRow) -> range:
+        """The recipients of a message that told its own story; what a person claimed for others tells none by itself."""
+        return range(0 if is_claim(row) else row.recipients)
 
     def story(self, row: MessageRow) -> Story:
         """The streams that told the story of a message that told it itself."""

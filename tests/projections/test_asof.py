@@ -27,7 +27,9 @@ from projections.queries import Filters, Queries
 from projections.rulesets import CURRENT, OLDEST, TABLES_RULE, in_force, versions
 from projections.runner import Runner
 from projections.status import StatusModel
+from projections.stories import is_claim
 from projections.views import DeliveryView, Page
+from tests.flow import desk
 from tests.projections.history import AT
 from tests.stories.test_any_facts import NAMES, PEOPLE, TYPES, Declared, Fact, Telling, reading, registrations, worlds
 from tests.world import TENANT, World
@@ -168,8 +170,9 @@ def told(reader: Queries | Past, tenant: str, message: str, position: int) -> di
         view.joined,
         view.joined_into,
     )
-    deliveries = [reader.delivery(tenant, message, index) for index in range(row.recipients)]
-    trails = [reader.trail(tenant, message, index) for index in (None, *range(row.recipients))]
+    indexes = range(0 if is_claim(row) else row.recipients)
+    deliveries = [reader.delivery(tenant, message, index) for index in indexes]
+    trails = [reader.trail(tenant, message, index) for index in (*([None] if indexes else []), *indexes)]
     return {
         "shape": (shape, view.statuses, tuple(plain(each) for each in view.deliveries)),
         "deliveries": [plain(each) for each in deliveries],
@@ -286,6 +289,22 @@ def test_every_position_of_a_history_is_told_as_it_was(joined: World) -> None:
     """Also one that lies between two events that were written together."""
     for position in range(1, joined.ledger.head().size + 1):
         compare(joined, TENANT, position, 50)
+
+
+def test_a_claim_holds_from_its_making_until_it_is_taken_back(found: World) -> None:
+    """At every position: what waits, the message it was claimed for, then no longer, then another."""
+    found.accounts.add(TENANT, "sms", "kpn_sms")
+    first, second = (desk.send(found, f"doc-{n}", "0612340001", "0612340002") for n in (1, 2))
+    item = desk.waiting(found, desk.report("31612340001", desk.DELIVERED, 5))
+    found.lanes.claim(TENANT, item, first, "the customer said so")
+    found.lanes.unclaim(TENANT, item, "it was another one")
+    found.lanes.claim(TENANT, item, second, "the other customer said so")
+    found.runner.run()
+    for position in range(1, found.ledger.head().size + 1):
+        compare(found, TENANT, position, 50)
+    by_then = {p: Past(found.queries, AsOf(position=p)) for p in range(1, found.ledger.head().size + 1)}
+    told = ["".join(v.status[0] for v in whole(past, TENANT, Filters(), 9)) for past in by_then.values()]
+    assert ["", "pp", "pppp", "ppdp", "pppp", "dppp"] == [key for key, _ in itertools.groupby(told)]
 
 
 def streams(found: World) -> list[str]:
