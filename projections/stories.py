@@ -91,9 +91,13 @@ def note(row: MessageRow, event: Event) -> None:
         row.joined = tuple(joined for joined in row.joined if joined.stream not in said.streams)
 
 
+CLAIM = "lane.claimed"
+"""First type of what a person said belongs to another message; by itself it tells nothing (`ledger.claiming`)."""
+
+
 def is_claim(row: MessageRow) -> bool:
-    """Whether it holds what a person said belongs to another message; by itself it tells nothing (`ledger.claiming`)."""
-    return row.first_type == "lane.claimed"
+    """Whether it holds what a person said belongs to another message."""
+    return row.first_type == CLAIM
 
 
 class Told(NamedTuple):

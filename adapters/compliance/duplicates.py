@@ -18,6 +18,7 @@ from ledger.contents import COPIED, TELLING
 from ledger.events import parse_time, read, time_text
 from ledger.streams import WHOLE_MESSAGE, clean
 from projections.searching import place_of
+from projections.stories import CLAIM
 
 AT_ONCE = 100
 """Deliveries that are looked at together."""
@@ -28,7 +29,7 @@ _TELLER = "CASE WHEN m.joined_into = '' THEN m.message ELSE m.joined_into END"
 _SAME = (
     "SELECT t.message, t.opened_at FROM lookups AS l "
     f"JOIN read_messages AS m ON m.message = l.stream [sorted] JOIN read_messages AS t ON t.message = {_TELLER} "
-    "WHERE l.digest = {0} AND t.message <> {1} AND t.opened_position < {2} AND t.opened_at >= {3}"
+    f"WHERE l.digest = {{0}} AND t.message <> {{1}} AND t.opened_position < {{2}} AND t.opened_at >= {{3}} AND t.first_type <> '{CLAIM}'"
 )
 """The messages before one, within a span, in which a digest stands; of joined messages the one that tells the story."""
 _NEAREST = " ORDER BY t.opened_position DESC LIMIT 1"
