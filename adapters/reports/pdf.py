@@ -27,10 +27,11 @@ from ledger.errors import TooLargeError
 from ledger.events import parse_time
 
 MAX_ROWS = 2_000
-_LEAST, _MOST = 5, 36
-"""Of the characters that a column is made wide for."""
-_NARROW = 9
-"""More columns than these are set smaller."""
+_PAPERS = (("a4", 36, 6.5), ("a4", 24, 5.5), ("a3", 20, 0.0))
+"""Tried in this order: the paper, the characters that a column is made wide for at most, and the least size of its letters in points."""
+_ROOM = {"a4": 1500.0, "a3": 2180.0}
+"""Characters that a line of the paper takes, times their size in points."""
+_SIZE = 8.0
 
 
 def writer(sealer: Callable[[], Sealer], timestamper: Timestamper | None) -> Writer:
@@ -73,6 +74,7 @@ def _data(header: Header, rows: list[tuple[Any, ...]], look: Look) -> dict[str, 
     titles = [_title(column, look) for column in header.columns]
     kinds = [column.kind for column in header.columns]
     cells = [[_cell(value, kind, look) for value, kind in zip(row, kinds, strict=True)] for row in rows]
+    paper, size, widths = _layout(titles, cells)
     return {
         "language": look.language,
         "label": label,
@@ -81,16 +83,29 @@ def _data(header: Header, rows: list[tuple[Any, ...]], look: Look) -> dict[str, 
         "organisation": header.tenant,
         "as_of": f"{label['position']} {header.position}",
         "facts": [(name, plain(value)) for name, value in facts(look.language, header, len(rows))],
-        "size": 8 if len(titles) <= _NARROW else 7 if len(titles) <= _NARROW + 4 else 6,
-        "widths": [
-            min(_MOST, max(_LEAST, len(each), *(len(row[at]) for row in cells))) for at, each in enumerate(titles)
-        ],
+        "paper": paper,
+        "size": size,
+        "widths": widths,
         "right": [kind in {"integer", "decimal"} for kind in kinds],
         "columns": titles,
         "rows": cells,
         "meanings": [(each, c.name, plain(c.meaning)) for each, c in zip(titles, header.columns, strict=True)],
         "notes": [label["cut"], label["seal"], label["check"]],
     }
+
+
+def _layout(titles: list[str], cells: list[list[str]]) -> tuple[str, float, list[int]]:
+    """Paper, size of the letters, and shares of the width: a column has room for the words of its title and for most of its cells."""
+    longest = [max((len(row[at]) for row in cells), default=0) for at in range(len(titles))]
+    for paper, most, least in _PAPERS:
+        widths = [
+            max(max(map(len, each.split())) + 2, min(cell, most) + 1)
+            for each, cell in zip(titles, longest, strict=True)
+        ]
+        size = min(_SIZE, _ROOM[paper] / sum(widths))
+        if size >= least:
+            break
+    return paper, size, widths
 
 
 def _title(column: Column, look: Look) -> str:

@@ -59,7 +59,7 @@ def column_title(language: Language, name: str) -> str:
 def facts(language: Language, header: Header, rows: int) -> list[tuple[str, str]]:
     """What an answer is: (name, value) lines, the title first."""
     label = texts(language)["label"]
-    parameters = "\n".join(f"{name}: {value}" for name, value in _given(header.parameters))
+    parameters = "; ".join(f"{name}: {value}" for name, value in _given(header.parameters))
     said = {
         "query": f"{title(language, header)} ({header.query})",
         "counts": counts(language, header),
