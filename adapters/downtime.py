@@ -17,13 +17,14 @@ import msgspec
 from adapters.accounts import Accounts
 from adapters.desk import Calls
 from adapters.jobs.rows import Row, Rows, Turn
+from adapters.jobs.rows import said as trouble_of
 from adapters.outbox import ActRefusedError
 from adapters.providers.calling import Access, Answer, Client, Request
 from adapters.providers.contract import Provider
 from adapters.strictjson import refuse
 from ledger.appender import Item
 from ledger.application import Ledger
-from ledger.errors import DuplicateError, NotFoundError
+from ledger.errors import DuplicateError, ForkError, LedgerError, NotFoundError
 from ledger.events import Event, time_text
 from ledger.observations import ZoneBasis
 from ledger.streams import clean_texts
@@ -300,15 +301,25 @@ def note_downtimes(accounts: Accounts, noticing: Noticing, turn: Turn) -> None:
     going_on = downtimes.detected_and_open(ledger.database)
     for tenant, account, provider in ledger.database.read(sql):
         said, mine = _Said(tenant, account, provider), fares.get(f"{tenant}/{account}", [])
-        found = going_on.get((tenant, account))
-        if found is None and (since := _down_since(mine, turn.now)):
-            _append(ledger, said, [_Told(DOWN, DETECTED, since)], ("detected", since))
-        elif found is not None and (until := _up_since(mine, found.since)):
-            _append(ledger, said, [_Told(UP, DETECTED, until)], ("end", found.downtime), found.downtime)
-        else:
-            continue
-        turn.found += 1
+        try:
+            turn.found += _note(ledger, said, mine, going_on.get((tenant, account)), turn.now)
+        except ForkError:
+            raise
+        except LedgerError as error:  # of this account only; it is tried again at the next look
+            turn.trouble = trouble_of(error)
     turn.go_on()
+
+
+def _note(ledger: Ledger, said: _Said, fares: Sequence[Fare], going_on: Downtime | None, now: datetime) -> bool:
+    """Write what an account's calls show, if it is news."""
+    size = ledger.head().size
+    if going_on is None:
+        since = _down_since(fares, now)
+        found = _append(ledger, said, [_Told(DOWN, DETECTED, since)], ("detected", since)) if since else []
+    else:
+        until, down = _up_since(fares, going_on.since), going_on.downtime
+        found = _append(ledger, said, [_Told(UP, DETECTED, until)], ("end", down), down) if until else []
+    return any(event.position > size for event in found)
 
 
 def _down_since(fares: Sequence[Fare], now: datetime) -> str:

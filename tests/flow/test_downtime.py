@@ -17,7 +17,8 @@ from adapters.outbox import ActRefusedError
 from adapters.providers import registry
 from adapters.providers.calling import Access, Answer, Client, Failure, Request
 from adapters.strictjson import InvalidError
-from ledger.errors import NotFoundError
+from ledger.appender import Appended, Item
+from ledger.errors import BusyError, NotFoundError
 from ledger.events import Event, parse_time, time_text
 from ledger.observations import Address, Reference
 from ledger.streams import Registration
@@ -64,11 +65,13 @@ class Watch:
         """As another process goes on: only what is stored is left."""
         self.noticing = Noticing(self.line)
 
-    def call(self, status: int = 0, failure: Failure = "", client: Client = carrier.CLIENT) -> str:
+    def call(
+        self, status: int = 0, failure: Failure = "", client: Client = carrier.CLIENT, account: str = ACCOUNT
+    ) -> str:
         """A call that is answered so; when."""
         self.line.answer = Answer(at=self.clock(), status=status, failure=failure)
         access = Access(settings=carrier.Settings(), secrets={}, now=self.clock())
-        self.noticing.call(client, carrier.PROVIDER, REQUEST, access, key=(TENANT, ACCOUNT))
+        self.noticing.call(client, carrier.PROVIDER, REQUEST, access, key=(TENANT, account))
         return time_text(self.line.answer.at)
 
     def look(self) -> int:
@@ -323,6 +326,7 @@ def test_a_withdrawn_one_is_not_noticed_again(watch: Watch) -> None:
     downtime.withdraw(watch.world.ledger, TENANT, watch.known()[0].downtime, note="our own network")
     watch.fail(6)
     assert ["withdrawn"] == [each.state for each in watch.known()]
+    assert 0 == watch.look()
 
 
 def test_a_mailbox_that_cannot_be_reached_counts_by_its_jobs(watch: Watch) -> None:
@@ -395,6 +399,31 @@ def test_a_closed_account_is_not_watched(watch: Watch) -> None:
     watch.world.accounts.disable(TENANT, ACCOUNT, "n")
     watch.fail(6)
     assert [] == watch.events()
+
+
+def test_what_cannot_be_written_for_one_account_is_for_the_others(watch: Watch) -> None:
+    """It is told, and tried again at the next look."""
+    watch.world.accounts.add(TENANT, "another", "carrier")
+    real = watch.world.ledger.append
+
+    def append(item: Item) -> Appended:
+        if any("/another/" in draft.stream for draft in item.drafts):
+            raise BusyError
+        return real(item)
+
+    for _ in range(6):
+        for account in ("another", ACCOUNT):
+            watch.call(failure="timeout", account=account)
+        watch.clock.now += 2 * MINUTE
+    watch.world.ledger.append = append  # type: ignore[method-assign]
+    turn = Turn(watch.clock(), state={})
+    note_downtimes(watch.world.accounts, watch.noticing, turn)
+    assert (1, [ACCOUNT]) == (turn.found, [e.fields["account"] for e in watch.events()])
+    assert turn.trouble.startswith("BusyError")
+    watch.world.ledger.append = real  # type: ignore[method-assign]
+    watch.state = turn.state
+    assert 1 == watch.look()
+    assert [ACCOUNT, "another"] == [e.fields["account"] for e in watch.events()]
 
 
 # --- shown
