@@ -35,6 +35,7 @@ class Issued(NamedTuple):
 
     csv: Path
     jsonl: Path
+    xlsx: Path
     key: str
     signed: Callable[[str], bytes]
 
@@ -46,11 +47,11 @@ def issued(tmp_path_factory: pytest.TempPathFactory) -> Issued:
     with a_ledger(folder) as system:
         hand_in(system, folder, ACCEPTED, TO_ANNA)
         asked = {"query": "messages", "parameters": {"messages": [message_of(system)]}}
-        for form in ("csv", "jsonl"):
+        for form in ("csv", "jsonl", "xlsx"):
             _grown(system, folder)
             made(system, folder / form, format=form, **asked)
         signed = partial(identity.sign_text, system.identity, system.log_keys)
-        return Issued(folder / "csv", folder / "jsonl", system.identity.keys[0].vkey(), signed)
+        return Issued(folder / "csv", folder / "jsonl", folder / "xlsx", system.identity.keys[0].vkey(), signed)
 
 
 def _grown(system: System, folder: Path) -> None:
@@ -118,6 +119,13 @@ def test_what_a_report_cannot_show_is_said_and_how_to_see_for_oneself(issued: Is
     assert ["holds", "holds", "holds", "holds", "open"] == [finding.result for finding in found.findings]
     assert "answered rightly" in found.findings[-1].text
     assert "delivery-ledger report make messages/1" in found.findings[-1].text
+
+
+def test_rows_that_are_not_counted_are_said_to_be_so(issued: Issued) -> None:
+    """A workbook is what was signed; how many rows it has is the signer's word."""
+    found = outcome(issued.xlsx, issued)
+    assert (VOUCHED, "open") == (found.exit_code, found.findings[3].result)
+    assert "not counted in this format" in found.findings[3].text
 
 
 def test_kept_checkpoint_alone_does_not_vouch_for_a_manifest(issued: Issued, tmp_path: Path) -> None:
