@@ -494,6 +494,26 @@ class Ledger(Application[Any]):
                 found.setdefault(position, {}).update(opened)
         return found
 
+    def values_of(self, told: Mapping[tuple[str, int], Event]) -> dict[tuple[str, int], dict[str, Any]]:
+        """(Stream, person) -> what one event holds of that person alone, for what is still held.
+
+        An event may hold the values of 400 people; nobody else's are opened.
+
+        Raises:
+            CorruptError: a value does not open its commitment.
+        """
+        columns = "key_id, wrapped, stream, person"
+        rows = self.database.probe_pairs("person_keys", columns, ("stream", "person"), sorted(told))
+        keys = {bytes(k): (self.keyring.unwrap(bytes(k), bytes(w)), (str(s), int(p))) for k, w, s, p in rows}
+        places = sorted((told[whose].position, key_id) for key_id, (_, whose) in keys.items())
+        found: dict[tuple[str, int], dict[str, Any]] = {}
+        for _, key_id, sealed in self.database.probe_pairs(
+            "sealed_values", "position, key_id, sealed", ("position", "key_id"), places
+        ):
+            key, whose = keys[bytes(key_id)]
+            found.setdefault(whose, {}).update(open_values(told[whose], bytes(key_id), key, bytes(sealed)))
+        return found
+
     def disclosures(self, events: Sequence[Event]) -> dict[int, dict[str, Opened]]:
         """Position -> field path -> value, salt and whose it is, for what is still held; erased fields are absent.
 

@@ -11,7 +11,7 @@ import msgspec
 from ledger.application import Ledger
 from ledger.canonical import MAX_INT
 from ledger.errors import NotFoundError
-from ledger.events import MAX_DECLARED, Event, message_of, read
+from ledger.events import Event, message_of, read
 from ledger.tree import leaf_hash
 from ledger.types import TYPES
 from projections import downtimes, searching
@@ -181,26 +181,19 @@ class Queries:
         return views
 
     def addresses(self, deliveries: Sequence[tuple[str, int]]) -> dict[tuple[str, int], AddressView]:
-        """Addresses as declared, opened one event per declaration."""
-        wanted: dict[str, set[int]] = {}
-        for message, index in deliveries:
-            wanted.setdefault(message, set()).add(index)
-        rows = self.ledger.database.probe(
-            "stored_events",
-            f"{self.ledger.position_column}, state",
-            "originator_id",
-            sorted(wanted),
-            "AND topic = 'recipients.declared/1'",
-        )
-        events = [read(p, bytes(s)) for p, s in rows]
-        declared = {e.position: _declared(e) for e in events}
-        holds = {e.position: e for e in events if any(i in declared[e.position] for i in wanted[e.stream])}
-        found: dict[tuple[str, int], AddressView] = {}
-        for position, values in self.ledger.values(list(holds.values())).items():
-            for path, value in values.items():
-                if path.startswith("recipient."):
-                    index = int(path.partition(".")[2])
-                    found[holds[position].stream, index] = AddressView(value["kind"], value["address"])
+        """Addresses as declared, nobody else's opened."""
+        reads, column = self.ledger.database, self.ledger.position_column
+        # The look-up of an address says where it was declared; an erased one has none.
+        pairs = ("stream", "recipient")
+        rows = reads.probe_pairs("lookups", "stream, recipient, position", pairs, sorted(set(deliveries)))
+        places = {(str(stream), int(index)): int(position) for stream, index, position in rows}
+        named = reads.probe("stored_events", f"{column}, state", column, sorted(set(places.values())))
+        events = {position: read(position, bytes(state)) for position, state in named}
+        declared = {whose: events[position] for whose, position in places.items()}
+        found = {}
+        for (message, index), values in self.ledger.values_of(declared).items():
+            if value := values.get(f"recipient.{index}"):
+                found[message, index] = AddressView(value["kind"], value["address"])
         return found
 
     # --- trails
@@ -348,14 +341,6 @@ def _touching(found: Iterable[Downtime], opened_at: str, detail: Folded) -> tupl
     """The downtimes that overlap a delivery, from its first known step to its end."""
     begun = min([opened_at, *(milestone.at for milestone in detail.milestones.values())])
     return downtimes.touching(found, begun, detail.since if detail.is_final else "")
-
-
-def _declared(event: Event) -> range:
-    """The recipients that an event declares; none, when it has not the shape of one."""
-    first, count = event.fields.get("first"), event.fields.get("count")
-    if not isinstance(first, int) or not isinstance(count, int) or count > MAX_DECLARED:
-        return range(0)
-    return range(first, first + count)
 
 
 def told(events: Sequence[Event], values: dict[int, dict[str, Any]]) -> dict[str, Any]:

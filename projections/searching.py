@@ -30,9 +30,9 @@ from projections.status import DELIVERY_COLUMNS
 
 MAX_FACETS = 400
 """More ranges than these are not merged; then the organisation's whole range is looked through."""
-FEW = 1_000
+FEW = 2_000
 """Look-ups of one value that are followed one by one; where there are more, deliveries are looked through instead."""
-MAX_LOOKED = 2_000
+MAX_LOOKED = 1_000
 """Rows of an index that one page looks at."""
 
 
@@ -146,7 +146,7 @@ def found(
         looked += len(rows)
         if len(page) > limit or len(rows) < count or looked >= MAX_LOOKED:
             break
-        count = min(2 * looked, MAX_LOOKED - looked)
+        count = min(4 * looked, MAX_LOOKED - looked)
     following = ""
     if len(page) > limit:
         page, following = page[:limit], cursor_of(page[limit - 1].place)

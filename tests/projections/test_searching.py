@@ -13,6 +13,8 @@ import pytest
 
 from ledger.errors import NotFoundError
 from ledger.events import parse_time
+from ledger.observations import Address
+from ledger.streams import Registration
 from projections import searching
 from projections.queries import Filters
 from tests.projections import listing
@@ -237,3 +239,14 @@ def test_a_snapshot_is_searched_as_it_was(found: World) -> None:
         assert before == then.search(TENANT, filters)
         assert [] == [*then.found(TENANT, Filters(until="2020-01-01"))[0]]
     assert len(before.deliveries) < len(found.queries.search(TENANT, filters).deliveries)
+
+
+def test_each_delivery_shows_the_address_it_was_declared_with(found: World) -> None:
+    """As it was spelled, also the last of those that several events declare."""
+    numbers = tuple(Address("phone", f"061234{n:04}") for n in range(600))
+    registration = Registration(account="sms", provider="kpn_sms", recipients=numbers)
+    found.intake.register(TENANT, registration, {"arrival": "api"}, ("one", "body"))
+    found.runner.run()
+    first = found.queries.search(TENANT, Filters(), "", 500)
+    rest = found.queries.search(TENANT, Filters(), first.next, 500)
+    assert [each.value for each in numbers] == [d.address.address for d in first.deliveries + rest.deliveries]
