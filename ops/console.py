@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,11 @@ from ops.settings import load
 from ops.system import System, opened
 
 EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
-out = Console(highlight=False, soft_wrap=True)
+PIPED_WIDTH = 200
+"""Columns of a table that no terminal shows: what is piped is searched, not looked at."""
+out = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON for programs")]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ledger import sqlite
+from ops import console
 from ops.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,8 @@ class Shell:
             patch.delenv(name)
         patch.chdir(folder)
         patch.setenv("LEDGER_DATABASE_URL", database_url)
-        patch.setenv("COLUMNS", "200")
+        for each in (console.out, console.err):
+            patch.setattr(each, "width", 200)
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """What the command prints, both streams; its exit code must be the expected one."""

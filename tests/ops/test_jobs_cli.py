@@ -132,7 +132,7 @@ def test_a_job_that_fails_exits_with_1_and_says_why(shell: Shell) -> None:
 def test_an_unknown_job_exits_with_3_and_names_the_known(shell: Shell) -> None:
     """Both the account's and the ledger's own."""
     said = shell.run("jobs", "run", "pull", code=3)
-    known = "ask_revocations, check_log, count_answers, deadlines, list, note_downtimes, poll, sweep_artifacts"
+    known = "ask_revocations, check_log, count_answers, deadlines, list, note_downtimes, poll, reports, sweep_artifacts"
     assert f"has no job 'pull'; there are: {known}" in said
 
 
