@@ -22,6 +22,7 @@ from rich.text import Text
 
 from adapters import sending
 from adapters.calls import Caller
+from adapters.downtime import Noticing
 from adapters.http.app import make, runner
 from adapters.outbox import Outbox
 from adapters.providers import ekopost, kpn_cloud_fax, kpn_registered_email, kpn_sms, pec_massiva
@@ -251,7 +252,7 @@ def _stage(system: System, tenant: str, roots: Path) -> Iterator[Stage]:
     try:
         with Caller(clock=now, monotonic=lambda: clock.now().timestamp(), sleep=sleep) as caller, ExitStack() as stack:
             outbox = Outbox(system.ledger, system.intake, system.accounts, caller, system.queries)
-            ours = replace(system, caller=caller, outbox=outbox)
+            ours = replace(system, caller=Noticing(caller), outbox=outbox)
             port = stack.enter_context(in_thread(lambda: _serving(ours)))
             yield Stage(ours, tenant, clock, f"http://127.0.0.1:{port}/v1/hooks/{tenant}", roots, stack)
     finally:
