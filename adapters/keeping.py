@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -154,11 +155,12 @@ def holds(queries: Queries, tenant: str, *, released: bool = False) -> list[Hold
     sql = f"SELECT {HOLD_COLUMNS} FROM read_holds WHERE tenant = ? ORDER BY position"
     found = {row[0]: dict(zip(names, row, strict=True)) for row in queries.ledger.database.read(sql, (tenant,))}
     for event in _unread(queries, tenant):
-        if event.type == "hold.placed":
-            found[event.id] = dict(zip(names, keeping.placed(event), strict=True))
-        elif event.type == "hold.released":
-            for at, actor, hold in keeping.released(event):
-                found.get(hold, {}).update(released_at=at, released_by=actor)
+        with suppress(*keeping.UNREADABLE):
+            if event.type == "hold.placed":
+                found[event.id] = dict(zip(names, keeping.placed(event), strict=True))
+            elif event.type == "hold.released":
+                for at, actor, hold in keeping.released(event):
+                    found.get(hold, {}).update(released_at=at, released_by=actor)
     rows = [row for row in found.values() if released or not row["released_at"]]
     said = _values(queries, [row["position"] for row in rows])
     return [
@@ -251,7 +253,9 @@ def policies(queries: Queries, tenant: str) -> list[Policy]:
     """The policies in force, by provider and label."""
     sql = f"SELECT {POLICY_COLUMNS} FROM read_policies WHERE tenant = ? ORDER BY position"
     rows = queries.ledger.database.read(sql, (tenant,))
-    rows += [keeping.policy(event) for event in _unread(queries, tenant) if keeping.is_policy(event)]
+    for event in filter(keeping.is_policy, _unread(queries, tenant)):
+        with suppress(*keeping.UNREADABLE):
+            rows.append(keeping.policy(event))
     said = _values(queries, [row[1] for row in rows])
     last: dict[tuple[str, str], Policy] = {}
     for _, position, set_at, provider, term, actor in rows:

@@ -20,6 +20,8 @@ HOLD_RULE = "hold."
 """Begins the rule of `hold.placed`; what it is on follows: `message`, `recipient`, `batch` or `label`."""
 UNITS = {"keep_years": "y", "keep_months": "m", "keep_days": "d"}
 """Number of a policy's event -> the letter behind it where people write and read it."""
+UNREADABLE = (ValueError, OverflowError, OSError)
+"""What is raised by an event that does not have the shape that is expected of it."""
 HOLD_COLUMNS = "hold, tenant, position, placed_at, scope, message, floor, actor, released_at, released_by"
 POLICY_COLUMNS = "tenant, position, set_at, provider, keep, actor"
 
@@ -54,7 +56,7 @@ class KeepingModel:
                     _release(cursor, target.table("holds"), event)
                 elif is_policy(event):
                     _insert(cursor, target.table("policies"), POLICY_COLUMNS, policy(event))
-            except (ValueError, OverflowError, OSError) as error:
+            except UNREADABLE as error:
                 unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
         return unapplied
 
@@ -75,7 +77,7 @@ def placed(event: Event) -> tuple[object, ...]:
     """A `hold.placed` in the order of `HOLD_COLUMNS`.
 
     Raises:
-        ValueError, OverflowError, OSError: it does not have the shape that is expected of it.
+        UNREADABLE: one of these.
     """
     said = msgspec.convert(event.fields, _Clear)
     scope, message = said.rule.removeprefix(HOLD_RULE), "".join(said.streams[:1])
@@ -88,7 +90,7 @@ def released(event: Event) -> list[tuple[str, str, str]]:
     """The holds that a `hold.released` ends: when, who, which.
 
     Raises:
-        ValueError: as above.
+        UNREADABLE: one of these.
     """
     said = msgspec.convert(event.fields, _Clear)
     return [(said.recorded_at, said.actor, hold) for hold in said.events]
@@ -107,7 +109,7 @@ def policy(event: Event) -> tuple[object, ...]:
     """What is said about how long to keep, in the order of `POLICY_COLUMNS`.
 
     Raises:
-        ValueError: as above.
+        UNREADABLE: one of these.
     """
     said = msgspec.convert(event.fields, _Clear)
     keep = next((f"{said.numbers[name]}{unit}" for name, unit in UNITS.items() if name in said.numbers), "")

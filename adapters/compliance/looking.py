@@ -119,7 +119,7 @@ def _stored(context: Context, asked: Asked, messages: Sequence[str], place: tupl
     """What is asked for, a page at a time."""
     where, given = ["tenant = ?"], [context.tenant]
     if messages:
-        where.append(f"message IN ({','.join('?' * len(messages))})")
+        where.append(f"message IN ({','.join('?' * len(messages))}) AND message > ''")  # as its index has it
         given += messages
     for condition, value in (("kind = ?", asked.kind), ("at >= ?", asked.since), ("at < ?", asked.until)):
         if value:

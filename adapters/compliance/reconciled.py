@@ -41,23 +41,25 @@ class Run(NamedTuple):
 
 
 def runs(ledger: Ledger, tenant: str, account: str, until: int, days: tuple[str, str] = ("", "~")) -> Iterator[Run]:
-    """The comparisons of an account in the order of the log.
+    """The comparisons of an account, day after day.
 
     Args:
         until: a position; nothing after it counts.
         days: done from the first day on, and before the second: UTC, or the beginning of such a text.
     """
-    begin = f"account/{tenant}/{account}/"
-    column, first = ledger.position_column, 0
+    # In the order of the index of streams, so that no database reads the whole log for them.
+    first, end = (f"account/{tenant}/{account}/{day}" for day in days)
+    version = 0
     sql = (
-        f"SELECT {column}, state FROM stored_events WHERE originator_id >= ? AND originator_id < ? AND {column} <= ? "
-        f"AND topic = 'reconciliation.completed/1' AND {column} > ? ORDER BY {column} LIMIT {CHUNK}"
+        f"SELECT originator_id, originator_version, {ledger.position_column}, state FROM stored_events "
+        "WHERE originator_id >= ? AND originator_id < ? AND (originator_id > ? OR originator_version > ?) "
+        f"AND topic = 'reconciliation.completed/1' ORDER BY originator_id, originator_version LIMIT {CHUNK}"
     )
-    while rows := ledger.database.read(sql, (begin + days[0], begin + days[1], until, first)):
-        events = [read(position, bytes(state)) for position, state in rows]
+    while rows := ledger.database.read(sql, (first, end, first, version)):
+        events = [read(position, bytes(state)) for _, _, position, state in rows if position <= until]
         said = ledger.values(events)
         yield from (_run(event, said.get(event.position, {})) for event in events)
-        first = events[-1].position
+        first, version = rows[-1][:2]
 
 
 def _run(event: Event, said: dict[str, object]) -> Run:
@@ -83,7 +85,7 @@ class Known:
     def __init__(self, ledger: Ledger, tenant: str, account: str, found: Sequence[Run]) -> None:
         self._bounds = sorted({at for run in found if run.since < run.until for at in (run.since, run.until)})
         self._last: list[Run | None] = [None] * (len(self._bounds) + 1)
-        for run in found:
+        for run in sorted(found, key=lambda run: run.at):
             begin, end = (bisect_right(self._bounds, at) for at in (run.since, run.until))
             self._last[begin:end] = [run] * (end - begin)
         deciding = {id(run): run for run in self._last if run is not None and run.names_all}

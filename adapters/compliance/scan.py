@@ -1,4 +1,4 @@
-"""Reads every delivery of a span of time, oldest first, a page at a time: for queries that count. No address is opened."""
+"""Reads every delivery of a span of time, newest message first, a page at a time: for queries that count. No address is opened."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from projections.fold import Folded
 from projections.queries import MAX_PAGE
 
 _folded = msgspec.json.Decoder(Folded)
+_COLUMNS = "message, recipient, provider, account, opened_at, opened_position, folded"
 
 
 class Seen(NamedTuple):
@@ -30,27 +31,27 @@ class Seen(NamedTuple):
 
 
 def pages(context: Context, asked: Span) -> Iterator[list[Seen]]:
-    """All deliveries of the span."""
+    """All deliveries of the span, newest message first."""
     # A message was first heard of at the time its first position was recorded, so the span is a range of positions.
     ledger = context.queries.ledger
-    position = ledger.position_before(asked.since) if asked.since else 0
-    last = ledger.position_before(asked.until) if asked.until else MAX_INT
+    oldest = ledger.position_before(asked.since) if asked.since else 0
+    opened = ledger.position_before(asked.until) + 1 if asked.until else MAX_INT
     named = {name: value for name in ("provider", "account") if (value := getattr(asked, name))}
-    sql = (
-        "SELECT message, recipient, provider, account, opened_at, opened_position, folded FROM read_deliveries WHERE tenant = ? "
-        "AND opened_position >= ? AND opened_position <= ? AND (opened_position > ? OR recipient > ?) "
-        f"{''.join(f'AND {name} = ? ' for name in named)}ORDER BY opened_position, recipient LIMIT {MAX_PAGE}"
-    )
-    recipient, done = MAX_INT, 0
+    select = f"SELECT {_COLUMNS} FROM read_deliveries WHERE tenant = ? {''.join(f'AND {name} = ? ' for name in named)}"
+    rest = f"{select}AND opened_position = ? AND recipient > ? ORDER BY recipient LIMIT {MAX_PAGE}"
+    older = f"{select}AND opened_position < ? AND opened_position > ? ORDER BY opened_position DESC, recipient LIMIT {MAX_PAGE}"
+    whose = (context.tenant, *named.values())
+    recipient = done = 0
     while True:
-        given = (context.tenant, position, last, position, recipient, *named.values())
-        page = [Seen._make((*row[:-1], _folded.decode(bytes(row[-1])))) for row in ledger.database.read(sql, given)]
-        if not page:
+        rows = ledger.database.read(rest, (*whose, opened, recipient)) if done else []
+        rows = rows or ledger.database.read(older, (*whose, opened, oldest))
+        if not rows:
             return
+        page = [Seen._make((*row[:-1], _folded.decode(bytes(row[-1])))) for row in rows]
         yield page
         done += len(page)
         context.progress(done, None)
-        position, recipient = page[-1].opened_position, page[-1].recipient
+        opened, recipient = page[-1].opened_position, page[-1].recipient
 
 
 def onwards(rows: Iterable[Row], after: str) -> Iterator[Row]:

@@ -127,6 +127,8 @@ def test_event_of_another_shape_stops_nothing(sqlite_system: System) -> None:
     ):
         record(kind, TENANT, "holds", "", clear)
     hold = _place(sqlite_system)
+    assert [hold] == keeping.holds(sqlite_system.queries, TENANT)
+    assert [] == keeping.policies(sqlite_system.queries, TENANT)
     sqlite_system.runner.run()
     assert ["ruleset.changed", "hold.placed"] == [
         why.rpartition(" ")[2] for _, _, why in sqlite_system.runner.unapplied()

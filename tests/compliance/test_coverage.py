@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters import keeping
 from adapters.compliance.coverage import GAPS, Steps
 from adapters.desk import AccountDesk
 from adapters.providers import registry
@@ -243,6 +244,27 @@ def test_comparisons_of_a_span(compared: Golden) -> None:
 
 
 # --- cursors, parameters, others
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["scorecard", "completeness", "completeness_gap", "reconciliation_coverage", "retention_due", "on_hold", "access"],
+)
+def test_pages_of_two_give_the_same(found: Golden, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    """However little is read at a time, and wherever a message, a hold or a record is cut in two."""
+    world = found.world
+    for listed in ([*LISTED, UNKNOWN], LISTED, [*LISTED, UNLISTED]):
+        _compare(world, listed)
+    keeping.keep(world.accounts, TENANT, "pec_mailbox", "1d")
+    keeping.place(world.accounts, world.queries, TENANT, "label", "case 100", "claim 7")
+    (message, *_) = ask(found, "completeness_gap", gap="not_requested").column("message")
+    keeping.place(world.accounts, world.queries, TENANT, "message", message, "claim 8")
+    world.runner.run()
+    whole = ask(found, query)
+    assert whole.rows
+    for name in ("scan.MAX_PAGE", "keeping.MAX_PAGE", "looking.MAX_PAGE", "deliveries.MAX_PAGE", "reconciled.CHUNK"):
+        monkeypatch.setattr(f"adapters.compliance.{name}", 2)
+    assert (whole.rows, whole.cursors) == ask(found, query)[1:]
 
 
 @pytest.mark.parametrize("query", ["completeness", "reconciliation_coverage", "completeness_gap"])
