@@ -163,6 +163,7 @@ async def test_terms_are_set_switched_off_and_taken_back(api: Api) -> None:
 )
 async def test_a_term_that_cannot_be_is_refused(sqlite_api: Api, where: str, body: dict[str, Any], status: int) -> None:
     """A known name, an account that is there, and 0 < warn <= breach <= 10 years."""
+    assert 200 == (await sqlite_api.call("GET /v1/terms")).status
     size = sqlite_api.size()
     reply = await sqlite_api.call(f"PUT /v1/terms/{where}", json={**NOTE, **body})
     assert (status, size) == (reply.status, sqlite_api.size())
