@@ -76,11 +76,11 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What a sample is asked for with; see `Sample`."""
+    """What a sample is asked for with; see `Sample`. The asker is an API key's id, or `console`."""
 
     sample: int
     event_id: str
-    account: str
+    asker: str
     size: int
     where: Mapping[str, str]
     commitment: str
@@ -176,7 +176,7 @@ class Sampling:
             "numbers": {"size": asked.size, "population": population},
         }
         position = self.accounts.record(
-            "sample.drawn", tenant, asked.account, actor, clear, said=found, once=("sample.drawn", str(sample))
+            "sample.drawn", tenant, asked.asker, actor, clear, said=found, once=("sample.drawn", str(sample))
         )
         self._require_same(position, found)
         return Sample(
