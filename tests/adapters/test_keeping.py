@@ -189,6 +189,7 @@ async def test_hold_with_a_floor_is_409_until_then(sqlite_api: Api) -> None:
 )
 async def test_wrong_acts_are_422_and_quote_nothing(sqlite_api: Api, where: str, body: dict[str, str]) -> None:
     """And nothing is written."""
+    sqlite_api.key(*OFFICER)
     size = sqlite_api.size()
     reply = await sqlite_api.call(where, scopes=OFFICER, json=body)
     assert (422, "invalid") == (reply.status, reply.type)
