@@ -142,6 +142,31 @@ def test_hold_on_a_message_that_was_joined_into_another_covers_the_whole_story(f
     assert {first} == set(ask(found, "on_hold").column("message"))
 
 
+def test_on_hold_is_what_is_held_delivery_by_delivery(found: Golden) -> None:
+    """Whoever asks of one delivery and whoever asks of all get the same holds."""
+    (bruno,) = _messages(found, recipient="bruno@pec.uno.example")
+    for scope, value in (
+        ("recipient", "anna@pec.uno.example"),
+        ("label", "case 100"),
+        ("label", "case 122"),
+        ("batch", "tax-2026"),
+        ("batch", "fakturor mars"),
+        ("message", bruno),
+        ("recipient", "061234 9001"),
+    ):
+        _place(found, scope, value)
+    found.world.runner.run()
+    queries = found.world.queries
+    expected = {
+        (hold.hold, view.message, view.recipient)
+        for view in queries.search(TENANT, Filters(), limit=500).deliveries
+        for hold in keeping.held(queries, TENANT, view.message, view.recipient)
+    }
+    rows = ask(found, "on_hold").column("hold", "message", "recipient")
+    assert 7 == len({hold for hold, _, _ in rows})
+    assert (len(expected), expected) == (len(rows), set(rows))
+
+
 def test_hold_that_cannot_be_opened_covers_everything(on_sqlite: Golden) -> None:
     """When the key of a hold is gone nobody can say what it is on, so nothing may be removed."""
     hold = _place(on_sqlite, "label", "case 101")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.compliance.providers import percentile
+from ledger.appender import Item
 from ledger.events import parse_time
 from projections.facts import to_fact
 from projections.fold import fold
@@ -93,6 +94,20 @@ def test_scorecard_by_batch_names_the_reference(found: Golden) -> None:
         ("fakturor mars", 1, 0, 0),
         ("tax-2026", 2, 1, 1),
     ] == answer.column("group", "deliveries", "delivered", "failed")
+
+
+def test_delivery_of_two_batches_counts_in_each(found: Golden) -> None:
+    """And once by provider."""
+    queries, ledger = found.world.queries, found.world.ledger
+    letter, other = (
+        queries.search(TENANT, Filters(batch=batch)).deliveries[0].message for batch in ("tax-2026", "fakturor mars")
+    )
+    fields = {"rule": "batch", "streams": list(queries.message(TENANT, other).batches)}
+    ledger.append(Item([ledger.draft("message.linked", TENANT, letter, fields)]))
+    found.world.runner.run()
+    counts = dict(ask(found, "scorecard", by="batch").column("group", "deliveries"))
+    assert (2, 2, 60) == (counts["tax-2026"], counts["fakturor mars"], counts[None])
+    assert 68 == sum(ask(found, "scorecard").column("deliveries"))
 
 
 def test_scorecard_of_a_span(on_sqlite: Golden) -> None:
