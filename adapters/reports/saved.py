@@ -19,6 +19,7 @@ from ledger.application import Ledger
 from ledger.errors import NotFoundError
 
 MAY_CHANGE_ALL = "compliance"
+MAX_BYTES = 64 * 1024
 is_name = re.compile(NAME).fullmatch
 
 
@@ -88,6 +89,9 @@ def save(  # noqa: PLR0917  a sentence: whose, under which name, what, by whom
         refuse("query", str(error))
     except ValueError as error:
         refuse("parameters", str(error))
+    definition = msgspec.json.encode({"query": query.id, "parameters": saving.parameters})
+    if len(definition) > MAX_BYTES:
+        refuse("parameters", f"at most {MAX_BYTES} bytes")
     register = _register(ledger)
     before = register.newest(tenant, name)
     if before is not None:
@@ -98,7 +102,7 @@ def save(  # noqa: PLR0917  a sentence: whose, under which name, what, by whom
             and _view(before).query == query.id
         ):
             return _view(before)
-    said = {"definition": msgspec.json.encode({"query": query.id, "parameters": saving.parameters}).decode()}
+    said = {"definition": definition.decode()}
     return _view(register.put(tenant, name, before.version if before else 0, "saved", said, actor))
 
 

@@ -34,6 +34,7 @@ from ledger.events import parse_time
 
 REPORT = "report"
 RUN = "schedule.run"
+MAX_BYTES = 64 * 1024
 SKIPPED_AT_ONCE = 64
 TOLD_SKIPPED = 100
 
@@ -153,10 +154,13 @@ class Schedules:
         Raises:
             InvalidError: they do not fit, or what they make of it cannot be.
         """
-        try:
-            patched = jsonpatch.apply_patch(_plain(given), [dict(each) for each in operations])
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-            refuse("", f"the patch does not fit: {type(error).__name__}")
+        patched = _plain(given)
+        for number, operation in enumerate(operations):
+            try:
+                patched = jsonpatch.apply_patch(patched, [dict(operation)])
+            except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+                refuse(f"[{number}]", f"the operation does not fit: {type(error).__name__}")
+            _check_size(patched)  # after each: a few copies of the whole into itself would fill any memory
         return parsed(patched)
 
     def delete(self, tenant: str, schedule: str, version: int, actor: str) -> None:
@@ -207,6 +211,7 @@ class Schedules:
         Raises:
             InvalidError: names the field.
         """
+        _check_size(given)
         if not 1970 <= given.start_date.year <= 2999:
             refuse("start_date", "a day between 1970 and 2999")
         try:
@@ -319,6 +324,11 @@ def parsed(values: Any) -> Schedule:
 def _plain(given: Schedule) -> Any:
     """A definition as JSON values."""
     return msgspec.json.decode(msgspec.json.encode(given))
+
+
+def _check_size(values: Any) -> None:
+    if len(msgspec.json.encode(values)) > MAX_BYTES:
+        refuse("", f"a definition of at most {MAX_BYTES} bytes")
 
 
 def _run_key(entry: Entry, of: Period) -> tuple[str, ...]:

@@ -133,6 +133,7 @@ def signed(keys: Mapping[str, bytes], number: str, at_s: int, body: bytes) -> di
     signatures = (base64.b64encode(hmac.digest(key, said, "sha256")).decode() for key in keys.values())
     return {
         "content-type": "application/json",
+        "user-agent": "delivery-ledger",
         "webhook-id": number,
         "webhook-timestamp": str(at_s),
         "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),

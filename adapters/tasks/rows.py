@@ -233,12 +233,12 @@ class Rows:
             cursor.execute(sql, (time_text(before),))
 
     def _of_run(self, row: Row, what: str, given: Sequence[object]) -> bool:
-        return self._move(row.task, f"state = 'running' AND run = '{row.run}'", what, given)
+        return self._move(row.task, "state = 'running' AND run = ?", what, given, (row.run,))
 
-    def _move(self, task: str, is_so: str, what: str, given: Sequence[object]) -> bool:
+    def _move(self, task: str, is_so: str, what: str, given: Sequence[object], held: Sequence[object] = ()) -> bool:
+        sql = f"UPDATE tasks SET {what} WHERE task = ? AND {is_so} RETURNING task"
         with self.database.writing() as cursor:
-            moved = cursor.read(f"UPDATE tasks SET {what} WHERE task = ? AND {is_so} RETURNING task", (*given, task))
-        return bool(moved)
+            return bool(cursor.read(sql, (*given, task, *held)))
 
 
 def _context(task: str, what: str) -> bytes:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -235,6 +236,48 @@ def test_a_patch_is_applied_whole_or_not_at_all(small_office: Office, operations
     _, given = small_office.create()
     with pytest.raises(InvalidError):
         small_office.schedules.patched(given, operations)
+
+
+POINTERS = [
+    "",
+    "/",
+    "/recipients",
+    "/recipients/0",
+    "/recipients/-",
+    "/parameters",
+    "/parameters/a",
+    "/period",
+    "/title",
+    "/~",
+    "x",
+]
+OPERATIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test"]), "path": st.sampled_from(POINTERS)},
+    optional={
+        "from": st.sampled_from(POINTERS),
+        "value": st.none() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({}) | st.just({"folder": "a"}),
+    },
+)
+
+
+@given(operations=st.lists(OPERATIONS, max_size=6))
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_patch_gives_a_definition_or_is_refused(small_office: Office, operations: list[dict[str, Any]]) -> None:
+    """Whatever its operations are."""
+    try:
+        found = small_office.schedules.patched(parsed(MONTHLY), operations)
+    except InvalidError:
+        return
+    assert parsed(json.loads(msgspec.json.encode(found))) == found
+
+
+def test_a_patch_does_not_fill_the_memory(small_office: Office) -> None:
+    """A hundred copies of the whole into itself would be 2^100 times as long."""
+    doubling = [{"op": "copy", "from": "", "path": f"/parameters/{number}"} for number in range(100)]
+    with pytest.raises(InvalidError, match="at most 65536 bytes"):
+        small_office.schedules.patched(parsed(MONTHLY), doubling)
+    with pytest.raises(InvalidError, match="at most 65536 bytes"):
+        small_office.create(title="", parameters={"provider": "a" * 70_000})
 
 
 def test_a_patch_does_what_its_operations_say(small_office: Office) -> None:
