@@ -31,7 +31,10 @@ MAX_MESSAGES = 200
 """Messages that one page looks at."""
 MAX_JUDGED = 1_000
 """Deliveries that one page folds."""
-CHUNK = 100
+CHUNK = 50
+"""Messages, or deliveries of one, that are read together."""
+AT_ONCE = 5
+"""Deliveries of a message that are read with those of other messages."""
 
 
 class Judged(NamedTuple):
@@ -66,10 +69,10 @@ def found(  # noqa: PLR0917  what is read and how it is judged, then as for `pro
     require_known(filters)
     sealed = sealed_digests(replay.ledger.keyring, tenant, filters)
     begin, oldest = _bounds(replay, filters, cursor)
-    rows, after = _candidates(replay, tenant, sealed, begin, oldest)
+    messages, after = _candidates(replay, tenant, sealed, begin, oldest)
     page: list[Judged] = []
     looked = 0
-    for row in rows:
+    for row in _tellers(replay, messages):
         for each in _deliveries(replay, judge, row, filters, sealed, begin):
             looked += 1
             page += [each] if _fits(each.folded, filters) else []
@@ -88,24 +91,36 @@ def _bounds(replay: Replay, filters: Filters, cursor: str) -> tuple[Place, int]:
 
 def _candidates(
     replay: Replay, tenant: str, sealed: Sequence[Sequence[bytes]], begin: Place, oldest: int
-) -> tuple[list[MessageRow], Place | None]:
+) -> tuple[list[str], Place | None]:
     """The messages that a page looks at, newest first, and the place after which there are more of them."""
+    opened: list[tuple[int, str]]
     shown = _few(replay, sealed)
     if shown is None:
         sql = (
-            "SELECT message FROM read_messages WHERE tenant = ? AND opened_position <= ? AND opened_position > ? "
+            "SELECT opened_position, message FROM read_messages WHERE tenant = ? AND opened_position <= ? AND opened_position > ? "
             f"ORDER BY opened_position DESC LIMIT {MAX_MESSAGES + 1}"
         )
-        messages = [str(message) for (message,) in replay.ledger.database.read(sql, (tenant, -begin[0], oldest))]
-        replay.load(messages)
-        rows = [replay.row(message) for message in messages]
+        opened = [
+            (int(at), str(message)) for at, message in replay.ledger.database.read(sql, (tenant, -begin[0], oldest))
+        ]
     else:
         replay.load(shown)
-        tellers = {row.message: row for row in (replay.row(replay.told_by(stream)) for stream in shown)}
-        rows = [r for r in tellers.values() if r.tenant == tenant and oldest < r.opened_position <= -begin[0]]
-        rows.sort(key=lambda row: -row.opened_position)
-    after = (-rows[MAX_MESSAGES - 1].opened_position, AFTER_ALL) if len(rows) > MAX_MESSAGES else None
-    return [row for row in rows[:MAX_MESSAGES] if replay.told_by(row.message) == row.message], after
+        rows = (replay.row(replay.told_by(stream)) for stream in shown)
+        mine = {(r.opened_position, r.message) for r in rows if r.tenant == tenant and oldest < r.opened_position}
+        opened = sorted((each for each in mine if each[0] <= -begin[0]), reverse=True)
+    after = (-opened[MAX_MESSAGES - 1][0], AFTER_ALL) if len(opened) > MAX_MESSAGES else None
+    return [message for _, message in opened[:MAX_MESSAGES]], after
+
+
+def _tellers(replay: Replay, messages: Sequence[str]) -> Iterator[MessageRow]:
+    """Those of the messages that told their own story; read some at a time, with their first deliveries."""
+    for start in range(0, len(messages), CHUNK):
+        part = messages[start : start + CHUNK]
+        replay.load(part)
+        rows = [replay.row(message) for message in part if replay.told_by(message) == message]
+        stories = [(replay.story(row), replay.deliveries(row)[:AT_ONCE]) for row in rows]
+        replay.load(told.stream for story, indexes in stories for index in indexes for told in story.of(index))
+        yield from rows
 
 
 def _few(replay: Replay, sealed: Sequence[Sequence[bytes]]) -> list[str] | None:
