@@ -9,7 +9,7 @@ elsewhere (`projections.queries`).
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -322,17 +322,24 @@ def _fitting(
 ) -> list[Found]:
     """The rows that fit."""
     fitting = [row for row in rows if facets is None or row.facet in facets]
+    if not (fitting and sealed):
+        return fitting
+    messages = sorted({row.message for row in fitting})
+    joined = reads.probe("read_messages", "message, joined_into", "joined_into", messages, "AND joined_into > ''")
+    tellers = {message: message for message in messages} | {str(message): str(into) for message, into in joined}
     for digests in sealed:
-        fitting = _shown(reads, digests, fitting) if fitting else []
+        fitting = _shown(reads, digests, fitting, tellers)
     return fitting
 
 
-def _shown(reads: Reads, digests: Sequence[bytes], rows: Sequence[Found]) -> list[Found]:
-    """The rows that some digest shows: the delivery, its message, or one that was joined into that."""
-    messages = sorted({row.message for row in rows})
-    joined = reads.probe("read_messages", "message, joined_into", "joined_into", messages, "AND joined_into > ''")
-    tellers = {message: message for message in messages} | {str(message): str(into) for message, into in joined}
-    pairs = [(digest, stream) for digest in digests for stream in tellers]
+def _shown(reads: Reads, digests: Sequence[bytes], rows: Sequence[Found], tellers: Mapping[str, str]) -> list[Found]:
+    """The rows that some digest shows: the delivery, its message, or one that was joined into that.
+
+    Args:
+        tellers: stream -> the message that tells its story.
+    """
+    messages = {row.message for row in rows}
+    pairs = [(digest, stream) for digest in digests for stream, message in tellers.items() if message in messages]
     shown = reads.probe_pairs("lookups", "stream, recipient", ("digest", "stream"), pairs)
     whole = {tellers[stream] for stream, recipient in shown if recipient < 0}
     single = {(stream, recipient) for stream, recipient in shown}

@@ -189,6 +189,15 @@ def test_what_moves_while_a_page_is_read_is_not_shown_as_what_it_was(
     assert [key for key in before if key != moved.key] == whole(found, TENANT, Filters(mark="open"))
 
 
+def test_a_mark_is_none_of_another_that_ends_like_it(found: World) -> None:
+    """Late is one mark, and a deadline that was met late another."""
+    deliveries = fill(found, 10)
+    with found.ledger.database.writing() as cursor:
+        cursor.execute("UPDATE read_facets SET marks = ' deadline.met_late final '")
+    assert [] == whole(found, TENANT, Filters(mark="late"))
+    assert scan(deliveries, TENANT, Filters()) == whole(found, TENANT, Filters(mark="deadline.met_late"))
+
+
 def test_times_may_be_written_in_any_zone_or_as_a_day(found: World) -> None:
     """The same moment is the same bound however it is written; a day begins at midnight UTC."""
     deliveries = fill(found, 20)
