@@ -1,4 +1,4 @@
-"""Accounts of tenants at providers, their webhook secrets, and the API keys of people and systems.
+"""Accounts of tenants at providers: webhook secrets, settings and credentials.
 
 These may change, so they lie beside the log; each act is also an event in the account's stream. Webhook secrets and credentials are
 sealed under a key that is wrapped by the key-encryption key; they leave this module only for a signature check or a call. What an
@@ -7,8 +7,6 @@ account's settings are is said by its provider's `Client`, and checked in `adapt
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from uuid_utils import uuid7
 
 from adapters import configuring, vocabulary
 from adapters.configuring import AccountSettings, Change
@@ -26,13 +23,9 @@ from adapters.providers.contract import Provider
 from adapters.strictjson import InvalidError
 from ledger.appender import Item
 from ledger.application import Ledger
-from ledger.commitments import from_text, to_text
 from ledger.errors import ConfigurationError, NotFoundError
 from ledger.events import CLEAR, time_text
 from ledger.sealing import KEY_BYTES, seal, unseal
-
-SCOPES = ("ingest", "read", "evidence", "compliance", "operator")
-"""What an API key may do: hand in arrivals and registrations; look up; open originals; query lists; manage accounts and lanes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +37,6 @@ class Account:
     provider: str
     is_disabled: bool
     opened_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """An API key as it may be listed; the key itself was shown once."""
-
-    api_key_id: str
-    tenant: str
-    scopes: tuple[str, ...]
-    label: str
-    created_at: str
-    expires_at: str
-    revoked_at: str
 
 
 class Accounts:
@@ -299,79 +279,6 @@ class Accounts:
             raise NotFoundError(msg)
         self._delete_sealed("account_credentials", tenant, account, name)
         self.record("account.key_retired", tenant, account, actor, {"key_id": name})
-
-    # --- API keys
-
-    def create_api_key(
-        self, tenant: str, scopes: Sequence[str], label: str = "", expires_at: datetime | None = None
-    ) -> tuple[ApiKey, str]:
-        """Make an API key.
-
-        Returns:
-            Its record, and the key itself, which is shown this once.
-
-        Raises:
-            ConfigurationError: an unknown scope.
-        """
-        unknown = set(scopes) - set(SCOPES)
-        if unknown or not scopes:
-            msg = f"unknown scope {', '.join(sorted(unknown)) or 'none'}; there are {', '.join(SCOPES)}"
-            raise ConfigurationError(msg)
-        api_key_id = f"key_{uuid7().hex[-20:]}"
-        secret = to_text(self.ledger.random(KEY_BYTES))
-        row = (
-            api_key_id,
-            tenant,
-            hashlib.sha256(from_text(secret)).digest(),
-            " ".join(scopes),
-            label,
-            time_text(self.ledger.clock()),
-            time_text(expires_at) if expires_at else "",
-            "",
-        )
-        with self.ledger.database.writing() as cursor:
-            cursor.execute("INSERT INTO api_keys VALUES (?,?,?,?,?,?,?,?)", row)
-        return self._api_key((row[0], row[1], row[3], row[4], row[5], row[6], row[7])), f"{api_key_id}.{secret}"
-
-    def api_keys(self, tenant: str) -> Sequence[ApiKey]:
-        sql = (
-            "SELECT api_key_id, tenant, scopes, label, created_at, expires_at, revoked_at FROM api_keys "
-            "WHERE tenant = ? ORDER BY created_at, api_key_id"
-        )
-        return [self._api_key(row) for row in self.ledger.database.read(sql, (tenant,))]
-
-    def _api_key(self, row: Sequence[object]) -> ApiKey:
-        key_id, tenant, scopes, label, created, expires, revoked = (str(v) for v in row)
-        return ApiKey(key_id, tenant, tuple(scopes.split()), label, created, expires, revoked)
-
-    def revoke_api_key(self, tenant: str, api_key_id: str) -> None:
-        """End an API key at once.
-
-        Raises:
-            NotFoundError: the tenant has no such key.
-        """
-        if api_key_id not in {k.api_key_id for k in self.api_keys(tenant)}:
-            msg = f"there is no API key {api_key_id}"
-            raise NotFoundError(msg)
-        with self.ledger.database.writing() as cursor:
-            cursor.execute(
-                "UPDATE api_keys SET revoked_at = ? WHERE api_key_id = ?", (time_text(self.ledger.clock()), api_key_id)
-            )
-
-    def authenticate(self, presented: str) -> ApiKey | None:
-        """The API key behind `key_id.secret`, or None; compared in constant time."""
-        api_key_id, _, secret = presented.partition(".")
-        sql = "SELECT api_key_id, tenant, scopes, label, created_at, expires_at, revoked_at, digest FROM api_keys WHERE api_key_id = ?"
-        rows = self.ledger.database.read(sql, (api_key_id,))
-        try:
-            digest = hashlib.sha256(from_text(secret)).digest()
-        except ValueError:
-            return None
-        if not rows or not hmac.compare_digest(digest, bytes(rows[0][7])):
-            return None
-        key = self._api_key(rows[0][:7])
-        now = time_text(self.ledger.clock())
-        return None if key.revoked_at or (key.expires_at and key.expires_at <= now) else key
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ _ROWS = (
     ("evidence.exported", "", "evidence left the ledger"),
     ("evidence.erased", "", "keys and values of a person were destroyed"),
     ("access.recorded", "", "who looked at what"),
+    ("access.granted", "", "an API key was made"),
+    ("access.revoked", "", "an API key was ended, or its end was set"),
     ("report.delivered", "", "a report went out"),
     ("report.failed", "", "a report could not be made or did not arrive"),
     ("report.scheduled", "", "a scheduled report was made, changed or ended"),

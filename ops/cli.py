@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +24,7 @@ from ops import (
     explain_cli,
     jobs_cli,
     keeping_cli,
+    keys_cli,
     known_cli,
     lanes_cli,
     log_cli,
@@ -50,11 +50,10 @@ app = cyclopts.App(
     version_flags=["--version"],
     result_action="return_value",
 )
-keys = cyclopts.App(name="keys", help="API keys of people and systems.")
 accounts = cyclopts.App(name="accounts", help="Accounts at providers: webhook keys, settings and credentials.")
 database = cyclopts.App(name="db", help="The database's tables, roles and guards.")
 for sub in (
-    keys,
+    keys_cli.keys,
     accounts,
     lanes_cli.lanes,
     disputes_cli.disputes,
@@ -75,7 +74,7 @@ for sub in (
     log_cli.checkpoint,
 ):
     app.command(sub)
-keys.command(log_cli.keys_log)
+keys_cli.keys.command(log_cli.keys_log)
 query_cli.query.command(schedules_cli.save)
 query_cli.query.command(schedules_cli.saved)
 query_cli.query.command(schedules_cli.unsave)
@@ -382,49 +381,7 @@ def migrate(
     out.print("The tables, guards and roles are in place.")
 
 
-# --- keys, accounts
-
-
-@keys.command(name="create")
-def keys_create(
-    scopes: Annotated[list[str], Parameter(help="ingest, read, evidence, compliance, operator")],
-    /,
-    *,
-    label: str = "",
-    days: int = 365,
-    tenant: Tenant = "",
-    json: Json = False,
-) -> None:
-    """Make an API key; it is shown this once.
-
-    Args:
-        label: whose it is, for the list.
-        days: how long it is valid.
-    """
-    with system(fresh=False) as s:
-        expires = datetime.now(UTC) + timedelta(days=days)
-        record, key = s.accounts.create_api_key(tenant or s.settings.tenant, scopes, label, expires)
-    print_json({"key": key, "api_key_id": record.api_key_id, "scopes": record.scopes}) if json else show.new_key(
-        out, record, key
-    )
-
-
-@keys.command(name="list")
-def keys_list(*, tenant: Tenant = "", json: Json = False) -> None:
-    """The tenant's API keys, without the keys themselves."""
-    with system(fresh=False) as s:
-        found = s.accounts.api_keys(tenant or s.settings.tenant)
-    print_json(found) if json else show.table(
-        out, found, "no API keys; make one with: delivery-ledger keys create read"
-    )
-
-
-@keys.command(name="revoke")
-def keys_revoke(api_key_id: str, /, *, tenant: Tenant = "") -> None:
-    """End an API key at once."""
-    with system(fresh=False) as s:
-        s.accounts.revoke_api_key(tenant or s.settings.tenant, api_key_id)
-    out.print(f"{api_key_id} is revoked.")
+# --- accounts
 
 
 @accounts.command(name="add")

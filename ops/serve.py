@@ -74,6 +74,7 @@ def services_of(system: System) -> Services:
         runner=system.runner,
         queries=system.queries,
         accounts=system.accounts,
+        api_keys=system.api_keys,
         quarantine=system.quarantine,
         lanes=system.lanes,
         outbox=system.outbox,
@@ -87,7 +88,12 @@ def services_of(system: System) -> Services:
             is_public=settings.public_log,
         ),
         evidence=desk(system),
-        limits=Limits(body_bytes=settings.max_body_bytes, request_timeout_s=settings.request_timeout_s),
+        limits=Limits(
+            body_bytes=settings.max_body_bytes,
+            request_timeout_s=settings.request_timeout_s,
+            rate_per_minute=settings.rate_per_minute,
+            failures_per_minute=settings.failures_per_minute,
+        ),
         public_url=tasks.public_url(settings),
     )
 

@@ -98,6 +98,12 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="largest request body")
     request_timeout_s: float = Field(60.0, gt=0, description="longest a request may take")
+    rate_per_minute: int = Field(
+        60_000, ge=0, description="requests that one API key may make in a minute of one process; 0: no limit"
+    )
+    failures_per_minute: int = Field(
+        60, ge=0, description="API keys that are not good, from one address, before it is told to wait; 0: no limit"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.accounts import AccountCheck, ApiKey
+from adapters.accounts import AccountCheck
+from adapters.apikeys import ApiKey
 from adapters.importing import Report
 from adapters.providers.describe import ProviderView
 from adapters.quarantine import Quarantined

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from adapters import revocations, trust
 from adapters.accounts import Accounts
 from adapters.announcing import announce, tables
+from adapters.apikeys import ApiKeys
 from adapters.calls import Caller
 from adapters.downtime import Noticing
 from adapters.lanes import Lanes
@@ -55,6 +56,7 @@ class System:
     runner: Runner
     queries: Queries
     accounts: Accounts
+    api_keys: ApiKeys
     quarantine: Quarantine
     lanes: Lanes
     caller: Noticing
@@ -105,6 +107,7 @@ def opened(settings: Settings) -> Iterator[System]:
             runner=runner,
             queries=queries,
             accounts=accounts,
+            api_keys=ApiKeys(accounts),
             quarantine=quarantine,
             lanes=Lanes(ledger, accounts, intake, queries),
             caller=calls,

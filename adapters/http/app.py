@@ -17,6 +17,7 @@ from adapters.http.dispatch import STATE, State, add_headers, around, handler_of
 from adapters.http.services import Services
 from adapters.http.table import ROUTES
 from adapters.http.telemetry import Metrics, ServerLogger
+from adapters.http.throttling import Buckets
 
 STOP_S = 30.0
 
@@ -28,8 +29,11 @@ def make(services: Services) -> web.Application:
     app = web.Application(middlewares=[around])
     app[STATE] = State(
         services=services,
-        threads=ThreadPoolExecutor(limits.threads, "http"),
-        keys=KeyCache(limits.key_cache_s, time.monotonic),
+        threads=ThreadPoolExecutor(max(limits.threads * 3 // 4, 1), "http"),
+        bulk=ThreadPoolExecutor(max(limits.threads // 2, 1), "http-bulk"),
+        keys=KeyCache(limits.key_cache_s, time.monotonic, lambda: services.api_keys.revision),
+        rates=Buckets(limits.rate_per_minute, time.monotonic),
+        guesses=Buckets(limits.failures_per_minute, time.monotonic),
         crowd=Crowd(limits.requests_per_caller),
         metrics=Metrics(services),
         access=access,
@@ -47,7 +51,8 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
     state = app[STATE]
     state.background.start()
     yield
-    await asyncio.to_thread(state.threads.shutdown)
+    for threads in (state.threads, state.bulk):
+        await asyncio.to_thread(threads.shutdown)
     await asyncio.to_thread(state.background.stop)
 
 

@@ -6,8 +6,9 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
-from adapters.accounts import ApiKey
+from adapters.apikeys import AUDITED, ApiKey
 from adapters.http.errors import CrowdedError, ForbiddenError
 from adapters.http.routes import ANY_KEY
 
@@ -18,6 +19,13 @@ def presented(headers: Mapping[str, str]) -> str:
     """The key that a request carries, or ""."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
+
+
+def reading(key: ApiKey, *, reads_only: bool) -> ApiKey:
+    """The key as it counts for a route: an auditor's reads what others read, where nothing is changed, and may nothing elsewhere."""
+    if reads_only and "auditor" in key.scopes:
+        return replace(key, scopes=tuple(dict.fromkeys((*key.scopes, *AUDITED))))
+    return key
 
 
 def require_scope(key: ApiKey, scopes: tuple[str, ...]) -> None:
@@ -36,19 +44,24 @@ class KeyCache:
 
     Args:
         clock: seconds, monotonic.
+        revision: grows when this process ends a key; what was found before is not believed any more.
     """
 
-    def __init__(self, believed_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, believed_s: float, clock: Callable[[], float], revision: Callable[[], int]) -> None:
         self._believed_s = believed_s
         self._clock = clock
-        self._found: OrderedDict[bytes, tuple[float, ApiKey]] = OrderedDict()
+        self.revision = revision
+        self._found: OrderedDict[bytes, tuple[float, int, ApiKey]] = OrderedDict()
 
     def get(self, text: str) -> ApiKey | None:
-        until, key = self._found.get(_digest(text), (0.0, None))
-        return key if self._clock() < until else None
+        found = self._found.get(_digest(text))
+        if found is None or self._clock() >= found[0] or found[1] != self.revision():
+            return None
+        return found[2]
 
-    def put(self, text: str, key: ApiKey) -> None:
-        self._found[_digest(text)] = (self._clock() + self._believed_s, key)
+    def put(self, text: str, key: ApiKey, revision: int) -> None:
+        """Remember a key that was looked up at a revision: what ended since then ended it too."""
+        self._found[_digest(text)] = (self._clock() + self._believed_s, revision, key)
         while len(self._found) > MAX_CACHED_KEYS:
             self._found.popitem(last=False)
 
@@ -65,8 +78,8 @@ class Crowd:
         self._inside: dict[str, int] = {}
 
     @contextmanager
-    def entered(self, caller: str) -> Iterator[None]:
-        """Count one request in and out.
+    def entered(self, caller: str) -> Iterator[int]:
+        """Count one request in and out; says how many of this caller are inside.
 
         Raises:
             CrowdedError: the caller has as many under way as it may.
@@ -75,7 +88,7 @@ class Crowd:
             raise CrowdedError
         self._inside[caller] = self._inside.get(caller, 0) + 1
         try:
-            yield
+            yield self._inside[caller]
         finally:
             self._inside[caller] -= 1
             if not self._inside[caller]:

@@ -51,6 +51,7 @@ class Background:
         self._attempt("read models", self._follow)
         self._attempt("refused webhooks", self._services.quarantine.flush_counts)
         self._attempt("access", self._access.flush)
+        self._attempt("key uses", self._services.api_keys.flush)
 
     def _follow(self) -> None:
         """Apply what is new, if the log has grown."""

@@ -17,15 +17,18 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 from uuid_utils import uuid7
 
-from adapters.accounts import ApiKey
+from adapters.apikeys import ApiKey
 from adapters.http.access import AccessLog
-from adapters.http.authentication import Crowd, KeyCache, presented, require_scope
+from adapters.http.authentication import Crowd, KeyCache, presented, reading, require_scope
 from adapters.http.background import Background
 from adapters.http.errors import (
     BodyTooLargeError,
     BrokenBodyError,
+    GuessingError,
+    LimitedError,
     MediaTypeError,
     NotReachedError,
+    RateError,
     SlowAnswerError,
     SlowBodyError,
     UnauthenticatedError,
@@ -34,6 +37,7 @@ from adapters.http.problems import MEDIA_TYPE, Problem, problem_of, problem_of_s
 from adapters.http.routes import ANY_KEY, JSON, NO_KEY, NOBODY, Answer, Call, Route
 from adapters.http.services import Services
 from adapters.http.telemetry import ACCESS, UNMATCHED, Metrics
+from adapters.http.throttling import Buckets, Taken, peer
 from adapters.strictjson import convert, decode, refuse
 from projections.runner import Runner
 
@@ -53,11 +57,21 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the requests of one app share."""
+    """What the requests of one app share.
+
+    Attributes:
+        threads: where requests work; half of them at most for one caller.
+        bulk: where a caller's further requests work, so that whoever asks little does not wait behind whoever asks much.
+        rates: by API key.
+        guesses: by address, of keys that are not good.
+    """
 
     services: Services
     threads: ThreadPoolExecutor
+    bulk: ThreadPoolExecutor
     keys: KeyCache
+    rates: Buckets
+    guesses: Buckets
     crowd: Crowd
     metrics: Metrics
     access: AccessLog
@@ -67,6 +81,8 @@ class State:
 STATE = web.AppKey("state", State)
 REQUEST_ID = web.RequestKey("request_id", str)
 CALLER = web.RequestKey("caller", str)
+TAKEN = web.RequestKey("taken", Taken)
+THREADS = web.RequestKey("threads", ThreadPoolExecutor)
 
 
 async def in_thread(request: web.Request, function: Callable[..., T], *args: Any) -> T:
@@ -78,7 +94,9 @@ async def in_thread(request: web.Request, function: Callable[..., T], *args: Any
     state = request.app[STATE]
     try:
         async with asyncio.timeout(state.services.limits.request_timeout_s):
-            return await asyncio.get_running_loop().run_in_executor(state.threads, function, *args)
+            return await asyncio.get_running_loop().run_in_executor(
+                request.get(THREADS, state.threads), function, *args
+            )
     except TimeoutError:
         raise SlowAnswerError from None
 
@@ -94,7 +112,8 @@ def handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResp
         call: Call[Any, Any] = await _call(request, route)
         caller = call.actor or "/".join(request.match_info.values())
         request[CALLER] = call.actor
-        with state.crowd.entered(caller):
+        with state.crowd.entered(caller) as inside:
+            request[THREADS] = state.threads if inside <= state.services.limits.threads // 2 else state.bulk
             if route.is_stream:
                 streamed: web.StreamResponse = await route.handler(request, call)
                 return streamed
@@ -110,6 +129,8 @@ async def _call(request: web.Request, route: Route) -> Call[Any, Any]:
     state = request.app[STATE]
     headers = {name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers}
     key = NOBODY if route.scopes is NO_KEY else await _key(request, presented(headers))
+    _limit(request, key)
+    key = reading(key, reads_only=route.reads_only)
     require_scope(key, route.scopes or ANY_KEY)
     given = dict(request.query)
     if len(given) != len(request.query):
@@ -123,11 +144,25 @@ async def _key(request: web.Request, text: str) -> ApiKey:
     return known if known is not None else await in_thread(request, _authenticated, state, text)
 
 
+def _limit(request: web.Request, key: ApiKey) -> None:
+    """Take one of the key's requests of this minute.
+
+    Raises:
+        RateError: there is none left.
+    """
+    taken = request.app[STATE].rates.take(key.api_key_id) if key is not NOBODY else None
+    if taken:
+        request[TAKEN] = taken
+        if taken.wait_s:
+            raise RateError(taken.wait_s)
+
+
 def _authenticated(state: State, text: str) -> ApiKey:
-    key = state.services.accounts.authenticate(text) if text else None
+    revision = state.keys.revision()
+    key = state.services.api_keys.authenticate(text) if text else None
     if key is None:
         raise UnauthenticatedError
-    state.keys.put(text, key)
+    state.keys.put(text, key, revision)
     return key
 
 
@@ -306,13 +341,26 @@ async def _answered(
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except Exception as error:  # noqa: BLE001  the table says how each is answered
-        problem, kind = problem_of(error, request[REQUEST_ID])
-        return problem_response(problem, kind.retry_after_s)
+        counted = _counted(request, error)
+        problem, kind = problem_of(counted, request[REQUEST_ID])
+        wait_s = counted.retry_after_s if isinstance(counted, LimitedError) else kind.retry_after_s
+        return problem_response(problem, wait_s)
+
+
+def _counted(request: web.Request, error: Exception) -> Exception:
+    """The error itself, or that too many bad keys came from this address; only what fails anyway is refused so."""
+    if isinstance(error, UnauthenticatedError) and presented(request.headers):
+        taken = request.app[STATE].guesses.take(peer(request.remote))
+        if taken and taken.wait_s:
+            return GuessingError(taken.wait_s)
+    return error
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """What every answer carries; a signal, so that it also holds for what is streamed."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if TAKEN in request:
+        response.headers.update(request[TAKEN].headers())
     response.headers["Server"] = "delivery-ledger"
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")

@@ -3,6 +3,9 @@
 HttpError
 ├── UnauthenticatedError   no API key, or one that is not valid
 ├── ForbiddenError         the key lacks the scope
+├── LimitedError           too often; says when to come again
+│   ├── RateError          this API key asks too often
+│   └── GuessingError      too many keys that are not good came from this address
 ├── CrowdedError           this caller has too many requests under way
 ├── MediaTypeError         a content type that the route does not read
 ├── BodyTooLargeError      over the limit; nothing was stored
@@ -34,6 +37,26 @@ class UnauthenticatedError(HttpError):
 
 class ForbiddenError(HttpError):
     """The API key lacks the scope."""
+
+
+class LimitedError(HttpError):
+    """Too often.
+
+    Attributes:
+        retry_after_s: when it is worth another try.
+    """
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class RateError(LimitedError):
+    """This API key asks too often; the header Retry-After says when to come again."""
+
+
+class GuessingError(LimitedError):
+    """Too many API keys that are not good came from this address; a good one is taken at any time."""
 
 
 class CrowdedError(HttpError):

@@ -37,7 +37,13 @@ class NewEvidence(Given):
     reason: Annotated[str, Meta(max_length=1_000)] = ""
 
 
-@route("POST /v1/messages/{message}/evidence", scopes=("evidence",), answers={200: {ASICE: bytes}}, problems=(422,))
+@route(
+    "POST /v1/messages/{message}/evidence",
+    scopes=("evidence",),
+    answers={200: {ASICE: bytes}},
+    problems=(422,),
+    reads_only=True,
+)
 def evidence(call: Call[NoQuery, NewEvidence]) -> Answer:
     """The evidence pack of a message (ASiC-E); check it with the verify.py inside and the log's key from elsewhere."""
     desk = call.services.evidence

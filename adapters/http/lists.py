@@ -27,6 +27,7 @@ MAX_SCANNED = 10 * PAGE
     answers={200: Page},
     access="search",
     example={"recipient": "06-12345678", "since": "2026-03-01T00:00:00Z", "limit": 20},
+    reads_only=True,
 )
 def search(call: Call[NoQuery, Search]) -> Answer:
     """Deliveries that all given filters fit, newest message first; without a filter all of them.
@@ -55,7 +56,7 @@ def filters_of(asked: SearchFilters) -> Filters:
     )
 
 
-@route("POST /v1/labels/deliveries", scopes=READERS, answers={200: Page}, access="search")
+@route("POST /v1/labels/deliveries", scopes=READERS, answers={200: Page}, access="search", reads_only=True)
 def under_label(call: Call[NoQuery, ByLabel]) -> Answer:
     """Everything under one label (policy, case, customer …), across all providers and channels."""
     return _page(call, Filters(label=call.body.label), call.services.queries)

@@ -57,7 +57,7 @@ def _newest(call: Call[Any, Any]) -> SignedHead:
 
 
 def _require_reader(call: Call[Any, Any]) -> None:
-    is_known = call.services.log.is_public or call.services.accounts.authenticate(presented(call.headers))
+    is_known = call.services.log.is_public or call.services.api_keys.authenticate(presented(call.headers))
     if not is_known:
         raise UnauthenticatedError
 

@@ -80,6 +80,8 @@ INVALID = Kind(422, "invalid", "A value cannot be taken")
 TABLE: dict[type[BaseException], Kind] = {
     http.UnauthenticatedError: Kind(401, "unauthenticated", "An API key is needed"),
     http.ForbiddenError: Kind(403, "forbidden", "The API key may not do this"),
+    http.RateError: Kind(429, "rate", "Too many requests"),
+    http.GuessingError: Kind(429, "guessing", "Too many keys that are not good"),
     http.CrowdedError: Kind(429, "too-many-requests", "Too many requests at once", retry_after_s=1),
     http.MediaTypeError: Kind(415, "media-type", "The content type is not read here"),
     http.BodyTooLargeError: Kind(413, "too-large", "The body is too large"),

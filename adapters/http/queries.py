@@ -105,6 +105,7 @@ def show_query(call: Call[NoQuery, None]) -> Answer:
     answers={200: QueryAnswer},
     problems=(404,),
     example={"parameters": {}, "limit": 100, "reason": "monthly review"},
+    reads_only=True,
 )
 def ask_query(call: Call[NoQuery, Asked]) -> Answer:
     """Ask a compliance query; who asked what, when and why is recorded first. A longer answer is made as a report."""

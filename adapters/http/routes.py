@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from adapters.accounts import ApiKey
+from adapters.apikeys import ApiKey
 from adapters.http.services import Services
 from adapters.records import NAME, UUID
 from ledger.tiles import PATH as TILE_PATH
@@ -42,6 +42,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "account": (NAME, "name of an account"),
     "operation": (r"[a-z][a-z0-9_.:-]{0,62}", "operation of the provider"),
     "provider": (NAME, "name of a provider"),
+    "api_key": (r"key_[0-9a-f]{20}", "id of an API key"),
     "key_id": (r"[A-Za-z0-9_.:-]{1,63}", "id of a webhook key"),
     "name": (r"[A-Za-z0-9_.:-]{1,63}", "name of a credential, as the account's settings list them"),
     "task": (UUID, "id of a task"),
@@ -118,6 +119,7 @@ class Route:
         problems: statuses besides those that follow from the rest of the route.
         headers: request headers it reads -> meaning.
         access: what kind of looking this is, for the record of who looked; "" when it is none.
+        reads_only: it changes nothing, though what it reads may be recorded; an auditor may.
     """
 
     method: str
@@ -132,6 +134,7 @@ class Route:
     headers: Mapping[str, str]
     access: str
     example: Any
+    reads_only: bool
 
     @property
     def is_stream(self) -> bool:
@@ -157,6 +160,7 @@ def route(
     headers: Mapping[str, str] | None = None,
     access: str = "",
     example: Any = None,
+    reads_only: bool = False,
 ) -> Callable[[Callable[..., Any]], Route]:
     """Make a route of a function; its docstring becomes the description.
 
@@ -165,6 +169,7 @@ def route(
         answers: status -> type of the JSON body, or media type -> type, or None.
         reads: media type -> type, where it is not simply JSON of the annotated body.
         headers: request headers it reads -> meaning.
+        reads_only: a POST that changes nothing; a GET never does.
     """
     method, path = where.split()
 
@@ -186,6 +191,7 @@ def route(
             headers or {},
             access=access,
             example=example,
+            reads_only=reads_only or method == "GET",
         )
 
     return wrap

@@ -47,6 +47,7 @@ def sampling(call: Call[Any, Any]) -> Sampling:
     answers={201: Question},
     access="sample",
     example={"size": 25, "where": {"status": "delivered", "since": "2026-01-01T00:00:00Z"}, "note": "first quarter"},
+    reads_only=True,
 )
 def ask_sample(call: Call[NoQuery, NewSample]) -> Answer:
     """Ask for an audit sample: the question is recorded, and what will be drawn is known to nobody yet."""
@@ -68,7 +69,14 @@ def show_sample(call: Call[NoQuery, None]) -> Answer:
     return Answer(sampling(call).question(call.tenant, int(call.path["sample"])))
 
 
-@route("POST /v1/samples/{sample}/draw", scopes=SCOPES, answers={200: Sample}, problems=(404,), access="sample")
+@route(
+    "POST /v1/samples/{sample}/draw",
+    scopes=SCOPES,
+    answers={200: Sample},
+    problems=(404,),
+    access="sample",
+    reads_only=True,
+)
 def draw_sample(call: Call[NoQuery, DrawSample]) -> Answer:
     """Draw a sample, or draw it again: the answer is always the same, and the first draw is recorded."""
     return Answer(sampling(call).draw(call.tenant, int(call.path["sample"]), call.body.secret, call.actor))

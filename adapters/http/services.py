@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adapters.accounts import Accounts
+from adapters.apikeys import ApiKeys
 from adapters.evidence.desk import Desk
 from adapters.jobs.board import Board
 from adapters.lanes import Lanes
@@ -31,7 +32,10 @@ class Limits:
         position_wait_s: longest wait for `min_position`.
         threads: how many requests work at the same time; more wait.
         requests_per_caller: how many of one API key, or for one webhook account, may wait or be worked on; more are told to come again.
-        key_cache_s: how long an API key is believed without asking the database; a revoked one works as long.
+        key_cache_s: how long an API key is believed without asking the database; one that another process revoked works as long.
+        rate_per_minute: requests of one API key in a minute, in this process; 0: no limit.
+        failures_per_minute: requests of one address with a key that is not good, before they are told to wait; 0: no limit. A good key is
+            never refused for them.
     """
 
     body_bytes: int = 32 * 1024 * 1024
@@ -40,6 +44,8 @@ class Limits:
     threads: int = 16
     requests_per_caller: int = 256
     key_cache_s: float = 2.0
+    rate_per_minute: int = 60_000
+    failures_per_minute: int = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,7 @@ class Services:
     runner: Runner
     queries: Queries
     accounts: Accounts
+    api_keys: ApiKeys
     quarantine: Quarantine
     lanes: Lanes
     outbox: Outbox

@@ -72,6 +72,7 @@ class TasksQuery(Given):
     problems=(409,),
     headers=IDEMPOTENCY,
     example={"query": "disputed", "parameters": {"since": "2026-03-01"}, "format": "csv"},
+    reads_only=True,
 )
 def ask_report(call: Call[NoQuery, NewReport]) -> Answer:
     """Have a report made in the background; Location says where to look how far it is, and what came of it."""

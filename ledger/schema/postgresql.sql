@@ -140,6 +140,12 @@ CREATE TABLE IF NOT EXISTS api_keys (
     revoked_at text NOT NULL
 )
 --;
+-- When an API key was last used, to the minute.
+CREATE TABLE IF NOT EXISTS api_key_uses (
+    api_key_id text COLLATE "C" PRIMARY KEY,
+    last_used_at text COLLATE "C" NOT NULL
+)
+--;
 CREATE TABLE IF NOT EXISTS quarantine (
     quarantine_id text COLLATE "C" PRIMARY KEY,
     tenant text COLLATE "C" NOT NULL,
@@ -402,7 +408,7 @@ CREATE CONSTRAINT TRIGGER head_ends AFTER INSERT ON heads
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_head()
 --;
 REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
-    accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine, timestamps, outbox, jobs, polls,
+    accounts, account_secrets, account_settings, account_credentials, api_keys, api_key_uses, quarantine, timestamps, outbox, jobs, polls,
     tasks, revocations, revocations_waiting
     FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
 --;
@@ -415,7 +421,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {reader}.tracking TO {service}
 GRANT SELECT, INSERT ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups
     TO {service}
 --;
-GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, account_settings, account_credentials, api_keys, quarantine,
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, account_settings, account_credentials, api_keys, api_key_uses, quarantine,
     timestamps, outbox, jobs, polls, tasks, revocations, revocations_waiting TO {service}
 --;
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}

@@ -132,6 +132,12 @@ CREATE TABLE IF NOT EXISTS api_keys (
     revoked_at TEXT NOT NULL
 )
 --;
+-- When an API key was last used, to the minute.
+CREATE TABLE IF NOT EXISTS api_key_uses (
+    api_key_id TEXT PRIMARY KEY,
+    last_used_at TEXT NOT NULL
+)
+--;
 CREATE TABLE IF NOT EXISTS quarantine (
     quarantine_id TEXT PRIMARY KEY,
     tenant TEXT NOT NULL,

@@ -20,6 +20,7 @@ from tests.postgres import Database
 from tests.providers import samples
 
 TENANT = "acme"
+EVERYTHING = ("ingest", "read", "evidence", "compliance", "operator")
 SAMPLES = samples.PROVIDERS
 DLR = SAMPLES / "kpn_sms" / "samples" / "dlr-delivered"
 DLR_AT = "2026-07-20T10:04:10+00:00"
@@ -98,18 +99,20 @@ class Api:
         self._keys: dict[tuple[str, ...], str] = {}
 
     def of(self, tenant: str) -> Api:
-        return Api(self.client, self.port, self.system, self.app, tenant)
+        found = Api(self.client, self.port, self.system, self.app, tenant)
+        found.key(*EVERYTHING)  # now: a key is an event, and tests count events
+        return found
 
     def key(self, *scopes: str) -> str:
         if scopes not in self._keys:
-            _, self._keys[scopes] = self.system.accounts.create_api_key(self.tenant, scopes)
+            _, self._keys[scopes] = self.system.api_keys.create(self.tenant, scopes)
         return self._keys[scopes]
 
     async def call(
         self,
         where: str,
         *,
-        scopes: tuple[str, ...] = ("ingest", "read", "evidence", "compliance", "operator"),
+        scopes: tuple[str, ...] = EVERYTHING,
         headers: Mapping[str, str] | None = None,
         **how: Any,
     ) -> Reply:
@@ -153,6 +156,8 @@ class Api:
         return [e for e in self.system.ledger.feed(0, 1_000) if e.type in types]
 
     def size(self) -> int:
+        """How many events there are, that of the usual key included: it is made at first use."""
+        self.key(*EVERYTHING)
         return self.system.ledger.head().size
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.accounts import SCOPES
+from adapters.apikeys import AUDITED, SCOPES
 from adapters.http.openapi import problem_statuses
 from adapters.http.routes import ANY_KEY, NO_KEY, Route
 from adapters.http.table import ROUTES
@@ -16,13 +16,16 @@ from tests.adapters.conftest import Api, accepted, serving
 from tests.adapters.test_http_hooks import REPORT, URL, kpn
 
 KEYED = [r for r in ROUTES if r.scopes is not NO_KEY]
-OWNED = [r for r in KEYED if {"message", "artifact", "item", "hold", "downtime", "account"} & set(r.parameters)]
+OWNED = [
+    r for r in KEYED if {"api_key", "message", "artifact", "item", "hold", "downtime", "account"} & set(r.parameters)
+]
 BODIES: dict[str, Any] = {
     "/v1/accounts/{account}/keys": {"key_id": "wk_1", "secret": "x"},
     "/v1/accounts/{account}/settings": {"settings": {}},
     "/v1/accounts/{account}/credentials/{name}": {"value": "x"},
     "/v1/accounts/{account}/disable": {"note": "n"},
     "/v1/messages/{message}/evidence": {"language": "en"},
+    "/v1/keys/{api_key}/rotate": {"note": "n"},
     "/v1/lanes/{item}/retry": {"note": "n"},
     "/v1/lanes/{item}/dismiss": {"note": "n"},
     "/v1/lanes/{item}/unclaim": {"note": "n"},
@@ -42,6 +45,7 @@ BODIES: dict[str, Any] = {
     },
 }
 ANY = {
+    "api_key": "key_0123456789abcdef0123",
     "message": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "artifact": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "item": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
@@ -74,8 +78,13 @@ def route_id(value: object) -> str:
     return f"{value.method} {value.path}" if isinstance(value, Route) else str(value)
 
 
-async def test_without_a_good_key_every_route_is_401(sqlite_api: Api) -> None:
+async def test_without_a_good_key_every_route_is_401(sqlite_system: System) -> None:
     """No key, one that was made up, the right id with another secret, another scheme: all the same."""
+    async with serving(sqlite_system, failures_per_minute=0) as sqlite_api:
+        await _refused_without_a_good_key(sqlite_api)
+
+
+async def _refused_without_a_good_key(sqlite_api: Api) -> None:
     api_key_id = sqlite_api.key("read").partition(".")[0]
     carried = [
         {},
@@ -96,10 +105,35 @@ async def test_without_a_good_key_every_route_is_401(sqlite_api: Api) -> None:
 async def test_key_of_another_scope_is_403_and_says_which_is_needed(sqlite_api: Api) -> None:
     """A key may do what its scopes say and nothing else."""
     for route in (r for r in KEYED if r.scopes != ANY_KEY):
-        for scope in set(SCOPES) - set(route.scopes or ()):
+        for scope in set(SCOPES) - set(route.scopes or ()) - ({"auditor"} if _audited(route) else set()):
             reply = await sqlite_api.call(where(route), scopes=(scope,))
             assert (403, "forbidden") == (reply.status, reply.type), (route_id(route), scope)
             assert (route.scopes or ("",))[0] in reply.json["detail"]
+
+
+def _audited(route: Route) -> bool:
+    return route.reads_only and bool(set(AUDITED) & set(route.scopes or ()))
+
+
+async def test_auditor_reads_what_others_read_and_changes_nothing(sqlite_api: Api) -> None:
+    """What read, evidence or compliance can read is open to an auditor; whatever else there is, is not."""
+    for route in (r for r in KEYED if r.scopes != ANY_KEY):
+        reply = await sqlite_api.call(where(route), scopes=("auditor",), json=None if route.method == "GET" else {})
+        assert _audited(route) == (reply.status != 403), route_id(route)
+
+
+def test_what_only_reads_is_told_by_its_method_or_said_of_it() -> None:
+    """A GET reads; of what is asked with a body, only these read: their answers are long, or their questions personal."""
+    said = {r.path for r in ROUTES if r.reads_only and r.method != "GET"}
+    assert {
+        "/v1/search",
+        "/v1/labels/deliveries",
+        "/v1/queries/{query}/answer",
+        "/v1/messages/{message}/evidence",
+        "/v1/samples",
+        "/v1/samples/{sample}/draw",
+        "/v1/reports",
+    } == said
 
 
 async def test_what_is_another_tenants_does_not_exist(api: Api) -> None:
@@ -118,8 +152,10 @@ async def test_what_is_another_tenants_does_not_exist(api: Api) -> None:
         reply = await other.call(where(route, **names), json=body)
         assert (404, "not-found") == (reply.status, reply.type), route_id(route)
     assert size == api.size()
-    for path in ("accounts", "lanes", "events"):
+    for path in ("accounts", "lanes"):
         assert not next(iter((await other.call(f"GET /v1/{path}")).json.values())), path
+    (own,) = (await other.call("GET /v1/events")).json["events"]
+    assert '"type":"access.granted/1"' in own["leaf"]
     assert [] == (await other.call("POST /v1/search", json={})).json["deliveries"]
     assert [] == (await other.call("POST /v1/search", json={"reference": "doc-1"})).json["deliveries"]
 
@@ -135,10 +171,10 @@ async def test_revoked_or_expired_key_is_401(sqlite_system: System) -> None:
     """Without a cache at once; with it after a few seconds."""
     async with serving(sqlite_system, key_cache_s=0.0) as api:
         expired = datetime.now(UTC) - timedelta(seconds=1)
-        _, old = sqlite_system.accounts.create_api_key(api.tenant, ["operator"], expires_at=expired)
+        _, old = sqlite_system.api_keys.create(api.tenant, ["operator"], expires_at=expired)
         key = api.key("operator")
         assert 200 == (await api.call("GET /v1/accounts", scopes=("operator",))).status
-        sqlite_system.accounts.revoke_api_key(api.tenant, key.partition(".")[0])
+        sqlite_system.api_keys.revoke(api.tenant, key.partition(".")[0])
         for text in (old, key):
             assert 401 == (await api.call("GET /v1/accounts", scopes=(), headers={"X-Api-Key": text})).status
 

@@ -101,7 +101,7 @@ def server(settings: Settings) -> Iterator[Serving]:
     """`delivery-ledger serve` in a process of its own, killed at the end if it still runs."""
     names = ("database_url", "key_folder", "artifact_folder", "head_folder", "port")
     given = {f"LEDGER_{name.upper()}": str(getattr(settings, name)) for name in names}
-    given |= {"LEDGER_WEBHOOK_NETWORKS": '["127.0.0.0/8"]'}
+    given |= {"LEDGER_ALLOW_NETWORKS": '["127.0.0.0/8"]'}
     command = [sys.executable, "-c", "from ops.cli import main; main(['serve'])"]
     plain = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     with subprocess.Popen(command, cwd=ROOT, env=plain | given, stderr=subprocess.PIPE) as process:
@@ -117,10 +117,10 @@ def test_a_server_that_is_killed_while_it_delivers_delivers_after_its_restart(
     """The recipient can tell that it is the same; the log says once that it was made, and once that it was delivered."""
     paths = {f"{name}_folder": tmp_path / name for name in ("key", "artifact", "head")}
     networks = ("127.0.0.0/8",)
-    settings = load(database_url=sqlite_database.url, **paths, port=0, tenant=TENANT, webhook_networks=networks)
+    settings = load(database_url=sqlite_database.url, **paths, port=0, tenant=TENANT, allow_networks=networks)
     with hook_server(Holding()) as hook:
         with opened(settings) as system:
-            _, key = system.accounts.create_api_key(TENANT, ["compliance"])
+            _, key = system.api_keys.create(TENANT, ["compliance"])
             webhooks.add_key(system.accounts, TENANT, "first", "cli")
             schedules = known.schedules(system)
             wanted = MONTHLY | {"start_date": "2026-01-01", "recipients": [{"webhook": hook.url}]}

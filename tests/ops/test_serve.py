@@ -126,7 +126,7 @@ def test_server_starts_serves_and_stops_when_it_is_told(url: str, tmp_path: Path
     """What was answered 2xx is there after the stop, signed for, and every line of the log is JSON."""
     settings = settings_of(url, tmp_path)
     with opened(settings) as system:
-        _, key = system.accounts.create_api_key(settings.tenant, ["ingest", "read"])
+        _, key = system.api_keys.create(settings.tenant, ["ingest", "read"])
         system.accounts.add(settings.tenant, "sms", "kpn_sms")
     send = {"account": "sms", "recipients": [{"kind": "phone", "address": "0612340001"}]}
     with served(settings) as server:
@@ -148,7 +148,7 @@ def test_stop_waits_for_what_was_begun(sqlite_database: Database, tmp_path: Path
     """A request that is being answered when the signal comes is answered, and durable."""
     settings = settings_of(sqlite_database.url, tmp_path)
     with opened(settings) as system:
-        _, key = system.accounts.create_api_key(settings.tenant, ["ingest", "read"])
+        _, key = system.api_keys.create(settings.tenant, ["ingest", "read"])
         system.accounts.add(settings.tenant, "mail", "kpn_registered_email")
     send = {"account": "mail", "recipients": [{"kind": "email", "address": f"r{n}@example.org"} for n in range(20_000)]}
     with served(settings) as server:
