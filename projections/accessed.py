@@ -24,7 +24,11 @@ class AccessedModel:
             "tenant text NOT NULL, position bigint NOT NULL, message text NOT NULL, at text NOT NULL, actor text NOT NULL, "
             "kind text NOT NULL, code text NOT NULL, looks bigint NOT NULL, together integer NOT NULL, originals integer NOT NULL",
             "tenant, position, message",
-            ("tenant, message, position WHERE message > ''", "tenant, actor, position", "tenant, kind, position"),
+            (
+                "tenant, message, position WHERE message > ''",
+                "tenant, actor, position, message",
+                "tenant, kind, position, message",
+            ),
         )
     }
 

@@ -121,22 +121,23 @@ def _stored(context: Context, asked: Asked, messages: Sequence[str], place: tupl
     if messages:
         where.append(f"message IN ({','.join('?' * len(messages))}) AND message > ''")  # as its index has it
         given += messages
+    if asked.actor:
+        where.append("actor = ?")
+        given.append("" if asked.actor == CONSOLE else asked.actor)
     for condition, value in (("kind = ?", asked.kind), ("at >= ?", asked.since), ("at < ?", asked.until)):
         if value:
             where.append(condition)
             given.append(value)
-    if asked.actor:
-        where.append("actor IN (?, ?)")
-        given += [asked.actor, "" if asked.actor == CONSOLE else asked.actor]
-    sql = (
-        f"SELECT {', '.join(_Access._fields)} FROM read_accesses WHERE {' AND '.join(where)} AND position <= ? "
-        f"AND (position < ? OR message < ?) ORDER BY position DESC, message DESC LIMIT {MAX_PAGE}"
-    )
+    select = f"SELECT {', '.join(_Access._fields)} FROM read_accesses WHERE {' AND '.join(where)} AND"
+    # The rest of a record, then older ones: each is a range of an index in its order.
+    rest = f"{select} position = ? AND message < ? ORDER BY message DESC LIMIT {MAX_PAGE}"
+    older = f"{select} position < ? AND position > 0 ORDER BY position DESC, message DESC LIMIT {MAX_PAGE}"
     reads = context.queries.ledger.database
-    place = min(place, (context.position, LAST))
-    while page := [_Access(*row) for row in reads.read(sql, (*given, place[0], *place))]:
+    position, message = min(place, (context.position, LAST))
+    while rows := reads.read(rest, (*given, position, message)) or reads.read(older, (*given, position)):
+        page = [_Access(*row) for row in rows]
         yield page
-        place = (page[-1].position, page[-1].message)
+        position, message = page[-1].position, page[-1].message
 
 
 def _rows(context: Context, found: Sequence[_Access]) -> Iterator[Row]:
