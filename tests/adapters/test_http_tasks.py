@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.compliance import registry
+from adapters.compliance.contract import Column, ComplianceQuery, Context, Parameters, Row
+from adapters.http import saved
 from adapters.reports import reporting
 from ops import tasks
 from tests.adapters.conftest import Api, Reply
@@ -15,7 +23,7 @@ ASKED = {"query": "disputed", "parameters": {"provider": "ekopost"}, "format": "
 
 
 @pytest.fixture
-def kept(tmp_path: Any) -> Any:
+def kept(tmp_path: Path) -> Path:
     return tmp_path / "reports"
 
 
@@ -52,12 +60,16 @@ async def test_a_report_is_made_in_the_background_and_fetched(api: Api) -> None:
     assert [file["name"] for file in task["files"]] == [said[event.position]["file"] for event in recorded]
 
 
-async def test_a_file_that_was_altered_never_leaves(sqlite_api: Api, kept: Any) -> None:
+def cut_off(kept: Path, name: str) -> None:
+    (path,) = kept.rglob(name)
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+async def test_a_file_that_was_altered_never_leaves(sqlite_api: Api, kept: Path) -> None:
     """Not a byte of it; and nothing is recorded that did not happen."""
     where = (await ask(sqlite_api)).headers["Location"]
     work(sqlite_api)
-    (path,) = kept.rglob("report.csv")
-    path.write_bytes(path.read_bytes()[:-1])
+    cut_off(kept, "report.csv")
     before = sqlite_api.size()
     reply = await sqlite_api.call(f"GET {where}/files/report.csv")
     assert (500, before) == (reply.status, sqlite_api.size())
@@ -115,6 +127,45 @@ async def test_a_task_is_cancelled(sqlite_api: Api) -> None:
     done = (await ask(sqlite_api)).headers["Location"]
     work(sqlite_api)
     assert "done" == (await sqlite_api.call(f"DELETE {done}")).json["state"]
+
+
+def endless(context: Context, _asked: Parameters, _after: str) -> Iterator[Row]:
+    """Rows without an end."""
+    for number in itertools.count(1):
+        context.progress(number, None)
+        yield Row((number,), "")
+
+
+async def test_a_running_report_is_cancelled_between_two_rows(
+    api: Api, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is seen to go on, stops in a moment, and leaves nothing."""
+    columns = (Column("number", "integer", "counts"),)
+    query = ComplianceQuery(
+        name="endless", version=1, title="", counts="", parameters=Parameters, columns=columns, rows=endless
+    )
+    monkeypatch.setitem(registry.QUERIES, "endless", query)
+    where = (await ask(api, query="endless", parameters={})).headers["Location"]
+
+    async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(30):
+            while not await holds():  # noqa: ASYNC110  another thread works
+                await asyncio.sleep(0.05)
+
+    async def goes_on() -> bool:
+        return bool((await api.call(f"GET {where}")).json["done"])
+
+    async def is_gone() -> bool:
+        return not await asyncio.to_thread(lambda: any(path.is_file() for path in kept.rglob("*")))
+
+    with tasks.working(api.system):
+        await until(goes_on)
+        assert not await is_gone()
+        assert "cancelled" == (await api.call(f"DELETE {where}")).json["state"]
+        await until(is_gone)
+    task = (await api.call(f"GET {where}")).json
+    assert ("cancelled", {}, []) == (task["state"], task["result"], task["files"])
+    assert [] == api.events("report.delivered", "report.failed")
 
 
 async def test_tasks_are_listed_newest_first_in_pages(sqlite_api: Api) -> None:
@@ -184,13 +235,7 @@ async def test_only_its_owner_or_compliance_changes_a_saved_query(
     sqlite_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever else may ask the query may see it, and save it under another name."""
-    from adapters.compliance import registry  # noqa: PLC0415  one query for all who look up
-    from adapters.http import saved  # noqa: PLC0415  as above
-
-    shared = type(registry.QUERIES["disputed"])(
-        **{name: getattr(registry.QUERIES["disputed"], name) for name in registry.QUERIES["disputed"].__slots__}
-        | {"scopes": ("compliance", "operator")}
-    )
+    shared = replace(registry.QUERIES["disputed"], scopes=("compliance", "operator"))
     monkeypatch.setitem(registry.QUERIES, "disputed", shared)
     for one in (saved.put_saved, saved.delete_saved):
         assert {"compliance", "operator"} <= set(one.scopes or ())
