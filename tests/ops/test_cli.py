@@ -15,6 +15,7 @@ import pytest
 from ledger import sqlite
 from ops import console
 from ops.cli import main
+from projections import searching
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -101,6 +102,18 @@ def test_search_without_a_filter_lists_all_newest_first(shell: Shell, receipts: 
     assert sorted(opened, reverse=True) == opened
     address = whole[0]["address"]["address"]
     assert whole[0] in shell.json("search", "--recipient", address.upper(), "--limit", "500")["deliveries"]
+
+
+def test_a_list_is_filled_though_its_pages_are_short(shell: Shell, receipts: Path) -> None:
+    """A page that has looked at enough says where to go on, and the command goes on."""
+    shell.run("import", str(receipts))
+    whole = shell.json("search", "--limit", "500")["deliveries"]
+    expected = [each for each in whole if each["status"] == whole[-1]["status"]]
+    assert len(expected) + 1 < len(whole)
+    shell.patch.setattr(searching, "MAX_FACETS", 0)
+    shell.patch.setattr(searching, "MAX_LOOKED", 2)
+    found = shell.json("search", "--status", whole[-1]["status"], "--limit", str(len(expected)))
+    assert expected == found["deliveries"]
 
 
 def test_unknown_things_exit_with_3_and_wrong_commands_with_2(shell: Shell) -> None:
