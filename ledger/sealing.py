@@ -34,7 +34,7 @@ class Keyring:
 
     Attributes:
         keks: key-encryption keys by id; old ones stay readable until dropped.
-        kek_id: the one that wraps new keys.
+        kek_id: the one that wraps new keys; "": the last by name, whatever there is at the time.
         lookups: master of the per-tenant look-up keys.
         duplicates: key of the duplicate keys.
     """
@@ -48,10 +48,16 @@ class Keyring:
         """Tells this keyring from another without revealing it; stored in the database."""
         return hmac.digest(self.lookups, b"check" + hmac.digest(self.duplicates, b"check", "sha256"), "sha256")
 
+    @property
+    def wraps_with(self) -> str:
+        """The KEK that wraps new keys."""
+        return self.kek_id or max(self.keks)
+
     def wrap(self, key_id: bytes, key: bytes) -> bytes:
         """KEK id, nonce and the sealed key."""
-        kek = self.kek_id.encode()
-        return bytes([len(kek)]) + kek + seal(self.keks[self.kek_id], key, key_id)
+        kek_id = self.wraps_with
+        kek = kek_id.encode()
+        return bytes([len(kek)]) + kek + seal(self.keks[kek_id], key, key_id)
 
     def unwrap(self, key_id: bytes, wrapped: bytes) -> bytes:
         """Undo `wrap`.

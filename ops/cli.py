@@ -24,6 +24,7 @@ from ops import (
     explain_cli,
     jobs_cli,
     keeping_cli,
+    keks_cli,
     keys_cli,
     known_cli,
     lanes_cli,
@@ -75,6 +76,7 @@ for sub in (
 ):
     app.command(sub)
 keys_cli.keys.command(log_cli.keys_log)
+keys_cli.keys.command(keks_cli.kek)
 query_cli.query.command(schedules_cli.save)
 query_cli.query.command(schedules_cli.saved)
 query_cli.query.command(schedules_cli.unsave)

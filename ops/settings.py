@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from ledger.errors import ConfigurationError
@@ -25,6 +25,11 @@ class Settings(BaseSettings):
     database_url: str = Field("sqlite:///var/ledger.db", description="sqlite:///path or postgresql://user@host/name")
     key_folder: Path = Field(
         Path("var/keys"), description="where the key files lie; never beside a backup of the database"
+    )
+    keks: SecretStr = Field(
+        SecretStr(""),
+        description="key-encryption keys instead of kek-*.key files: NAME=64 hex characters, several with spaces between, of which the "
+        "last by name wraps new keys. Better as a file of LEDGER_SECRETS_FOLDER than as a variable",
     )
     artifact_folder: Path = Field(Path("var/artifacts"), description="where originals above 256 KiB are kept, sealed")
     log_name: str = Field(

@@ -80,7 +80,7 @@ def opened(settings: Settings) -> Iterator[System]:
     database = connect(settings.database_url)
     database.ensure_schema()
     is_new = not database.read("SELECT 1 FROM meta WHERE name = 'keyring'")
-    keyring = keyfiles.load(settings.key_folder, may_create=is_new)
+    keyring = keyfiles.load(settings.key_folder, may_create=is_new, keks=settings.keks.get_secret_value())
     ledger = Ledger(database, keyring, vocabulary(), settings.artifact_folder)
     leader = None
     caller = Caller(clock=ledger.clock, extra_ca=settings.extra_ca)

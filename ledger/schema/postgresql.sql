@@ -407,6 +407,19 @@ DROP TRIGGER IF EXISTS head_ends ON heads
 CREATE CONSTRAINT TRIGGER head_ends AFTER INSERT ON heads
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_head()
 --;
+-- The one way to change a wrapped key: against what it was, by the owner's right, for the privacy role, which could destroy it anyway.
+CREATE OR REPLACE FUNCTION rewrap_keys(ids bytea[], olds bytea[], news bytea[]) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH swapped AS (
+        UPDATE {schema}.person_keys AS held SET wrapped = swap.new FROM unnest(ids, olds, news) AS swap(id, old, new)
+        WHERE held.key_id = swap.id AND held.wrapped = swap.old RETURNING 1
+    ) SELECT count(*) FROM swapped
+$$
+--;
+REVOKE ALL ON FUNCTION rewrap_keys(bytea[], bytea[], bytea[]) FROM PUBLIC, {service}
+--;
+GRANT EXECUTE ON FUNCTION rewrap_keys(bytea[], bytea[], bytea[]) TO {privacy}
+--;
 REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
     accounts, account_secrets, account_settings, account_credentials, api_keys, api_key_uses, quarantine, timestamps, outbox, jobs, polls,
     tasks, revocations, revocations_waiting

@@ -85,5 +85,5 @@ def test_last_key_encryption_key_wraps_and_older_ones_still_open(tmp_path: Path)
     (tmp_path / "kek-0002.key").write_text("ab" * 32)
     (tmp_path / "kek-0002.key").chmod(0o600)
     after = keyfiles.load(tmp_path, may_create=False)
-    assert "kek-0002" == after.kek_id
+    assert "kek-0002" == after.wraps_with
     assert b"s" * 32 == after.unwrap(b"k" * 16, wrapped)
