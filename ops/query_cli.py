@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from ops.show import plain, when
 
 if TYPE_CHECKING:
     from adapters.compliance.contract import ComplianceQuery
+    from ops.system import System
 
 query = App(
     name="query", help="Compliance queries: unproven, late, disputed, missing evidence, scorecards, who looked …"
@@ -94,7 +96,7 @@ def ask(
     """Ask a query; that it was asked is recorded. A long answer is better made as a report: `delivery-ledger report make`.
 
     Args:
-        name: as `query list` prints it.
+        name: as `query list` prints it, or `query saved`.
         limit: at most so many rows.
         cursor: as the page before said it.
         reason: why; kept with the record.
@@ -102,12 +104,11 @@ def ask(
     from adapters.compliance import asking  # noqa: PLC0415  as above
     from adapters.compliance.contract import shown  # noqa: PLC0415  as above
 
-    parameters = parsed(given)
-    with (
-        system() as s,
-        bar("asking", quiet=json) as progress,
-        asking.asked(s.queries, s.heads, tenant or s.settings.tenant, name, parameters, cursor, progress) as answer,
-    ):
+    with system() as s, bar("asking", quiet=json) as progress, ExitStack() as stack:
+        whose = tenant or s.settings.tenant
+        named, parameters = _named(s, whose, name)
+        parameters |= parsed(given)
+        answer = stack.enter_context(asking.asked(s.queries, s.heads, whose, named, parameters, cursor, progress))
         rows = list(islice(answer.rows, limit + 1))
         asking.record(s.accounts, "", answer.header, reason)
     page = rows[:limit]
@@ -126,6 +127,17 @@ def ask(
     )
     if following:
         out.print(f"There are more: --cursor {following}", markup=False)
+
+
+def _named(s: System, tenant: str, name: str) -> tuple[str, dict[str, Any]]:
+    """The query of a name, and the parameters that were saved with it."""
+    from adapters.compliance.registry import QUERIES  # noqa: PLC0415  as above
+    from adapters.reports import saved  # noqa: PLC0415  as above
+
+    if name.partition("/")[0] in QUERIES or name not in {each.name for each in saved.all_of(s.ledger, tenant)}:
+        return name, {}
+    found = saved.find(s.ledger, tenant, name)
+    return found.query, dict(found.parameters)
 
 
 def parsed(given: tuple[str, ...]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated, Any
 
@@ -109,12 +110,17 @@ def show_query(call: Call[NoQuery, None]) -> Answer:
 )
 def ask_query(call: Call[NoQuery, Asked]) -> Answer:
     """Ask a compliance query; who asked what, when and why is recorded first. A longer answer is made as a report."""
+    return answered(call, call.path["query"], call.body.parameters)
+
+
+def answered(call: Call[NoQuery, Asked], name: str, parameters: Mapping[str, Any]) -> Answer:
+    """A page of the answer of a query; that it was asked is recorded before it leaves."""
     asked, services = call.body, call.services
-    query = find(call.path["query"])
+    query = find(name)
     require_scope(call.key, query.scopes)
     try:
         with asking.asked(
-            services.queries, services.log.heads, call.tenant, query.name, asked.parameters, asked.cursor
+            services.queries, services.log.heads, call.tenant, query.name, parameters, asked.cursor
         ) as answer:
             rows = list(islice(answer.rows, asked.limit + 1))
             asking.record(services.accounts, call.actor, answer.header, asked.reason)

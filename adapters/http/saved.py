@@ -6,7 +6,7 @@ import msgspec
 
 from adapters.compliance.registry import find
 from adapters.http.authentication import require_scope
-from adapters.http.queries import SCOPES
+from adapters.http.queries import SCOPES, Asked, QueryAnswer, answered
 from adapters.http.routes import Answer, Call, NoQuery, route
 from adapters.reports import saved
 from adapters.reports.saved import SavedQuery, Saving
@@ -47,6 +47,20 @@ def put_saved(call: Call[NoQuery, Saving]) -> Answer:
         refuse("query", str(error))
     given = (call.tenant, call.path["saved"], call.body, call.actor, call.key.scopes)
     return Answer(saved.save(call.services.ledger, *given))
+
+
+@route(
+    "POST /v1/saved-queries/{saved}/answer",
+    scopes=SCOPES,
+    answers={200: QueryAnswer},
+    problems=(404,),
+    example={"limit": 100, "reason": "monthly review"},
+    reads_only=True,
+)
+def ask_saved(call: Call[NoQuery, Asked]) -> Answer:
+    """Ask a saved query; parameters that are given take the place of those that were saved."""
+    found = saved.find(call.services.ledger, call.tenant, call.path["saved"])
+    return answered(call, found.query, {**found.parameters, **call.body.parameters})
 
 
 @route("DELETE /v1/saved-queries/{saved}", scopes=SCOPES, answers={204: None}, problems=(403, 412))

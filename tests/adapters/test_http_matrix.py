@@ -129,6 +129,7 @@ def test_what_only_reads_is_told_by_its_method_or_said_of_it() -> None:
         "/v1/search",
         "/v1/labels/deliveries",
         "/v1/queries/{query}/answer",
+        "/v1/saved-queries/{saved}/answer",
         "/v1/messages/{message}/evidence",
         "/v1/samples",
         "/v1/samples/{sample}/draw",

@@ -84,3 +84,19 @@ async def test_wrong_parameters_and_cursors_are_refused_with_what_there_is(sqlit
         assert (422, "invalid") == (reply.status, reply.type), body
     assert 404 == (await sqlite_api.call("POST /v1/queries/nothing/answer", json={})).status
     assert [] == sqlite_api.events("access.recorded")
+
+
+async def test_saved_query_is_asked_by_its_name(sqlite_api: Api) -> None:
+    """With the parameters that were saved; those given beside it take their place; of another tenant it does not exist."""
+    await contradicted(sqlite_api)
+    saving = {"query": "disputed", "parameters": {"provider": "ekopost"}}
+    assert 200 == (await sqlite_api.call("PUT /v1/saved-queries/mine", json=saving)).status
+    ask = "POST /v1/saved-queries/mine/answer"
+    answer = (await sqlite_api.call(ask, json={})).json
+    assert ("disputed/1", "ekopost", []) == (
+        answer["header"]["query"],
+        answer["header"]["parameters"]["provider"],
+        answer["rows"],
+    )
+    assert 1 == len((await sqlite_api.call(ask, json={"parameters": {"provider": ""}})).json["rows"])
+    assert 404 == (await sqlite_api.of("other").call(ask, json={})).status
