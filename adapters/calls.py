@@ -9,7 +9,6 @@ repeated by itself but once, with a new token, what was answered 401, and no red
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import ssl
 import threading
@@ -28,6 +27,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
+from adapters import reaching
 from adapters.providers.calling import Access, Answer, CallFailedError, Client, Failure, Request
 from adapters.providers.contract import Provider
 from ledger.application import system_clock
@@ -54,7 +54,8 @@ Key = tuple[str, str]
 def check_base_url(settings: Any) -> str:
     """Why calls may not go to the `base_url` of these settings, in words; "" when they may, or when there is none.
 
-    HTTPS only; plain HTTP on this machine, or where the settings say `allow_plain_http`. Credentials do not belong there.
+    HTTPS only; plain HTTP on this machine, or where the settings say `allow_plain_http`. Credentials do not belong there, and no address
+    that is not public, unless an operator allows it (`adapters.reaching`).
     """
     base = getattr(settings, "base_url", "")
     if not base:
@@ -74,16 +75,9 @@ def _why_not(url: str, settings: Any) -> str:
         return "not an https:// URL"
     if parsed.raw_user is not None or parsed.raw_password is not None:
         return "a URL must not hold credentials"
-    if parsed.scheme == "http" and not (_is_loopback(host) or getattr(settings, "allow_plain_http", False)):
+    if parsed.scheme == "http" and not (reaching.is_loopback(host) or getattr(settings, "allow_plain_http", False)):
         return "plain http:// would show credentials and contents to everybody on the way; use https://"
-    return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return reaching.why_not(host)
 
 
 def _target(settings: Any, url: str) -> str:
@@ -386,7 +380,7 @@ class Caller:
     async def _serve(self, started: Future[None]) -> None:
         """Hold the session until the end; nothing in it outlives a call."""
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        connector = aiohttp.TCPConnector(ssl=self._tls, force_close=True, limit=0)
+        connector = reaching.connector(self._tls, force_close=True, limit=0)
         async with aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -401,14 +395,11 @@ class Caller:
 
 
 def _trust(extra_ca: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if extra_ca is not None:
-        try:
-            context.load_verify_locations(extra_ca)
-        except OSError as error:  # ssl.SSLError is one
-            msg = f"the file of further certificate authorities, {extra_ca}, cannot be read: {error}"
-            raise ConfigurationError(msg) from error
-    return context
+    try:
+        return reaching.context(beside=extra_ca)
+    except OSError as error:
+        msg = f"the file of further certificate authorities, {extra_ca}, cannot be read: {error}"
+        raise ConfigurationError(msg) from error
 
 
 def _unsendable(request: Request) -> str:

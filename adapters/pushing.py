@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from adapters import reaching
 from ledger.application import Ledger
 from ledger.checkpoints import HeadFile, SignedHead, compare
 from ledger.errors import ForkError, LedgerError
@@ -52,7 +53,7 @@ def push(ledger: Ledger, identity: Identity, head: SignedHead, note: bytes, targ
 async def _post(address: str, note: bytes) -> None:
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with (
-        aiohttp.ClientSession(timeout=timeout) as session,
+        aiohttp.ClientSession(timeout=timeout, connector=reaching.connector()) as session,
         session.post(address, data=note, headers={"Content-Type": MEDIA_TYPE}, allow_redirects=False) as answer,
     ):
         if not 200 <= answer.status < 300:

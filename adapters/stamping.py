@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import aiohttp
 from cryptography import x509
 
+from adapters import reaching
 from adapters.timestamps import Authority, AuthorityError, check
 from ledger.appender import Item
 from ledger.application import OWN_STREAM, OWN_TENANT, Ledger
@@ -254,7 +255,7 @@ def turn(ledger: Ledger, url: str, roots: Sequence[x509.Certificate], head: Sign
     """
 
     async def run() -> int:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(connector=reaching.connector()) as session:
             stamps = Timestamps(ledger, Authority(url, session, roots))
             if head is not None:
                 stamps.want_checkpoint(head)

@@ -18,6 +18,7 @@ from asn1crypto import algos, cms, core, tsp
 from cryptography import x509
 from rfc3161_client import TimeStampResponse, VerificationError, VerifierBuilder, decode_timestamp_response
 
+from adapters import reaching
 from ledger.errors import ConfigurationError, LedgerError
 
 TIMEOUT_S = 30
@@ -214,7 +215,7 @@ def blocking(url: str, roots: Sequence[x509.Certificate]) -> Callable[[bytes], b
     """The authority as a plain function for `seal.sign` and `report.sign`; to be called outside an event loop."""
 
     async def once(digest: bytes) -> bytes:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(connector=reaching.connector()) as session:
             return await Authority(url, session, roots).request(digest)
 
     return lambda digest: asyncio.run(once(digest))

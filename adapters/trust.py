@@ -3,13 +3,11 @@
 `load` reads the trusted certificates; `capture` asks the authority of one signer, for what it answers to be kept as evidence.
 A check itself never asks anybody: what could not be captured stays unknown. Answers are only held against their form here;
 who signed them, and what they mean for a signature, is for the check. The addresses asked stand in certificates, which are
-other people's words: they are asked once, briefly, without redirects, and not inside our own network.
+other people's words: they are asked once, briefly, without redirects, and only where `reaching` lets us.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from asn1crypto import crl, ocsp, pem
 from asn1crypto.x509 import Certificate
 from cryptography import x509
@@ -25,8 +22,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.ocsp import OCSPRequestBuilder
-from yarl import URL
 
+from adapters import reaching
 from ledger.errors import ConfigurationError
 
 SETTING = "LEDGER_TRUST_ROOTS"
@@ -108,7 +105,7 @@ class Captured(NamedTuple):
     failures: tuple[str, ...] = ()
 
 
-async def capture(signer: bytes, issuers: Iterable[bytes], *, allow_private: bool = False) -> Captured:
+async def capture(signer: bytes, issuers: Iterable[bytes]) -> Captured:
     """Ask the addresses in a signer's certificate whether it was revoked. Never raises for what they answer.
 
     An answer about the one certificate is asked for first; lists come beside it when they are short.
@@ -116,7 +113,6 @@ async def capture(signer: bytes, issuers: Iterable[bytes], *, allow_private: boo
     Args:
         signer: its certificate in DER; of a signer that a check found trusted, for anybody can write a certificate.
         issuers: certificates among which that of its authority may be; without it only lists are asked for.
-        allow_private: ask addresses inside our own network too.
     """
     try:
         cert = Certificate.load(signer)
@@ -126,9 +122,8 @@ async def capture(signer: bytes, issuers: Iterable[bytes], *, allow_private: boo
     except (ValueError, TypeError) as error:
         return Captured(failures=(f"the certificate cannot be read: {_line(error)}",))
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    connector = aiohttp.TCPConnector(resolver=None if allow_private else _PublicOnly())
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-        asking = _Asking(session, allow_private)
+    async with aiohttp.ClientSession(timeout=timeout, connector=reaching.connector()) as session:
+        asking = _Asking(session)
         ocsps, no_answer = await asking.first(answerers, request, MAX_OCSP_BYTES, _answer)
         crls, no_list = await asking.first(lists, b"", MAX_CRL_BESIDE_BYTES if ocsps else MAX_CRL_BYTES, _crl)
     return Captured(crls, ocsps, (*no_answer, *no_list))
@@ -137,7 +132,6 @@ async def capture(signer: bytes, issuers: Iterable[bytes], *, allow_private: boo
 @dataclass(frozen=True, slots=True)
 class _Asking:
     session: aiohttp.ClientSession
-    allow_private: bool
 
     async def first(
         self, addresses: Sequence[str], request: bytes, limit: int, read: Callable[[bytes], bytes]
@@ -152,9 +146,6 @@ class _Asking:
         return (), failures
 
     async def _ask(self, address: str, request: bytes, limit: int) -> bytes:
-        if not self.allow_private and _is_private(URL(address).host or ""):
-            msg = "an address inside our own network"
-            raise ValueError(msg)
         method, headers = ("POST", {"Content-Type": "application/ocsp-request"}) if request else ("GET", {})
         asked = self.session.request(method, address, data=request or None, headers=headers, allow_redirects=False)
         async with asked as answer:
@@ -204,31 +195,3 @@ def _issued(cert: Certificate, issuer: bytes) -> tuple[x509.Certificate, x509.Ce
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return None
     return signer, authority
-
-
-def _is_private(host: str) -> bool:
-    """Whether a host is an IP address that is not public; a name is looked at when it is resolved."""
-    try:
-        ip = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return not (getattr(ip, "ipv4_mapped", None) or ip).is_global
-
-
-class _PublicOnly(AbstractResolver):
-    """Resolves names, and drops addresses that are not public: the check and the connection see the same ones."""
-
-    def __init__(self) -> None:
-        self._inner = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = [one for one in await self._inner.resolve(host, port, family) if not _is_private(one["host"])]
-        if not found:
-            msg = f"{host} is inside our own network"
-            raise OSError(msg)
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()

@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
+from adapters import reaching
 from adapters.evidence import verify as verifier
 from adapters.evidence.pack import Ask
 from adapters.importing import Importer, Report
@@ -108,6 +109,7 @@ def settings(folder: Path) -> Settings:
         head_folder=folder / "heads",
         trust_roots=folder / AUTHORITY,
         tenant=TENANT,
+        allow_networks=reaching.LOOPBACK,  # the sandboxes of the providers
     )
 
 

@@ -91,9 +91,10 @@ class Settings(BaseSettings):
         ge=0,
         description="a report that is larger is not attached; the e-mail says where it can be fetched",
     )
-    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+    allow_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
         (),
-        description="networks that webhooks about reports may reach besides public addresses, for example 127.0.0.0/8",
+        description="networks that may be called besides public addresses: providers, mail servers, webhooks about reports, "
+        "time-stamp and revocation services, push targets. For example 127.0.0.0/8",
     )
     tenant: str = Field("default", description="the organisation the command line works for")
     host: str = Field("127.0.0.1", description="address the API listens on")

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from adapters import revocations, trust
+from adapters import reaching, revocations, trust
 from adapters.accounts import Accounts
 from adapters.announcing import announce, tables
 from adapters.apikeys import ApiKeys
@@ -77,6 +77,12 @@ def opened(settings: Settings) -> Iterator[System]:
 
     A ledger whose tree contradicts a signed head opens all the same, for reading: `ledger.frozen` says why nothing is appended.
     """
+    with reaching.allowing(settings.allow_networks), _opened(settings) as system:
+        yield system
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[System]:
     database = connect(settings.database_url)
     database.ensure_schema()
     is_new = not database.read("SELECT 1 FROM meta WHERE name = 'keyring'")

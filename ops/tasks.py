@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from adapters import reaching
 from adapters.reports import delivering, mailing, reporting
 from adapters.reports.channels import Channels
 from adapters.reports.schedules import Schedules
@@ -34,17 +35,13 @@ def channels(system: System) -> Channels:
     settings = system.settings
 
     def tls() -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        if settings.extra_ca:
-            context.load_verify_locations(settings.extra_ca)
-        return context
+        return reaching.context(beside=settings.extra_ca)
 
     url = settings.smtp_url
     return Channels(
         accounts=system.accounts,
         drop_folder=settings.report_drop_folder,
         mail=mailing.server(url, settings.smtp_password_file, settings.smtp_from, tls) if url else None,
-        networks=settings.webhook_networks,
         attach_bytes=settings.attach_max_bytes,
         public_url=public_url(settings),
         tls=tls,

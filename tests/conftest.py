@@ -17,6 +17,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from adapters import reaching
 from ops.postgres import Server, Source, private_server
 from tests.postgres import SETTINGS, Database, Databases, prepare
 
@@ -27,6 +28,11 @@ LISTED_SKIPS: dict[str, str] = {
     "Go with golang.org/x/mod (Debian: golang-go, golang-golang-x-mod-dev) is not installed": "CI checks our heads and proofs with it",
 }
 """Reason of a skip, word for word -> why the rule is checked all the same."""
+
+HERE = {"LEDGER_ALLOW_NETWORKS": '["127.0.0.0/8", "::1/128"]'}
+"""Settings by which a ledger may call this machine, where all that tests talk to is."""
+
+os.environ |= HERE
 
 NO_SKIPS = "LEDGER_NO_SKIPS" in os.environ
 """Set in CI, where every tool is there: then any skip fails the run."""
@@ -54,6 +60,12 @@ def _server(config: pytest.Config) -> Server:
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["postgresql"] = tuple(_server(node.config))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _on_this_machine() -> Iterator[None]:
+    with reaching.allowing(reaching.LOOPBACK):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,15 +6,17 @@ What is read, and what is remembered of it, is in mailbox.py.
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator, Sequence
 from datetime import date
 from types import TracebackType
 from typing import Self
 
-from imapclient import IMAPClient, SocketTimeout  # type: ignore[import-untyped]
+from imapclient import IMAPClient, SocketTimeout, imap4, tls  # type: ignore[import-untyped]
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError  # type: ignore[import-untyped]
 from imapclient.imapclient import SENT  # type: ignore[import-untyped]
 
+from adapters import reaching
 from adapters.providers.calling import CallFailedError
 from adapters.providers.mailbox_settings import IMAP_PORTS, Login, Mailbox, tls_context
 
@@ -31,6 +33,30 @@ class BrokenError(Exception):
     def __init__(self, said: str, *, is_refusal: bool = False) -> None:
         super().__init__(said)
         self.is_refusal = is_refusal
+
+
+class _Plain(imap4.IMAP4WithTimeout):  # type: ignore[misc]
+    def _create_socket(self, timeout: float | None = None) -> socket.socket:
+        return reaching.connected(self.host, self.port, timeout if timeout is not None else self._timeout)
+
+
+class _Tls(tls.IMAP4_TLS):  # type: ignore[misc]
+    def _create_socket(self, timeout: float | None = None) -> socket.socket:
+        plain = reaching.connected(self.host, self.port, timeout if timeout is not None else self._timeout)
+        try:
+            return self.ssl_context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[no-any-return]
+        except BaseException:
+            plain.close()
+            raise
+
+
+class _Client(IMAPClient):  # type: ignore[misc]
+    """The library's client over judged connections; see `adapters.reaching`."""
+
+    def _create_IMAP4(self) -> _Plain | _Tls:  # noqa: N802  the library's name
+        if self.ssl:
+            return _Tls(self.host, self.port, self.ssl_context, TIMEOUT.connect)
+        return _Plain(self.host, self.port, TIMEOUT.connect)
 
 
 class Session:
@@ -119,7 +145,7 @@ class Session:
         client = None
         try:
             context = tls_context(settings)
-            client = IMAPClient(settings.imap_host, port, ssl=security == "tls", ssl_context=context, timeout=TIMEOUT)
+            client = _Client(settings.imap_host, port, ssl=security == "tls", ssl_context=context, timeout=TIMEOUT)
             if security == "starttls":
                 client.starttls(context)
         except (OSError, IMAPClientError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
+from adapters import reaching
 from ledger.application import MAX_ARTIFACT_BYTES
 
 Security = Literal["tls", "starttls", "plain"]
@@ -71,7 +71,7 @@ class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def tls_context(settings: Mailbox) -> ssl.SSLContext:
     """Certificates and host names are checked; against `ca_file` alone where there is one. Raises OSError."""
-    return ssl.create_default_context(cafile=settings.ca_file or None)
+    return reaching.context(settings.ca_file)
 
 
 def check_way(protocol: str, host: str, security: Security, *, is_allowed: bool) -> None:
@@ -80,16 +80,9 @@ def check_way(protocol: str, host: str, security: Security, *, is_allowed: bool)
     Raises:
         ValueError: names the settings and the repair.
     """
-    if host and security == "plain" and not (is_allowed or _is_loopback(host)):
+    if host and security == "plain" and not (is_allowed or reaching.is_loopback(host)):
         msg = (
             f"{protocol}_security = plain shows the password to everybody on the way to {host}; "
             "use tls or starttls, or say allow_plain_mail = true"
         )
         raise ValueError(msg)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -13,10 +13,10 @@ import msgspec
 from email_validator import EmailNotValidError, validate_email
 from msgspec import Meta
 
+from adapters import reaching
 from adapters.accounts import Accounts
 from adapters.reports import mailing, webhooks
 from adapters.reports.mailing import MailServer
-from adapters.reports.webhooks import Network
 from adapters.strictjson import refuse
 
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -49,7 +49,6 @@ class Channels:
     Attributes:
         drop_folder: under it each tenant has a folder; None: nothing is delivered to folders.
         mail: None: nothing is sent by e-mail.
-        networks: that webhooks may reach besides public addresses.
         attach_bytes: what is larger is not attached to an e-mail.
         public_url: how people reach the API.
         tls: makes the context of a call.
@@ -58,10 +57,9 @@ class Channels:
     accounts: Accounts
     drop_folder: Path | None = None
     mail: MailServer | None = None
-    networks: tuple[Network, ...] = ()
     attach_bytes: int = mailing.ATTACH_BYTES
     public_url: str = ""
-    tls: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    tls: Callable[[], ssl.SSLContext] = reaching.context
 
     def check(self, tenant: str, recipient: Recipient, where: str) -> None:
         """Refuse a recipient that nothing could be delivered to.
@@ -94,4 +92,4 @@ class Channels:
     def _webhook(self, tenant: str, recipient: Recipient) -> str:
         if not webhooks.keys(self.accounts, tenant):
             return "there is no key to sign with; make one with: delivery-ledger schedules add-key NAME"
-        return webhooks.why_not(recipient.webhook, self.networks)
+        return webhooks.why_not(recipient.webhook)

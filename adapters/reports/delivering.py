@@ -193,7 +193,7 @@ def to_webhook(parcel: Parcel) -> dict[str, Any]:
     body = msgspec.json.encode({"type": "report.made", "timestamp": parcel.report.started_at, "data": told})
     at_s = int(channels.accounts.ledger.clock().timestamp())
     headers = webhooks.signed(keys, parcel.work.task, at_s, body)
-    webhooks.send(parcel.recipient.webhook, headers, body, channels.networks, channels.tls())
+    webhooks.send(parcel.recipient.webhook, headers, body, channels.tls())
     return {"digest": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
 
 

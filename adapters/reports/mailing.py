@@ -20,12 +20,12 @@ from typing import NamedTuple
 
 from yarl import URL
 
+from adapters import reaching
 from ledger.errors import ConfigurationError, LedgerError
 
 TIMEOUT_S = 60.0
 ATTACH_BYTES = 10 * 1024 * 1024
 PORTS = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class MailError(LedgerError):
@@ -51,7 +51,7 @@ class MailServer:
     user: str
     sender: Address
     password: Callable[[], str]
-    tls: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    tls: Callable[[], ssl.SSLContext] = reaching.context
 
 
 def server(url: str, password_file: Path | None, sender: str, tls: Callable[[], ssl.SSLContext]) -> MailServer:
@@ -67,7 +67,7 @@ def server(url: str, password_file: Path | None, sender: str, tls: Callable[[], 
     if parsed.scheme not in PORTS or not parsed.host or parsed.raw_password is not None or parsed.path not in {"", "/"}:
         msg = "smtp_url (LEDGER_SMTP_URL): write smtps://user@host or smtp+starttls://user@host, the password in LEDGER_SMTP_PASSWORD_FILE"
         raise ConfigurationError(msg)
-    if parsed.scheme == "smtp" and parsed.host not in LOOPBACK:
+    if parsed.scheme == "smtp" and not reaching.is_loopback(parsed.host):
         msg = "smtp_url (LEDGER_SMTP_URL): smtp:// is for this machine only; write smtps:// or smtp+starttls://"
         raise ConfigurationError(msg)
     if parsed.user and password_file is None:
@@ -146,8 +146,8 @@ def send(mail: MailServer, to: str, data: bytes) -> None:
 
 def _connected(mail: MailServer) -> smtplib.SMTP:
     if mail.scheme == "smtps":
-        return smtplib.SMTP_SSL(mail.host, mail.port, timeout=TIMEOUT_S, context=mail.tls())
-    connection = smtplib.SMTP(mail.host, mail.port, timeout=TIMEOUT_S)
+        return reaching.SmtpTls(mail.host, mail.port, timeout=TIMEOUT_S, context=mail.tls())
+    connection = reaching.Smtp(mail.host, mail.port, timeout=TIMEOUT_S)
     if mail.scheme == "smtp+starttls":
         try:
             connection.starttls(context=mail.tls())

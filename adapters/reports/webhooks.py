@@ -1,8 +1,7 @@
 """Webhooks that tell of a report, signed as the Standard Webhooks specification has it (version 1.0: HMAC-SHA256, `v1`).
 
-HTTPS only, to public addresses only, unless the settings name further networks; plain HTTP to this machine, where it is one of them. The
-name is resolved once and the address that was judged is the one that is called. No redirect is followed. Keys lie sealed beside the log,
-several at once while one follows the other: a webhook is signed with each.
+HTTPS only, and only where `reaching` lets us; plain HTTP to this machine, where that is allowed. No redirect is
+followed. Keys lie sealed beside the log, several at once while one follows the other: a webhook is signed with each.
 """
 
 from __future__ import annotations
@@ -10,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
-import ipaddress
-import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from adapters import reaching
 from adapters.accounts import Accounts
 from adapters.strictjson import refuse
 from ledger.errors import LedgerError
@@ -30,10 +26,6 @@ TIMEOUT_S = 30.0
 SECRET_PREFIX = "whsec_"  # noqa: S105  of every such secret
 PSEUDO_ACCOUNT = "report-webhooks"
 """Under which the keys lie beside the webhook secrets of real accounts."""
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class WebhookError(LedgerError):
@@ -47,7 +39,7 @@ class GoneError(WebhookError):
 # --- where they may go
 
 
-def why_not(url: str, networks: Sequence[Network]) -> str:
+def why_not(url: str) -> str:
     """Why a webhook may not go to a URL, in words; "" when it may, as far as can be told without asking for its address."""
     try:
         parsed = URL(url)
@@ -58,65 +50,9 @@ def why_not(url: str, networks: Sequence[Network]) -> str:
         return "not an https:// URL"
     if parsed.raw_user is not None or parsed.raw_password is not None or parsed.fragment:
         return "a URL without credentials and fragment"
-    literal, is_plain = _address(host), parsed.scheme == "http"
-    is_here = host == "localhost" or (literal is not None and literal.is_loopback)
-    found = {
-        "an address that is not public; an operator may allow its network with LEDGER_WEBHOOK_NETWORKS": (
-            literal is not None and not is_allowed(literal, networks)
-        ),
-        "this machine itself; an operator may allow it with LEDGER_WEBHOOK_NETWORKS": (
-            host == "localhost" and not any(network.is_loopback for network in networks)
-        ),
-        "plain http:// would show it to everybody on the way; use https://": is_plain and not is_here,
-    }
-    return next((why for why, holds in found.items() if holds), "")
-
-
-def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
-    """Whether a webhook may be sent to an address: it is public, or in one of these networks."""
-    real = _unwrapped(address)
-    if any(real in network for network in networks if network.version == real.version):
-        return True
-    return real.is_global and not real.is_multicast and not real.is_reserved
-
-
-def _unwrapped(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for, where it does."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
-
-
-def _address(host: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-class _Judging(AbstractResolver):
-    """Gives only addresses that may be called."""
-
-    def __init__(self, networks: Sequence[Network]) -> None:
-        self._networks = networks
-        self._resolver = ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        allowed = [
-            each for each in found if is_allowed(ipaddress.ip_address(each["host"].partition("%")[0]), self._networks)
-        ]
-        if not allowed:
-            msg = "it leads to no public address"
-            raise WebhookError(msg)
-        return allowed
-
-    async def close(self) -> None:
-        await self._resolver.close()
+    if parsed.scheme == "http" and not reaching.is_loopback(host):
+        return "plain http:// would show it to everybody on the way; use https://"
+    return reaching.why_not(host)
 
 
 # --- signing and sending
@@ -140,18 +76,18 @@ def signed(keys: Mapping[str, bytes], number: str, at_s: int, body: bytes) -> di
     }
 
 
-def send(url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[Network], tls: ssl.SSLContext) -> None:
+def send(url: str, headers: Mapping[str, str], body: bytes, tls: ssl.SSLContext) -> None:
     """Post a webhook; blocks until it is taken.
 
     Raises:
         GoneError: 410, or it may not go there (any more).
         WebhookError: it was not taken; says why without quoting the other side.
     """
-    why = why_not(url, networks)
+    why = why_not(url)
     if why:
         raise GoneError(why)
     try:
-        status = asyncio.run(_post(url, headers, body, networks, tls))
+        status = asyncio.run(_post(url, headers, body, tls))
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         msg = f"the webhook was not taken: {type(error).__name__}"
         raise WebhookError(msg) from error
@@ -163,14 +99,11 @@ def send(url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[N
         raise WebhookError(msg)
 
 
-async def _post(
-    url: str, headers: Mapping[str, str], body: bytes, networks: Sequence[Network], tls: ssl.SSLContext
-) -> int:
-    connector = aiohttp.TCPConnector(resolver=_Judging(networks), use_dns_cache=False)
+async def _post(url: str, headers: Mapping[str, str], body: bytes, tls: ssl.SSLContext) -> int:
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with (
-        aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-        session.post(url, data=body, headers=headers, allow_redirects=False, ssl=tls) as answer,
+        aiohttp.ClientSession(connector=reaching.connector(tls), timeout=timeout) as session,
+        session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
     ):
         return answer.status
 

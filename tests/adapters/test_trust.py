@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -14,7 +13,7 @@ from asn1crypto import pem
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 
-from adapters import trust
+from adapters import reaching, trust
 from adapters.providers.contract import Trust
 from adapters.providers.pec_mailbox import signatures
 from adapters.providers.pec_mailbox.chains import Revocation
@@ -83,8 +82,8 @@ async def authority() -> AsyncIterator[Publishing]:
         yield made
 
 
-async def captured(signer: pec_ca.Signer, **how: Any) -> trust.Captured:
-    return await trust.capture(signer.der, (OTHER.der, ROOT.der), **{"allow_private": True, **how})
+async def captured(signer: pec_ca.Signer) -> trust.Captured:
+    return await trust.capture(signer.der, (OTHER.der, ROOT.der))
 
 
 async def test_what_an_authority_says_is_captured_and_decides(authority: Publishing) -> None:
@@ -180,7 +179,8 @@ async def test_an_authority_that_does_not_answer_is_not_waited_for(
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "10.0.0.1"])
 async def test_our_own_network_is_not_asked(authority: Publishing, host: str) -> None:
     """A certificate must not make us call inside, by number, by name or by another spelling of the number."""
-    found = await captured(authority.signer(host=host), allow_private=False)
+    with reaching.allowing(()):
+        found = await captured(authority.signer(host=host))
     assert ((), (), 2) == (found.crls, found.ocsps, len(found.failures))
     assert [] == authority.asked
 
@@ -198,7 +198,7 @@ async def test_only_web_addresses_are_asked_and_the_next_when_one_fails(authorit
 async def test_without_its_authority_only_the_list_is_asked_for(authority: Publishing) -> None:
     """A question names the authority's key, so it takes the authority's certificate."""
     authority.says("/ca.crl", ROOT.revoking())
-    await trust.capture(authority.signer().der, (OTHER.der,), allow_private=True)
+    await trust.capture(authority.signer().der, (OTHER.der,))
     assert ["/ca.crl"] == authority.asked
 
 
@@ -209,7 +209,7 @@ async def test_a_false_authority_beside_the_true_one_changes_no_question(authori
     answer = ROOT.answering(signer.cert)
     authority.says("/ca.crl", b"", 404)
     authority.says("/ocsp", answer)
-    found = await trust.capture(signer.der, (beside, ROOT.der), allow_private=True)
+    found = await trust.capture(signer.der, (beside, ROOT.der))
     assert (answer,) == found.ocsps
     asked = ocsp.load_der_ocsp_request(authority.questions[0])
     true = ocsp.OCSPRequestBuilder().add_certificate(signer.cert, ROOT.cert, hashes.SHA1()).build()  # noqa: S303  a name

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from adapters import revocations, trust
+from adapters import reaching, revocations, trust
 from adapters.evidence import verify
 from adapters.evidence.pack import Ask
 from adapters.jobs.rows import Turn
@@ -38,7 +37,7 @@ BEFORE, BETWEEN, AFTER = (
     ARRIVED_AT + timedelta(days=1),
 )
 ACCOUNT = "pec"
-ASK = partial(trust.capture, allow_private=True)
+ASK = trust.capture
 
 
 def roots() -> tuple[bytes, ...]:
@@ -284,9 +283,10 @@ async def test_an_answer_that_nobody_vouches_for_settles_nothing(place: Place) -
 async def test_our_own_network_is_asked_only_where_that_is_allowed(place: Place) -> None:
     """As the job runs by itself, a certificate cannot make us call inside."""
     place.receive(place.authority.signer())
-    await place.run(ask=trust.capture)
+    with reaching.allowing(()):
+        await place.run()
     assert [] == place.authority.asked
-    assert "inside our own network" in place.error()
+    assert "no public address" in place.error()
 
 
 async def test_an_old_list_settles_nothing(place: Place) -> None:

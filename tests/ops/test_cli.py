@@ -16,6 +16,7 @@ from ledger import sqlite
 from ops import console
 from ops.cli import main
 from projections import searching
+from tests.conftest import HERE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -34,7 +35,8 @@ class Shell:
         for name in [name for name in os.environ if name.startswith("LEDGER_")]:
             patch.delenv(name)
         patch.chdir(folder)
-        patch.setenv("LEDGER_DATABASE_URL", database_url)
+        for name, value in ({"LEDGER_DATABASE_URL": database_url} | HERE).items():
+            patch.setenv(name, value)
         for each in (console.out, console.err):
             patch.setattr(each, "width", 200)
 

@@ -18,6 +18,7 @@ from datetime import timedelta
 from socket import socket
 from typing import cast
 
+from adapters import reaching
 from adapters.providers.calling import Access, Answer, Client, Failure, Request
 from adapters.providers.mailbox import mailbox_sweep
 from adapters.providers.mailbox_settings import SECRETS, Login, login_of, tls_context
@@ -105,9 +106,9 @@ def _connected(settings: Settings, sender: str) -> Iterator[smtplib.SMTP]:
     name = sender.rpartition("@")[2]  # what EHLO says; the name of this machine is nobody's business
     if settings.smtp_security == "tls":
         context = tls_context(settings)
-        server: smtplib.SMTP = smtplib.SMTP_SSL(settings.smtp_host, port, name, timeout=STEP_TIMEOUT_S, context=context)
+        server: smtplib.SMTP = reaching.SmtpTls(settings.smtp_host, port, name, timeout=STEP_TIMEOUT_S, context=context)
     else:
-        server = smtplib.SMTP(settings.smtp_host, port, name, timeout=STEP_TIMEOUT_S)
+        server = reaching.Smtp(settings.smtp_host, port, name, timeout=STEP_TIMEOUT_S)
     try:
         yield server
     finally:
