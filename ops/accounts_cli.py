@@ -14,7 +14,6 @@ from rich.text import Text
 
 from adapters.configuring import AccountSettings, Change
 from adapters.desk import account_desk
-from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
 from ops.console import EXIT_WRONG, Json, Tenant, out, print_json, system
 from ops.show import plain, when
@@ -43,13 +42,10 @@ def configure(
     secrets = {name: _secret(name, where) for name, where in _pairs("--secret", secret).items()}
     with system(fresh=False) as s:
         tenant = tenant or s.settings.tenant
-        try:
-            s.accounts.set_credentials(tenant, account, secrets)
-            before = s.accounts.settings(tenant, account).settings
-            kept = {name: value for name, value in before.items() if name not in unset}
-            changes = s.accounts.configure(tenant, account, kept | given) if given or unset else ()
-        except InvalidError as error:
-            raise ConfigurationError(str(error)) from error
+        s.accounts.set_credentials(tenant, account, secrets)
+        before = s.accounts.settings(tenant, account).settings
+        kept = {name: value for name, value in before.items() if name not in unset}
+        changes = s.accounts.configure(tenant, account, kept | given) if given or unset else ()
         for name in retire_secret:
             s.accounts.retire_credential(tenant, account, name)
         found = s.accounts.settings(tenant, account)

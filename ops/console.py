@@ -13,6 +13,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from adapters.strictjson import InvalidError
+from ledger.errors import ConfigurationError
 from ops.settings import load
 from ops.system import System, opened
 
@@ -34,13 +36,16 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def system(*, fresh: bool = True) -> Iterator[System]:
-    """The opened ledger; `fresh` brings the read models up to the head first."""
+    """The opened ledger; `fresh` brings the read models up to the head first. What was typed wrong is said as such."""
     with opened(load()) as found:
         if found.ledger.frozen:
             err.print(f"delivery-ledger: appending is refused: {found.ledger.frozen}", markup=False)
         if fresh:
             found.runner.run()
-        yield found
+        try:
+            yield found
+        except InvalidError as error:
+            raise ConfigurationError(str(error)) from error
 
 
 @contextmanager

@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.table import Table
 
-from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
 from ops.console import Json, Tenant, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
-    from ops.system import System
     from projections.downtimes import Downtime
 
 downtime = App(
     name="downtime", help="When providers did not work: entered by persons, or noticed by the ledger itself."
 )
 
-From = Annotated[str, Parameter(name="--from", help="when it began, with a zone: 2026-03-02T10:00+01:00")]
-
-
-@contextmanager
-def _opened() -> Iterator[System]:
-    """The opened ledger; what was typed wrong is said as such."""
-    with system() as s:
-        try:
-            yield s
-        except InvalidError as error:
-            raise ConfigurationError(str(error)) from error
-
 
 @downtime.command
-def enter(account: str, /, *, since: From, until: str = "", note: str, tenant: Tenant = "", json: Json = False) -> None:
+def enter(account: str, /, *, since: str, until: str = "", note: str, tenant: Tenant = "", json: Json = False) -> None:
     """Say that a provider did not work for an account; it is shown beside the deliveries that it touches.
 
     Args:
         account: the account whose provider it was.
+        since: when it began, with a zone: 2026-03-02T10:00+01:00.
         until: when it was over, with a zone; without it, it goes on.
         note: how this is known; kept with the event.
     """
     from adapters import downtime as downtimes  # noqa: PLC0415  so that --help is quick
 
-    begun, ended = _time("--from", since), _time("--until", until) if until else None
-    with _opened() as s:
+    begun, ended = _time("--since", since), _time("--until", until) if until else None
+    with system() as s:
         found = downtimes.enter(s.accounts, tenant or s.settings.tenant, account, begun, ended, note=note)
     _show(found, json=json)
 
@@ -65,7 +50,7 @@ def end(identity: str, /, *, until: str, note: str, tenant: Tenant = "", json: J
     from adapters import downtime as downtimes  # noqa: PLC0415  as above
 
     at = _time("--until", until)
-    with _opened() as s:
+    with system() as s:
         found = downtimes.end(s.ledger, tenant or s.settings.tenant, identity, at, note=note)
     _show(found, json=json)
 
@@ -102,7 +87,7 @@ def list_(*, account: str = "", tenant: Tenant = "", json: Json = False) -> None
     if not found:
         out.print("No downtimes are known.")
         return
-    table = Table("downtime", "account", "from", "until", "state", "said by", "notes", box=None)
+    table = Table("downtime", "account", "since", "until", "state", "said by", "notes", box=None)
     table.columns[0].no_wrap = True
     for each in found:
         d = each.downtime

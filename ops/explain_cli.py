@@ -9,8 +9,6 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from adapters.strictjson import InvalidError
-from ledger.errors import ConfigurationError
 from ops.console import Json, Tenant, out, print_json, system
 from ops.known_cli import AtPosition, ByRules, KnownAt, OccurredAt, reader
 from ops.show import plain, when
@@ -53,10 +51,7 @@ def explain(
         view = answering.message(tenant or s.settings.tenant, message)
         if recipient is not None:
             view = msgspec.structs.replace(view, deliveries=(answering.delivery(view.tenant, message, recipient),))
-        try:
-            found = list(_explained(s, view, language, zone))
-        except InvalidError as error:
-            raise ConfigurationError(str(error)) from error
+        found = list(_explained(s, view, language, zone))
     if json:
         print_json(found)
         return

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cyclopts import App
 from rich.table import Table
 
-from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
 from ops.console import Json, Tenant, out, print_json, system
 from ops.show import plain, when
@@ -23,16 +21,6 @@ holds = App(name="holds", help="Legal holds: what must not be removed, whatever 
 retention = App(
     name="retention", help="How long what each provider carried is kept; without a policy nothing is ever due."
 )
-
-
-@contextmanager
-def _opened(*, fresh: bool = True) -> Iterator[System]:
-    """The opened ledger; what was typed wrong is said as such."""
-    with system(fresh=fresh) as s:
-        try:
-            yield s
-        except InvalidError as error:
-            raise ConfigurationError(str(error)) from error
 
 
 @holds.command
@@ -63,7 +51,7 @@ def place(
         msg = "give one of --message, --recipient, --batch and --label"
         raise ConfigurationError(msg)
     ((scope, value),) = named.items()
-    with _opened() as s:
+    with system() as s:
         placed = keeping.place(s.accounts, s.queries, tenant or s.settings.tenant, scope, value, reason, _floor(floor))
     print_json(placed) if json else out.print(f"Hold {placed.hold} is in force.")
 
@@ -111,7 +99,7 @@ def release(hold: str, /, *, reason: str, tenant: Tenant = "", json: Json = Fals
     """
     from adapters import keeping  # noqa: PLC0415  as above
 
-    with _opened() as s:
+    with system() as s:
         ended = keeping.release(s.accounts, s.queries, tenant or s.settings.tenant, hold, reason)
     print_json(ended) if json else out.print(f"Hold {ended.hold} ended {when(ended.released_at)}.")
 
@@ -125,7 +113,7 @@ def set_(*, provider: str, keep: str, label: str = "", tenant: Tenant = "", json
         keep: 10y, 18m or 90d.
         label: only for what bears it; goes before a policy without a label, and of several the longest counts.
     """
-    with _opened(fresh=False) as s:
+    with system(fresh=False) as s:
         policy = _keep(s, tenant, provider, keep, label)
     print_json(policy) if json else out.print(f"What {policy.provider} carried is kept for {policy.keep}.")
 
@@ -133,7 +121,7 @@ def set_(*, provider: str, keep: str, label: str = "", tenant: Tenant = "", json
 @retention.command
 def remove(*, provider: str, label: str = "", tenant: Tenant = "", json: Json = False) -> None:
     """End the policy for a provider, or for what bears a label."""
-    with _opened(fresh=False) as s:
+    with system(fresh=False) as s:
         policy = _keep(s, tenant, provider, "", label)
     print_json(policy) if json else out.print(f"There is no such policy for {policy.provider} any more.")
 

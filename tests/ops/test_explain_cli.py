@@ -85,7 +85,7 @@ def test_a_message_without_recipients_is_explained_as_such(shell: Shell, deliver
 def test_a_downtime_is_entered_shown_ended_and_withdrawn(shell: Shell, delivery: dict[str, Any]) -> None:
     """In the list, in the status and in the explanation of what it touches, until it is withdrawn."""
     account, message = delivery["account"], delivery["message"]
-    entered = shell.json("downtime", "enter", account, "--from", "2020-01-01T10:00+01:00", "--note", "they rang")
+    entered = shell.json("downtime", "enter", account, "--since", "2020-01-01T10:00+01:00", "--note", "they rang")
     assert ("2020-01-01T09:00:00.000000Z", "", "open") == (entered["since"], entered["until"], entered["state"])
     assert "the provider has not worked properly since 1 January 2020 at 09:00" in shell.run("explain", message)
     assert "provider down: from 2020-01-01 09:00:00Z and goes on (entered)" in shell.run("status", message)
@@ -107,11 +107,11 @@ def test_a_downtime_is_entered_shown_ended_and_withdrawn(shell: Shell, delivery:
 def test_a_time_without_a_zone_or_still_to_come_exits_with_2(shell: Shell, at: str) -> None:
     """Nothing is written then."""
     shell.run("accounts", "add", "sms", "--provider", "kpn_sms")
-    shell.run("downtime", "enter", "sms", "--from", at, "--note", "n", code=2)
+    shell.run("downtime", "enter", "sms", "--since", at, "--note", "n", code=2)
     assert "No downtimes are known." in shell.run("downtime", "list")
 
 
 def test_a_downtime_of_no_account_exits_with_3(shell: Shell) -> None:
     """And says how one is added."""
-    said = shell.run("downtime", "enter", "sms", "--from", "2026-03-02T10:00Z", "--note", "n", code=3)
+    said = shell.run("downtime", "enter", "sms", "--since", "2026-03-02T10:00Z", "--note", "n", code=3)
     assert "has no account 'sms'" in said

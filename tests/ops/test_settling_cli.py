@@ -56,7 +56,7 @@ def test_what_does_not_settle_it_is_said(shell: Shell) -> None:
     """With the exit code of what is wrong, and of what is not there."""
     (listed,) = shell.json("disputes", "list")["deliveries"]
     wrong = ("disputes", "resolve", listed["message"], "0", "--sets-aside", listed["message"], "--note", "n")
-    assert "name facts that contradict each other here" in shell.run(*wrong, code=1)
+    assert "name facts that contradict each other here" in shell.run(*wrong, code=2)
     assert "has no recipient 7" in shell.run("disputes", "show", listed["message"], "7", code=3)
 
 
@@ -97,10 +97,10 @@ def test_terms_are_set_listed_switched_off_and_taken_back(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
-        (("fax", "delivery_report", "--warn", "1h", "--breach", "2h"), 1, "sms delivery_report"),
+        (("fax", "delivery_report", "--warn", "1h", "--breach", "2h"), 2, "sms delivery_report"),
         (("sms", "delivery_report", "--warn", "soon", "--breach", "2h"), 2, "write it as 90s"),
-        (("sms", "delivery_report", "--warn", "2h", "--breach", "1h"), 1, "10 years"),
-        (("sms", "delivery_report", "--warn", "1h", "--breach", "999999d"), 1, "10 years"),
+        (("sms", "delivery_report", "--warn", "2h", "--breach", "1h"), 2, "10 years"),
+        (("sms", "delivery_report", "--warn", "1h", "--breach", "999999d"), 2, "10 years"),
         (("sms", "delivery_report", "--warn", "1h", "--breach", "2h", "--account", "none"), 3, "accounts add"),
     ],
 )
