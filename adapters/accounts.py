@@ -27,6 +27,9 @@ from ledger.errors import ConfigurationError, NotFoundError
 from ledger.events import CLEAR, time_text
 from ledger.sealing import KEY_BYTES, seal, unseal
 
+CONSOLE = "console"
+"""Stands for whoever acts at the command line, who has no key; also the account in whose stream their looking is recorded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

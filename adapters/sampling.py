@@ -17,8 +17,7 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from adapters.accounts import Accounts
-from adapters.compliance.asking import CONSOLE
+from adapters.accounts import CONSOLE, Accounts
 from ledger.checkpoints import Checkpoint, HeadFile, SignedHead
 from ledger.errors import CorruptError, LedgerError, NotFoundError
 from ledger.events import Event

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from adapters.accounts import CONSOLE
 from adapters.strictjson import refuse
 from ledger.appender import Item
 from ledger.application import Ledger, PersonKey
@@ -247,7 +248,7 @@ def _settlement(case: Case, event: Event, values: dict[str, Any]) -> Settlement:
         event_id=event.id,
         position=event.position,
         recorded_at=str(event.fields["recorded_at"]),
-        actor=str(event.fields.get("actor", "console")),
+        actor=str(event.fields.get("actor", CONSOLE)),
         note=str(values.get("note", "")),
         sets_aside=tuple(event.fields.get("events", ())),
         holds=event.id not in case.withdrawn,

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from adapters.accounts import Accounts
+from adapters.accounts import CONSOLE, Accounts
 from adapters.strictjson import refuse
 from ledger.canonical import MAX_INT
 from projections.deadlines import EXPECTATIONS, RESET, Expectation, Term, in_force
@@ -23,7 +23,6 @@ RULES_ACCOUNT = "rules"
 """In whose stream the changes stand."""
 MAX_TERM_S = 10 * 365 * 24 * 3600
 OFF = {"warn_s": 0, "breach_s": 0}
-CONSOLE = "console"
 NO_TERM = Term(0, "", "", 0, 0)
 
 

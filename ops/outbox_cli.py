@@ -11,6 +11,7 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.table import Table
 
+from adapters.accounts import CONSOLE
 from adapters.providers.calling import Document, Submission
 from ledger.addresses import guess
 from ledger.observations import Address, Reference
@@ -77,7 +78,7 @@ def send(
             requested_at=s.ledger.clock(),
         )
         key = (idempotency_key, hashlib.sha256(sending.encode(submission)).hexdigest())
-        clear = {"arrival": "api", "actor": "cli"}
+        clear = {"arrival": "api", "actor": CONSOLE}
         done = sending.dispatch(s.intake, s.accounts, whose, registration, submission, clear=clear, idempotency=key)
         s.outbox.turn(s.outbox.row(whose, done.message))
         view = s.outbox.view(whose, done.message)
@@ -145,7 +146,7 @@ def resolve(
     """
     with system() as s:
         whose = tenant or s.settings.tenant
-        s.outbox.resolve(whose, message, call, note, was_sent=was == "sent", actor="cli")
+        s.outbox.resolve(whose, message, call, note, was_sent=was == "sent", actor=CONSOLE)
         view = s.outbox.view(whose, message)
     _show(view, json=json)
 
@@ -159,7 +160,7 @@ def cancel(message: str, /, *, note: str, tenant: Tenant = "", json: Json = Fals
     """
     with system() as s:
         whose = tenant or s.settings.tenant
-        s.outbox.cancel(whose, message, note, actor="cli")
+        s.outbox.cancel(whose, message, note, actor=CONSOLE)
         view = s.outbox.view(whose, message)
     _show(view, json=json)
 

@@ -10,6 +10,7 @@ import msgspec
 from cyclopts import App
 from rich.table import Table
 
+from adapters.accounts import CONSOLE
 from ledger.errors import ConfigurationError
 from ops.console import Json, Tenant, out, print_json, system
 from ops.query_cli import Set, parsed
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ops.system import System
 
 schedules = App(name="schedules", help="Reports that are made and delivered each time that a period has ended.")
-ACTOR = "cli"
 ALL_SCOPES = ("compliance",)
 """Whoever may run this command may change what others saved."""
 
@@ -70,7 +70,7 @@ def create(file: Path, /, *, tenant: Tenant = "", json: Json = False) -> None:
 
     with system(fresh=False) as s:
         known, whose = _known(s, tenant)
-        view = known.view(known.create(whose, schedule_of(_read(file)), ACTOR))
+        view = known.view(known.create(whose, schedule_of(_read(file)), CONSOLE))
     _show(view, json=json)
 
 
@@ -87,7 +87,7 @@ def replace(schedule: str, file: Path, /, *, tenant: Tenant = "", json: Json = F
     with system(fresh=False) as s:
         known, whose = _known(s, tenant)
         entry, _ = known.get(whose, schedule)
-        changed = known.replace(whose, schedule, entry.version, schedule_of(_read(file)), ACTOR)
+        changed = known.replace(whose, schedule, entry.version, schedule_of(_read(file)), CONSOLE)
         view = known.view(changed)
     _show(view, json=json)
 
@@ -104,7 +104,7 @@ def patch(schedule: str, file: Path, /, *, tenant: Tenant = "", json: Json = Fal
         known, whose = _known(s, tenant)
         entry, given = known.get(whose, schedule)
         changed = known.patched(given, _read(file))
-        view = known.view(known.replace(whose, schedule, entry.version, changed, ACTOR, done="patched"))
+        view = known.view(known.replace(whose, schedule, entry.version, changed, CONSOLE, done="patched"))
     _show(view, json=json)
 
 
@@ -118,7 +118,7 @@ def delete(schedule: str, /, *, tenant: Tenant = "") -> None:
     with system(fresh=False) as s:
         known, whose = _known(s, tenant)
         entry, _ = known.get(whose, schedule)
-        known.delete(whose, schedule, entry.version, ACTOR)
+        known.delete(whose, schedule, entry.version, CONSOLE)
     out.print(f"Schedule {schedule} has ended.", markup=False)
 
 
@@ -134,7 +134,7 @@ def run(schedule: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
 
     with system() as s:
         known, whose = _known(s, tenant)
-        row = known.run_now(whose, schedule, ACTOR)
+        row = known.run_now(whose, schedule, CONSOLE)
         if s.leader.is_leading():
             runner(s).run()
         view = viewed(known.tasks, known.tasks.rows.get(whose, row.task))
@@ -154,7 +154,7 @@ def add_key(name: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
     from adapters.reports import webhooks  # noqa: PLC0415  as above
 
     with system(fresh=False) as s:
-        secret = webhooks.add_key(s.accounts, tenant or s.settings.tenant, name, ACTOR)
+        secret = webhooks.add_key(s.accounts, tenant or s.settings.tenant, name, CONSOLE)
     print_json({"key_id": name, "secret": secret}) if json else out.print(secret, markup=False)
 
 
@@ -168,7 +168,7 @@ def retire_key(name: str, /, *, tenant: Tenant = "") -> None:
     from adapters.reports import webhooks  # noqa: PLC0415  as above
 
     with system(fresh=False) as s:
-        webhooks.retire_key(s.accounts, tenant or s.settings.tenant, name, ACTOR)
+        webhooks.retire_key(s.accounts, tenant or s.settings.tenant, name, CONSOLE)
     out.print(f"Key {name} is destroyed.", markup=False)
 
 
@@ -218,7 +218,7 @@ def save(name: str, query: str, /, *, given: Set = (), tenant: Tenant = "", json
 
     with system(fresh=False) as s:
         saving = queries.Saving(query=query, parameters=dict(parsed(given)))
-        found = queries.save(s.ledger, tenant or s.settings.tenant, name, saving, ACTOR, ALL_SCOPES)
+        found = queries.save(s.ledger, tenant or s.settings.tenant, name, saving, CONSOLE, ALL_SCOPES)
     print_json(found) if json else out.print(
         f"Saved {found.name}: {found.query}, version {found.version}", markup=False
     )
@@ -249,5 +249,5 @@ def unsave(name: str, /, *, tenant: Tenant = "") -> None:
     from adapters.reports import saved as queries  # noqa: PLC0415  as above
 
     with system(fresh=False) as s:
-        queries.delete(s.ledger, tenant or s.settings.tenant, name, ACTOR, ALL_SCOPES)
+        queries.delete(s.ledger, tenant or s.settings.tenant, name, CONSOLE, ALL_SCOPES)
     out.print(f"Deleted {name}.", markup=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 from rich.table import Table
 
+from adapters.accounts import CONSOLE
 from ops.console import EXIT_WRONG, Json, Tenant, err, out, print_json, system
 from ops.show import plain, when
 
@@ -92,7 +93,7 @@ def fetch(task: str, folder: Path, /, *, tenant: Tenant = "", json: Json = False
         for name in [file.name for file in result.files]:
             file, parts = found.file(row, name)
             said = {"task": row.task, "file": name, "sha256": file.sha256}
-            s.accounts.record("access.recorded", row.tenant, "cli", "cli", {"rule": "access.report"}, said=said)
+            s.accounts.record("access.recorded", row.tenant, CONSOLE, "", {"rule": "access.report"}, said=said)
             with (folder / name).open("xb") as written:
                 written.writelines(parts)
     if json:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.accounts import Accounts
+from adapters.accounts import CONSOLE, Accounts
 from adapters.compliance.contract import ComplianceQuery, Context, Header, Row
 from adapters.compliance.registry import find
 from ledger.checkpoints import HeadFile
@@ -17,8 +17,6 @@ from ledger.events import time_text
 from projections import deadlines, grades, rules
 from projections.queries import Queries
 
-CONSOLE = "console"
-"""Whose stream holds what was done at the command line."""
 Progress = Callable[[int, int | None], None]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from adapters.accounts import CONSOLE
 from adapters.compliance.contract import Column, ComplianceQuery, Context, Parameters, Row
 from adapters.compliance.deliveries import Day
 from adapters.keeping import stories
@@ -19,8 +20,6 @@ from projections.accessed import TYPES, AccessedModel, accesses
 from projections.queries import MAX_PAGE
 from projections.searching import moment
 
-CONSOLE = "console"
-"""Stands for whoever acts at the command line, who has no key."""
 LAST = "z"
 """Sorts behind every id of a message, however the database compares texts."""
 

@@ -19,8 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from adapters.accounts import Accounts
-from adapters.compliance.asking import CONSOLE
+from adapters.accounts import CONSOLE, Accounts
 from adapters.compliance.person_readme import WORDS, Told, readme
 from adapters.evidence.originals import WITHHELD
 from adapters.evidence.pack import MAX_RECORDED, Ask, Disclosure, disclose

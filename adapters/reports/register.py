@@ -31,7 +31,7 @@ class Entry(NamedTuple):
     Attributes:
         event: id of the event that says so.
         rule: what was done, for example `schedule.created`.
-        actor: id of the API key, `cli`, or "".
+        actor: id of the API key, `console`, or "".
         owner, made_at: who made the first version, and when.
         said: what it is; empty once it was erased.
     """

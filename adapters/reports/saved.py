@@ -39,7 +39,7 @@ class SavedQuery(msgspec.Struct, frozen=True):
     """A saved query.
 
     Attributes:
-        owner: id of the API key that made it first, or `cli`.
+        owner: id of the API key that made it first, or `console`.
         version: counts its changes.
     """
 

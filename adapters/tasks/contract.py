@@ -25,7 +25,7 @@ class Work:
 
     Attributes:
         task: id of the task.
-        owner: id of the API key that asked, `cli`, or "" when the clock did.
+        owner: id of the API key that asked, `console`, or "" when the clock did.
         number: of the try, from 1.
         request: what was asked, as JSON values.
         folder: empty, for plain files; gone when the try ends.

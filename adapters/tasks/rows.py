@@ -33,7 +33,7 @@ class Row(NamedTuple):
     """A task; times are UTC, "" for never.
 
     Attributes:
-        owner: id of the API key that asked, `cli`, or "" when the clock did.
+        owner: id of the API key that asked, `console`, or "" when the clock did.
         scopes: an API key needs one of them to see it, with spaces between.
         run: id of the try that goes on, or of the one whose files are kept; "" without.
         tries: that were begun.

@@ -16,7 +16,7 @@ class TaskView(msgspec.Struct, frozen=True):
     Attributes:
         kind: what kind of work, for example `report` or `delivery`.
         meaning: the state in plain words.
-        owner: id of the API key that asked, `cli`, or "" when the clock did.
+        owner: id of the API key that asked, `console`, or "" when the clock did.
         tries: that were begun.
         due_at: when a further try may be begun.
         done: how far it is, in what it counts.

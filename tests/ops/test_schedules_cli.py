@@ -71,7 +71,7 @@ def test_a_report_is_run_delivered_shown_and_fetched_by_hand(shell: Shell, creat
 def test_a_definition_that_cannot_be_is_refused_with_the_field(shell: Shell, created: str, tmp_path: Path) -> None:
     """The schedule stays as it is."""
     (shell.folder / "bad.toml").write_text(TOML.replace("Amsterdam", "Atlantis"))
-    assert "zone: no such time zone" in shell.run("schedules", "replace", created, "bad.toml", code=1)
+    assert "zone: no such time zone" in shell.run("schedules", "replace", created, "bad.toml", code=2)
     (shell.folder / "bad.toml").write_text("period = ")
     assert "bad.toml" in shell.run("schedules", "create", "bad.toml", code=2)
     shell.run("schedules", "create", "missing.toml", code=2)
@@ -82,7 +82,7 @@ def test_a_webhook_key_is_shown_once(shell: Shell) -> None:
     """Then only its name is known."""
     made = shell.json("schedules", "add-key", "first")
     assert made["secret"].startswith("whsec_")
-    shell.run("schedules", "add-key", "first", code=1)
+    shell.run("schedules", "add-key", "first", code=2)
     shell.run("schedules", "retire-key", "first")
     shell.run("schedules", "retire-key", "first", code=3)
 
@@ -90,10 +90,10 @@ def test_a_webhook_key_is_shown_once(shell: Shell) -> None:
 def test_a_query_is_saved_listed_and_deleted(shell: Shell) -> None:
     """Under a name, with its parameters."""
     saved = shell.json("query", "save", "monthly", "disputed", "--set", "provider=ekopost")
-    assert ("disputed/1", {"provider": "ekopost"}, "cli") == (saved["query"], saved["parameters"], saved["owner"])
+    assert ("disputed/1", {"provider": "ekopost"}, "console") == (saved["query"], saved["parameters"], saved["owner"])
     assert "provider=ekopost" in shell.run("query", "saved")
-    assert "disputed" in shell.run("query", "save", "monthly", "horoscope", code=1)
-    assert "name: lower-case" in shell.run("query", "save", "Not A Name", "disputed", code=1)
+    assert "disputed" in shell.run("query", "save", "monthly", "horoscope", code=2)
+    assert "name: lower-case" in shell.run("query", "save", "Not A Name", "disputed", code=2)
     shell.run("query", "unsave", "monthly")
     assert [] == shell.json("query", "saved")
     shell.run("query", "unsave", "monthly", code=3)
