@@ -1,8 +1,8 @@
 """Answers as of then: what was known of a message at a recorded time, what had happened to it by a time of occurrence, and by which rules.
 
 `Past` answers as `projections.queries.Queries` does, from the log up to a position instead of from the read models. Recipients, batches,
-joinings and terms are those of then. Values (addresses, subjects …) are shown as far as they are held today, downtimes and forecasts
-not at all. Lists are in `projections.aslists`.
+joinings, terms and downtimes are those of then. Values (addresses, subjects …) are shown as far as they are held today, forecasts not at
+all. Lists are in `projections.aslists`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from ledger.errors import NotFoundError
 from ledger.events import parse_time, time_text
-from projections import aslists
+from projections import aslists, downtimes
 from projections.aslists import Judged
-from projections.queries import DELIVERIES_SHOWN, MAX_PAGE, Queries, entry_of, judgements, told
+from projections.queries import DELIVERIES_SHOWN, MAX_PAGE, Queries, downtimes_of, entry_of, judgements, told
 from projections.replay import Replay
 from projections.rulesets import CURRENT, in_force
 from projections.searching import Filters, moment
@@ -152,6 +152,8 @@ class Past:
 
     def _views(self, judged: Sequence[Judged]) -> list[DeliveryView]:
         addresses = self.queries.addresses([(each.row.message, each.recipient) for each in judged])
+        whose = {(each.row.tenant, each.row.account) for each in judged}
+        down = downtimes.known_by(self.ledger, whose, self.position, self.replay.occurred_by)
         return [
             DeliveryView(
                 message=row.message,
@@ -171,6 +173,7 @@ class Past:
                 flags=folded.flags,
                 evidence=folded.evidence,
                 deadlines=folded.deadlines,
+                downtimes=downtimes_of(down.get((row.tenant, row.account), ()), row.opened_at, folded),
             )
             for row, recipient, folded, position in judged
         ]

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
+from ledger.application import Ledger
 from ledger.database import Cursor, Reads, Row
 from ledger.events import Event
 from projections.runner import Table, Target, Unapplied
@@ -120,6 +122,37 @@ def of_accounts(reads: Reads, whose: Iterable[tuple[str, str]]) -> dict[tuple[st
         if downtime.state != "withdrawn":
             found.setdefault((tenant, downtime.account), []).append(downtime)
     return {key: sorted(each, key=lambda d: (d.since, d.positions)) for key, each in found.items()}
+
+
+def known_by(
+    ledger: Ledger, whose: Iterable[tuple[str, str]], position: int, occurred_by: str = ""
+) -> dict[tuple[str, str], list[Downtime]]:
+    """As `of_accounts`, as far as the log had come: what was ended or withdrawn later went on.
+
+    Args:
+        occurred_by: leave out what began later, and ends that came later; "" for none.
+    """
+    found: dict[tuple[str, str], list[Downtime]] = {}
+    for row in ledger.database.probe_pairs("read_downtimes", COLUMNS, ("tenant", "account"), sorted(set(whose))):
+        tenant, today = _read(row)
+        downtime = _then(ledger, today, position)
+        if downtime is not None and occurred_by and downtime.until > occurred_by:
+            downtime = replace(downtime, until="", state="open")
+        if downtime is not None and not (occurred_by and downtime.since > occurred_by):
+            found.setdefault((tenant, downtime.account), []).append(downtime)
+    return {key: sorted(each, key=lambda d: (d.since, d.positions)) for key, each in found.items()}
+
+
+def _then(ledger: Ledger, today: Downtime, position: int) -> Downtime | None:
+    """A downtime as it was told up to a position; None when it was not told yet, or withdrawn already."""
+    known = sum(1 for each in today.positions if each <= position)
+    then = replace(today, until="", state="open", events=today.events[:known], positions=today.positions[:known])
+    for each in then.positions[1:]:
+        said = msgspec.convert(ledger.event(each).fields, _Clear)
+        if said.rule == WITHDRAWN:
+            return None
+        then = replace(then, until=said.occurred_at or said.observed_at, state="ended")
+    return then if known else None
 
 
 def of_tenant(reads: Reads, tenant: str, account: str = "", limit: int = 100) -> list[Downtime]:

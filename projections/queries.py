@@ -175,7 +175,7 @@ class Queries:
                     flags=detail.flags,
                     evidence=detail.evidence,
                     deadlines=detail.deadlines,
-                    downtimes=_touching(down.get((said["tenant"], said["account"]), ()), said["opened_at"], detail),
+                    downtimes=downtimes_of(down.get((said["tenant"], said["account"]), ()), said["opened_at"], detail),
                 )
             )
         return views
@@ -337,7 +337,7 @@ def judgements(reasons: Iterable[Reason]) -> dict[str, tuple[str, str]]:
     return judged
 
 
-def _touching(found: Iterable[Downtime], opened_at: str, detail: Folded) -> tuple[Downtime, ...]:
+def downtimes_of(found: Iterable[Downtime], opened_at: str, detail: Folded) -> tuple[Downtime, ...]:
     """The downtimes that overlap a delivery, from its first known step to its end."""
     begun = min([opened_at, *(milestone.at for milestone in detail.milestones.values())])
     return downtimes.touching(found, begun, detail.since if detail.is_final else "")

@@ -23,6 +23,7 @@ from ledger.streams import Registration
 from ledger.writer import TOLD_ELSEWHERE
 from projections import aslists
 from projections.asof import AsOf, Past
+from projections.downtimes import ENTERED, WITHDRAWN, DowntimesModel
 from projections.queries import Filters, Queries
 from projections.rulesets import CURRENT, OLDEST, TABLES_RULE, in_force, versions
 from projections.runner import Runner
@@ -31,6 +32,7 @@ from projections.stories import is_claim
 from projections.views import DeliveryView, Page
 from tests.flow import desk
 from tests.projections.history import AT
+from tests.stories.stories import ACCOUNT
 from tests.stories.test_any_facts import NAMES, PEOPLE, TYPES, Declared, Fact, Telling, reading, registrations, worlds
 from tests.world import TENANT, World
 
@@ -54,7 +56,7 @@ class Act:
     number: int
 
 
-KINDS = ("arrive", "arrive", "arrive", "bridge", "bridge", "part", "part", "terms", "resolve", "rules")
+KINDS = ("arrive", "arrive", "arrive", "bridge", "bridge", "part", "part", "terms", "resolve", "rules", "down", "up")
 acts = st.builds(Act, st.sampled_from(KINDS), st.integers(0, 30))
 
 
@@ -78,6 +80,7 @@ def do(found: World, tenant: str, act: Act) -> None:
     """Append what an act says, if there is something that it can be about."""
     events = events_of(found, tenant)
     joined = [e for e in events if e.type == "streams.joined" and e.fields["rule"] != TOLD_ELSEWHERE]
+    down = [e for e in events if e.type == "provider.down"]
     facts = [e for e in events if e.type in {"content.consigned", "content.consignment_failed", "relay.failed"}]
     if act.kind == "part" and joined:
         event = joined[act.number % len(joined)]
@@ -89,6 +92,13 @@ def do(found: World, tenant: str, act: Act) -> None:
         numbers = {"warn_s": act.number + 1, "breach_s": 60 * act.number}
         stream = f"account/{tenant}/rules/2026-03-02"
         write(found, tenant, "ruleset.changed", stream, rule="deadline.delivery_report", numbers=numbers)
+    elif act.kind == "down":
+        stream = f"account/{tenant}/{ACCOUNT}/2026-03-02"
+        write(found, tenant, "provider.down", stream, account=ACCOUNT, occurred_at=AT, zone="stated", rule=ENTERED)
+    elif act.kind == "up" and down:
+        event = down[act.number % len(down)]
+        rule = (WITHDRAWN, ENTERED)[act.number % 2]
+        write(found, tenant, "provider.up", event.stream, account=ACCOUNT, events=[event.id], rule=rule)
     elif act.kind == "rules":
         tables = versions((OLDEST, CURRENT)[act.number % 2].tables)
         write(found, "ledger", "ruleset.changed", "ledger", rule=TABLES_RULE, numbers=tables)
@@ -120,12 +130,14 @@ def live(found: World, tenant: str, step: Telling | Declared | Act) -> None:
 
 
 def forget(found: World) -> None:
-    """Empty the read model of statuses, as if nothing had been read yet."""
+    """Empty the read models, as if nothing had been read yet."""
     schema = "delivery_read." if found.ledger.database.kind == "postgresql" else ""
     with found.ledger.database.writing() as cursor:
-        for name in StatusModel.tables:
-            cursor.execute(f"DELETE FROM {schema}read_{name}")
-        cursor.execute(f"DELETE FROM {found.ledger.tracking_table} WHERE application_name LIKE 'status/%'")
+        for model in (StatusModel, DowntimesModel):
+            for name in model.tables:
+                cursor.execute(f"DELETE FROM {schema}read_{name}")
+            tracked = f"application_name LIKE '{model.name}/%'"
+            cursor.execute(f"DELETE FROM {found.ledger.tracking_table} WHERE {tracked}")
 
 
 @contextmanager
@@ -135,7 +147,7 @@ def stopped(found: World, position: int) -> Iterator[Queries]:
     feed = found.ledger.feed
     ledger.feed = lambda after=0, limit=1: [e for e in feed(after, limit) if e.position <= position]  # type: ignore[method-assign]
     forget(found)
-    runner = Runner(ledger, [StatusModel(in_force(ledger, position).ruleset or CURRENT)])
+    runner = Runner(ledger, [StatusModel(in_force(ledger, position).ruleset or CURRENT), DowntimesModel()])
     runner.run()
     yield Queries(ledger, runner)
     forget(found)
@@ -280,6 +292,8 @@ def joined(found: World) -> World:
         ("arrive", 6),
     ):
         live(found, TENANT, Act(kind, number))
+    for kind, number in (("down", 0), ("up", 1), ("down", 0), ("up", 2)):
+        live(found, TENANT, Act(kind, number))
     live(found, TENANT, Declared((2,), (1, 2), "b1"))
     found.runner.run()
     return found
@@ -289,6 +303,10 @@ def test_every_position_of_a_history_is_told_as_it_was(joined: World) -> None:
     """Also one that lies between two events that were written together."""
     for position in range(1, joined.ledger.head().size + 1):
         compare(joined, TENANT, position, 50)
+    pasts = [Past(joined.queries, AsOf(position=p)) for p in range(1, joined.ledger.head().size + 1)]
+    down = [{tuple(d.state for d in v.downtimes) for v in whole(past, TENANT, Filters(), 9)} - {()} for past in pasts]
+    told = [states for states, _ in itertools.groupby(down)]
+    assert [set(), {("open",)}, {("ended",)}, {("ended", "open"), ("open",)}, {("open",)}] == told
 
 
 def test_a_claim_holds_from_its_making_until_it_is_taken_back(found: World) -> None:
