@@ -201,17 +201,17 @@ def moment(name: str, text: str) -> str:
 
 
 def sealed_digests(keyring: Keyring, tenant: str, filters: Filters) -> list[list[bytes]]:
-    """Per filter on a sealed value, the keyed digests that would show it."""
+    """Per filter on a sealed value, the keyed digests that would show it; one that comes to nothing, as white space does, finds nothing."""
     given = Address(filters.address_kind, filters.recipient)
-    addresses = ([given] if filters.address_kind else guess(filters.recipient)) if filters.recipient else []
-    wanted: list[list[tuple[str, ...]]] = [
-        [("address", address.kind, normal(address)) for address in addresses],
-        [("any_reference", clean(filters.reference.strip()))],
-        [("label", clean(filters.label).casefold())],
-        [("in_batch", clean(filters.batch.strip()))],
-        [("document", filters.document.strip().lower())],
+    addresses = [given] if filters.address_kind else guess(filters.recipient)
+    wanted: list[tuple[str, list[tuple[str, ...]]]] = [
+        (filters.recipient, [("address", address.kind, normal(address)) for address in addresses]),
+        (filters.reference, [("any_reference", clean(filters.reference.strip()))]),
+        (filters.label, [("label", clean(filters.label).casefold())]),
+        (filters.batch, [("in_batch", clean(filters.batch.strip()))]),
+        (filters.document, [("document", filters.document.strip().lower())]),
     ]
-    return [[keyring.lookup(tenant, *parts) for parts in one] for one in wanted if one and one[0][-1]]
+    return [[keyring.lookup(tenant, *parts) for parts in one] for said, one in wanted if said]
 
 
 # --- where a page is read

@@ -16,6 +16,7 @@ from ledger.events import parse_time
 from ledger.observations import Address
 from ledger.streams import Registration
 from projections import searching
+from projections.asof import AsOf, Past
 from projections.queries import Filters
 from tests.projections import listing
 from tests.projections.listing import OTHER, Delivery, fill
@@ -227,6 +228,16 @@ def test_a_filter_that_cannot_be_is_named(found: World) -> None:
     for said, filters in WRONG.items():
         with pytest.raises(ValueError, match=re.escape(said)):
             searching.found(found.ledger, TENANT, filters)
+
+
+@pytest.mark.parametrize("name", ["recipient", "reference", "label", "batch", "document"])
+@pytest.mark.parametrize("blank", [" ", "\t\n", "\u3000", "+ - - - -"])
+def test_a_filter_that_says_nothing_readable_finds_nothing(found: World, name: str, blank: str) -> None:
+    """A variable that was empty in a script is not the wish to see everybody; then as now."""
+    fill(found, 10)
+    filters = Filters(**{name: blank})
+    assert [] == whole(found, TENANT, filters)
+    assert () == Past(found.queries, AsOf(position=found.ledger.head().size)).search(TENANT, filters).deliveries
 
 
 @pytest.mark.parametrize(
