@@ -48,6 +48,7 @@ class Serving:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
         self.lines: list[dict[str, Any]] = []
+        self.printed = b""
         self._listening: Queue[str] = Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -76,6 +77,8 @@ class Serving:
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(60)
         self._reader.join(60)
+        if self.process.stdout:
+            self.printed = self.process.stdout.read()
         return status
 
 
@@ -89,6 +92,7 @@ def served(settings: Settings) -> Iterator[Serving]:
         [sys.executable, "-c", "from ops.cli import main; main(['serve'])"],
         cwd=ROOT,
         env=environment,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     try:
@@ -96,8 +100,9 @@ def served(settings: Settings) -> Iterator[Serving]:
     finally:
         process.kill()
         process.wait()
-        if process.stderr:
-            process.stderr.close()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
 
 
 @pytest.fixture
