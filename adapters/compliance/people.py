@@ -102,7 +102,7 @@ def export(
         out: where; must not exist, or be empty.
 
     Raises:
-        ConfigurationError: an unknown language, no reason, or a folder that is not empty; nothing was written.
+        ConfigurationError: an unknown language, no address, no reason, or a folder that is not empty; nothing was written.
     """
     _check(asked, out)
     with _hidden(out) as folder:
@@ -124,6 +124,9 @@ def export(
 def _check(asked: Request, out: Path) -> None:
     if asked.language not in WORDS:
         msg = f"there is no package in {asked.language!r}; there are {', '.join(WORDS)}"
+        raise ConfigurationError(msg)
+    if not asked.address.strip():
+        msg = "say whose (--recipient ADDRESS); without an address it would be everybody's"
         raise ConfigurationError(msg)
     if not asked.reason.strip():
         msg = "what is held about a person leaves only with a reason (--reason TEXT), which is recorded"

@@ -187,7 +187,7 @@ def test_languages_say_the_same() -> None:
 
 
 def test_what_is_wrong_with_the_asking_is_said_first(on_sqlite: Golden, tmp_path: Path) -> None:
-    """No reason, an unknown language, a folder that holds something: nothing is written and nothing recorded."""
+    """No reason, no address, an unknown language, a folder that holds something: nothing is written and nothing recorded."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("mine")
     before = on_sqlite.world.ledger.head().size
@@ -199,6 +199,9 @@ def test_what_is_wrong_with_the_asking_is_said_first(on_sqlite: Golden, tmp_path
     ):
         with pytest.raises(ConfigurationError, match=named):
             exported(on_sqlite, tmp_path / out, ANNA, **asked)
+    for nobody in ("", " \u3000"):
+        with pytest.raises(ConfigurationError, match="everybody's"):
+            exported(on_sqlite, tmp_path / "out", nobody)
     assert {"full/mine.txt": b"mine"} == {n: d for n, d in files(tmp_path).items() if n.startswith(("full", "out"))}
     assert before == on_sqlite.world.ledger.head().size
     (tmp_path / "empty").mkdir()
