@@ -3,8 +3,7 @@
 HttpError
 ├── UnauthenticatedError   no API key, or one that is not valid
 ├── ForbiddenError         the key lacks the scope
-├── LimitedError           too often; says when to come again
-│   ├── RateError          this API key asks too often
+├── RateError              this API key asks too often; says when to come again
 │   └── GuessingError      too many keys that are not good came from this address
 ├── CrowdedError           this caller has too many requests under way
 ├── MediaTypeError         a content type that the route does not read
@@ -39,23 +38,15 @@ class ForbiddenError(HttpError):
     """The API key lacks the scope."""
 
 
-class LimitedError(HttpError):
-    """Too often.
+class RateError(HttpError):
+    """This API key asks too often; the header Retry-After says when to come again."""
 
-    Attributes:
-        retry_after_s: when it is worth another try.
-    """
-
-    def __init__(self, retry_after_s: int) -> None:
+    def __init__(self, retry_after_s: int = 1) -> None:
         super().__init__()
         self.retry_after_s = retry_after_s
 
 
-class RateError(LimitedError):
-    """This API key asks too often; the header Retry-After says when to come again."""
-
-
-class GuessingError(LimitedError):
+class GuessingError(RateError):
     """Too many API keys that are not good came from this address; a good one is taken at any time."""
 
 

@@ -202,6 +202,9 @@ async def test_key_that_asks_too_often_is_told_when_to_come_again(sqlite_system:
             r.headers["RateLimit"].partition(";t=")[0] for r in replies
         ]
         assert "rate" == replies[-1].type
+        assert (
+            "This API key asks too often; the header Retry-After says when to come again" == replies[-1].json["detail"]
+        )
         assert 1 <= int(replies[-1].headers["Retry-After"]) <= 20
         assert 200 == (await api.call("GET /v1/providers", scopes=("read",))).status
         assert "RateLimit" not in (await api.call("GET /healthz", scopes=())).headers
