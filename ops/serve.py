@@ -93,8 +93,11 @@ def services_of(system: System) -> Services:
             request_timeout_s=settings.request_timeout_s,
             rate_per_minute=settings.rate_per_minute,
             failures_per_minute=settings.failures_per_minute,
+            connections=settings.max_connections,
+            idle_s=settings.idle_s,
         ),
         public_url=tasks.public_url(settings),
+        cors_origins=settings.cors_origins,
     )
 
 

@@ -107,6 +107,16 @@ class Settings(BaseSettings):
     rate_per_minute: int = Field(
         60_000, ge=0, description="requests that one API key may make in a minute of one process; 0: no limit"
     )
+    max_connections: int = Field(1_000, ge=1, description="connections open at one time; further ones are closed")
+    idle_s: float = Field(
+        60.0,
+        gt=0,
+        description="longest that a connection may stand without a whole request, headers that trickle in included",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (),
+        description="origins whose pages browsers let use the API, for example https://desk.example.org; none without it",
+    )
     failures_per_minute: int = Field(
         60, ge=0, description="API keys that are not good, from one address, before it is told to wait; 0: no limit"
     )

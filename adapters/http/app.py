@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
+from adapters.http import crossing
 from adapters.http.access import AccessLog
 from adapters.http.authentication import Crowd, KeyCache
 from adapters.http.background import Background
+from adapters.http.connections import Connections, GuardedRunner
 from adapters.http.dispatch import STATE, State, add_headers, around, handler_of
 from adapters.http.services import Services
 from adapters.http.table import ROUTES
@@ -20,13 +22,17 @@ from adapters.http.telemetry import Metrics, ServerLogger
 from adapters.http.throttling import Buckets
 
 STOP_S = 30.0
+LINE_BYTES = 8 * 1024
+"""Longest request line, and longest header."""
+MAX_HEADERS = 100
 
 
 def make(services: Services) -> web.Application:
     """The application, with its threads and its background work."""
     limits = services.limits
     access = AccessLog(services.accounts)
-    app = web.Application(middlewares=[around])
+    crossing.check(services.cors_origins)
+    app = web.Application(middlewares=[around, crossing.preflights(services.cors_origins)])
     app[STATE] = State(
         services=services,
         threads=ThreadPoolExecutor(max(limits.threads * 3 // 4, 1), "http"),
@@ -38,6 +44,7 @@ def make(services: Services) -> web.Application:
         metrics=Metrics(services),
         access=access,
         background=Background(services, access),
+        connections=Connections(limits.connections, limits.idle_s, limits.request_timeout_s),
     )
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, handler_of(route))
@@ -59,4 +66,14 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
 def runner(app: web.Application) -> web.AppRunner:
     """Serves the application; its logs hold nothing of a request that could be personal."""
     logger = ServerLogger(logging.getLogger("aiohttp.server"), {})
-    return web.AppRunner(app, access_log=None, logger=logger, shutdown_timeout=STOP_S)
+    return GuardedRunner(
+        app,
+        app[STATE].connections,
+        access_log=None,
+        logger=logger,
+        shutdown_timeout=STOP_S,
+        keepalive_timeout=app[STATE].services.limits.idle_s,
+        max_line_size=LINE_BYTES,
+        max_field_size=LINE_BYTES,
+        max_headers=MAX_HEADERS,
+    )

@@ -18,9 +18,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from uuid_utils import uuid7
 
 from adapters.apikeys import ApiKey
+from adapters.http import crossing
 from adapters.http.access import AccessLog
 from adapters.http.authentication import Crowd, KeyCache, presented, reading, require_scope
 from adapters.http.background import Background
+from adapters.http.connections import Connections
 from adapters.http.errors import (
     BodyTooLargeError,
     BrokenBodyError,
@@ -75,6 +77,7 @@ class State:
     metrics: Metrics
     access: AccessLog
     background: Background
+    connections: Connections
 
 
 STATE = web.AppKey("state", State)
@@ -227,7 +230,8 @@ async def read_body(request: web.Request) -> bytes:
     Raises:
         BodyTooLargeError, BrokenBodyError, SlowBodyError.
     """
-    limit = request.app[STATE].services.limits.body_bytes
+    limits = request.app[STATE].services.limits
+    limit, began = limits.body_bytes, time.monotonic()
     body = bytearray()
     if (request.content_length or 0) > limit:
         raise too_large(limit)
@@ -235,6 +239,8 @@ async def read_body(request: web.Request) -> bytes:
         body += part
         if len(body) > limit:
             raise too_large(limit)
+        if time.monotonic() - began > limits.request_timeout_s + len(body) / limits.body_bytes_per_s:
+            raise SlowBodyError
     return bytes(body)
 
 
@@ -309,7 +315,7 @@ async def around(
     started = time.perf_counter()
     request[REQUEST_ID] = f"urn:uuid:{uuid7()}"
     request[CALLER] = ""
-    with metrics.under_way.track_inprogress():
+    with metrics.under_way.track_inprogress(), request.app[STATE].connections.under_way(request.transport):
         response = await _answered(request, handler)
     seconds = time.perf_counter() - started
     resource = request.match_info.route.resource
@@ -357,8 +363,12 @@ def _counted(request: web.Request, error: Exception) -> Exception:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """What every answer carries; a signal, so that it also holds for what is streamed."""
+    services = request.app[STATE].services
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if services.public_url.startswith("https://"):
+        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    response.headers.update(crossing.headers(services.cors_origins, request.headers))
     if TAKEN in request:
         response.headers.update(request[TAKEN].headers())
     response.headers["Server"] = "delivery-ledger"

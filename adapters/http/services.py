@@ -36,6 +36,9 @@ class Limits:
         rate_per_minute: requests of one API key in a minute, in this process; 0: no limit.
         failures_per_minute: requests of one address with a key that is not good, before they are told to wait; 0: no limit. A good key is
             never refused for them.
+        connections: open at one time; further ones are closed unheard.
+        idle_s: longest that no request is under way on a connection, so also longest for the headers of one.
+        body_bytes_per_s: a body that comes slower than this, beyond `request_timeout_s`, is given up.
     """
 
     body_bytes: int = 32 * 1024 * 1024
@@ -46,6 +49,9 @@ class Limits:
     key_cache_s: float = 2.0
     rate_per_minute: int = 60_000
     failures_per_minute: int = 60
+    connections: int = 1_000
+    idle_s: float = 60.0
+    body_bytes_per_s: int = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,7 @@ class Services:
     Attributes:
         evidence: hands out packs; None where the log's keys are not.
         public_url: how providers reach this API; "" when nobody said.
+        cors_origins: whose pages browsers let use this API.
     """
 
     ledger: Ledger
@@ -90,3 +97,4 @@ class Services:
     evidence: Desk | None = None
     limits: Limits = Limits()
     public_url: str = ""
+    cors_origins: tuple[str, ...] = ()
