@@ -132,7 +132,7 @@ def one(ledger: Ledger, tenant: str, downtime: str) -> Downtime:
 def listed(ledger: Ledger, tenant: str, account: str = "", limit: int = 100) -> list[Listed]:
     """The downtimes of a tenant, or of one account, newest first, with their notes as far as they are held."""
     found = downtimes.of_tenant(ledger.database, tenant, account, limit)
-    said = ledger.values([ledger.event(position) for each in found for position in each.positions])
+    said = ledger.values(ledger.events_at(position for each in found for position in each.positions))
     notes = {position: str(values["note"]) for position, values in said.items() if "note" in values}
     return [Listed(each, tuple(notes[p] for p in each.positions if p in notes)) for each in found]
 

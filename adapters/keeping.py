@@ -18,10 +18,9 @@ from adapters.outbox import ActRefusedError
 from adapters.providers import registry
 from adapters.strictjson import refuse
 from ledger.addresses import guess, normal
-from ledger.application import pages
 from ledger.database import Reads
 from ledger.errors import NotFoundError
-from ledger.events import Event, parse_time, read, time_text
+from ledger.events import Event, parse_time, time_text
 from ledger.sealing import Keyring
 from ledger.streams import WHOLE_MESSAGE, clean
 from projections import keeping
@@ -29,8 +28,8 @@ from projections.deadlines import LATEST
 from projections.keeping import HOLD_COLUMNS, HOLD_RULE, POLICY_COLUMNS, POLICY_RULE, UNITS, KeepingModel
 from projections.queries import Queries
 from projections.searching import Filters
-from projections.status import MESSAGE_COLUMNS, read_row
-from projections.stories import MessageRow, Story, missing
+from projections.status import stories
+from projections.stories import Story
 
 HOLDS, RETENTION = "holds", "retention"
 """Whose stream, besides the day's, the acts stand in."""
@@ -182,18 +181,12 @@ def holds(queries: Queries, tenant: str, *, released: bool = False) -> list[Hold
 
 def _unread(queries: Queries, tenant: str) -> Iterator[Event]:
     """What the read model has not read yet: a hold counts from the moment it stands in the log."""
-    reads, runner = queries.ledger.database, queries.runner
-    model = next(model for model in runner.models if model.name == KeepingModel.name)
-    for event in pages(queries.ledger.feed, lambda event: event.position, runner.position_in(reads, model)):
-        if event.tenant == tenant:
-            yield event
+    return (event for event in queries.runner.unread(queries.ledger, KeepingModel.name) if event.tenant == tenant)
 
 
 def _values(queries: Queries, positions: Sequence[int]) -> Mapping[int, dict[str, str]]:
     """What is sealed with events, by position; nothing for what is not held any more."""
-    ledger = queries.ledger
-    rows = ledger.database.probe("stored_events", f"{ledger.position_column}, state", ledger.position_column, positions)
-    opened = ledger.values([read(position, bytes(state)) for position, state in rows])
+    opened = queries.ledger.values(queries.ledger.events_at(positions))
     return {position: opened.get(position, {}) for position in positions}
 
 
@@ -348,21 +341,6 @@ def held(queries: Queries, tenant: str, message: str, recipient: int) -> tuple[H
 def label_digest(queries: Queries, tenant: str, label: str) -> bytes:
     """The keyed digest under which whatever bears a label is found."""
     return _DIGESTS["label"](queries.ledger.keyring, tenant, label)[0]
-
-
-def stories(reads: Reads, messages: Iterable[str]) -> dict[str, Story]:
-    """The streams that tell the story of each message: its own, and those of the messages that were joined into it."""
-    wanted = set(messages)
-    rows, tried = _rows(reads, wanted), set(wanted)
-    while further := missing(rows) - tried:
-        tried |= further
-        rows |= _rows(reads, further)
-    return {message: Story(rows[message], rows) for message in wanted & rows.keys()}
-
-
-def _rows(reads: Reads, messages: Iterable[str]) -> dict[str, MessageRow]:
-    found = map(read_row, reads.probe("read_messages", MESSAGE_COLUMNS, "message", sorted(messages)))
-    return {row.message: row for row in found}
 
 
 def found_under(reads: Reads, deliveries: Sequence[Delivery], told: Mapping[str, Story]) -> dict[Delivery, set[bytes]]:

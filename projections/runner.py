@@ -17,7 +17,7 @@ from typing import Protocol
 
 from eventsourcing.persistence import DataError, IntegrityError, PersistenceError
 
-from ledger.application import Ledger
+from ledger.application import Ledger, pages
 from ledger.database import Cursor, Reads
 from ledger.errors import LedgerError
 from ledger.events import Event
@@ -156,6 +156,16 @@ class Runner:
         """The last position that a model reflects as these reads see it."""
         sql = f"SELECT max(notification_id) FROM {self.ledger.tracking_table} WHERE application_name = ?"
         return reads.read(sql, (_tracked(model, suffix),))[0][0] or 0
+
+    def unread(self, ledger: Ledger, model: str) -> Iterator[Event]:
+        """What stands in the log and not yet in a model.
+
+        Args:
+            ledger: may be of a snapshot, with the model's rows as they were then.
+            model: its name.
+        """
+        read_to = next(self.position_in(ledger.database, each) for each in self.models if each.name == model)
+        return pages(ledger.feed, lambda event: event.position, read_to)
 
     def _is_of_another_version(self, cursor: Cursor, model: ReadModel) -> bool:
         """Whether the live tables were filled by another version of the model."""

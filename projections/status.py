@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.database import Cursor, Row
+from ledger.database import Cursor, Reads, Row
 from ledger.events import Event, message_of
 from projections.deadlines import RESET, Term, in_force, next_due
 from projections.facets import Facet, marks, marks_text
@@ -94,6 +94,21 @@ def stored(row: MessageRow) -> tuple[Any, ...]:
     return tuple(_encode(v) if name in {"joined", "batches"} else v for name, v in values.items())
 
 
+def stories(reads: Reads, messages: Iterable[str]) -> dict[str, Story]:
+    """The streams that tell the story of each message: its own, and those of the messages that were joined into it."""
+    wanted = set(messages)
+    rows, tried = _rows(reads, wanted), set(wanted)
+    while further := missing(rows) - tried:
+        tried |= further
+        rows |= _rows(reads, further)
+    return {message: Story(rows[message], rows) for message in wanted & rows.keys()}
+
+
+def _rows(reads: Reads, messages: Iterable[str]) -> dict[str, MessageRow]:
+    found = map(read_row, reads.probe("read_messages", MESSAGE_COLUMNS, "message", sorted(messages)))
+    return {row.message: row for row in found}
+
+
 class StatusModel:
     """Messages, deliveries and the facts behind them.
 
@@ -102,7 +117,7 @@ class StatusModel:
     """
 
     name = "status"
-    version = 4
+    version = 5
     tables = TABLES
 
     def __init__(self, rules: Ruleset = CURRENT) -> None:

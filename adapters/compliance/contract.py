@@ -16,6 +16,13 @@ Kind = Literal["text", "id", "integer", "decimal", "time", "date", "boolean", "l
 """What stands in a column: `time` is UTC as it stands in events, `decimal` a float, `list` a tuple of texts; None for what is not known."""
 
 
+class CursorError(ValueError):
+    """The cursor is none that this query gave."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"{cursor!r} is not a cursor of this query")
+
+
 class Column(NamedTuple):
     """A column of an answer.
 

@@ -16,12 +16,12 @@ from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
 from adapters.compliance.deliveries import COLUMNS, Span, found, values
 from adapters.compliance.reconciled import Known, Run, runs
 from adapters.jobs.rows import said
-from adapters.keeping import stories
 from adapters.providers import registry
 from ledger.errors import ConfigurationError, NotFoundError
 from projections.fold import Milestone, Reason
 from projections.grades import Evidence, Grade
 from projections.searching import Filters, moment
+from projections.status import stories
 
 RECONCILE = "reconcile"
 """The sweep of a provider that compares its list with ours."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from adapters.compliance.contract import Column, Context, Parameters, Row
+from adapters.compliance.contract import Column, Context, CursorError, Parameters, Row
 from projections.queries import MAX_PAGE
 from projections.searching import Filters, moment, place_of
 from projections.views import DeliveryView
@@ -27,6 +27,17 @@ TOLD_EVERY = 100
 """Rows between two reports of progress."""
 
 
+def in_one_form(asked: Parameters, *names: str) -> None:
+    """Write the days and times in these fields as times are written, so that the header says what was asked.
+
+    Raises:
+        ValueError: one is neither.
+    """
+    for name in names:
+        if text := getattr(asked, name):
+            msgspec.structs.force_setattr(asked, name, moment(name, text))
+
+
 class Span(Parameters, frozen=True):
     """Which deliveries are looked at.
 
@@ -42,10 +53,8 @@ class Span(Parameters, frozen=True):
     account: Name = ""
 
     def __post_init__(self) -> None:
-        """Bring both bounds into the one form that times have, so that the header says what was asked."""
-        for name in ("since", "until"):
-            if text := getattr(self, name):
-                msgspec.structs.force_setattr(self, name, moment(name, text))
+        """Bring both bounds into the one form that times have, and refuse what is no span."""
+        in_one_form(self, "since", "until")
         if self.until and self.since >= self.until:
             msg = f"until ({self.until}) is not after since ({self.since})"
             raise ValueError(msg)
@@ -123,12 +132,11 @@ def resumed(after: str) -> tuple[str, int]:
     """The cursor of the last delivery that was read whole, and how many rows of the next one were read.
 
     Raises:
-        ValueError: it is no cursor of such rows.
+        CursorError: it is no cursor of such rows.
     """
     before, _, read = after.partition("~")
     if read and not (read.isascii() and read.isdigit()):
-        msg = f"{after!r} is not a cursor of this query"
-        raise ValueError(msg)
+        raise CursorError(after)
     return before, int(read or 0)
 
 

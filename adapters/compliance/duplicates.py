@@ -15,7 +15,7 @@ from msgspec import Meta
 from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
 from adapters.compliance.deliveries import COLUMNS, Found, Span, any_of, resumed, told, values
 from ledger.contents import COPIED, TELLING
-from ledger.events import parse_time, read, time_text
+from ledger.events import parse_time, time_text
 from ledger.streams import WHOLE_MESSAGE, clean
 from projections.searching import place_of
 from projections.stories import CLAIM
@@ -147,9 +147,7 @@ def _names(context: Context, messages: Iterable[str]) -> Mapping[str, _Names]:
     pairs = [(message, WHOLE_MESSAGE) for message in sorted(found)]
     rows = ledger.database.probe_pairs("lookups", "stream, position", ("stream", "recipient"), pairs)
     naming = {int(position): str(stream) for stream, position in rows}
-    column = ledger.position_column
-    stored = ledger.database.probe("stored_events", f"{column}, state", column, sorted(naming))
-    events = [read(position, bytes(state)) for position, state in stored]
+    events = ledger.events_at(naming)
     # A receipt also quotes the text of a mail, which is often the same: what was sent is said by who sent it.
     said = ledger.values([event for event in events if event.type not in {*TELLING, COPIED}])
     for position, each in said.items():

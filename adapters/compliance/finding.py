@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
-from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
+from adapters.compliance.contract import Column, ComplianceQuery, Context, CursorError, Row
 from adapters.compliance.deliveries import COLUMNS, Span, rows, values
 from ledger.events import Event, parse_time, time_text
 from projections.queries import MAX_PAGE
@@ -73,7 +73,7 @@ def _lane_items(context: Context, state: str, after: int) -> Iterator[LaneItem]:
         "WHERE tenant = ? AND state = ? AND opened_position > ? ORDER BY opened_position LIMIT ?"
     )
     while page := ledger.database.read(sql, (context.tenant, state, after, MAX_PAGE)):
-        events = [ledger.event(row[-1]) for row in page]
+        events = ledger.events_at(row[-1] for row in page)
         said = ledger.values(events)
         for (*told, position), event in zip(page, events, strict=True):
             yield LaneItem._make((*told, event, str(said.get(position, {}).get("text", ""))))
@@ -94,11 +94,10 @@ def position_of(cursor: str) -> int:
     """The log position that a cursor of a list of events names.
 
     Raises:
-        ValueError: it is none.
+        CursorError: it is none.
     """
     if cursor and not (cursor.isascii() and cursor.isdigit()):
-        msg = f"{cursor!r} is not a cursor of this query"
-        raise ValueError(msg)
+        raise CursorError(cursor)
     return int(cursor or 0)
 
 

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from adapters import keeping
-from adapters.compliance.contract import Column, ComplianceQuery, Context, Parameters, Row
-from adapters.compliance.deliveries import COLUMNS, Day, Found, Name, found, values
-from adapters.keeping import Covering, Hold, Policy, due_at, found_under, label_digest, opened_before, stories
+from adapters.compliance.contract import Column, ComplianceQuery, Context, CursorError, Parameters, Row
+from adapters.compliance.deliveries import COLUMNS, Day, Found, Name, found, in_one_form, values
+from adapters.keeping import Covering, Hold, Policy, due_at, found_under, label_digest, opened_before
 from ledger.errors import NotFoundError
 from ledger.events import time_text
 from projections.queries import MAX_PAGE
-from projections.searching import Filters, moment
+from projections.searching import Filters
+from projections.status import stories
 
 # --- holds
 
@@ -34,8 +34,7 @@ class HoldAsked(Parameters, frozen=True):
 def _on_hold(context: Context, asked: HoldAsked, after: str) -> Iterator[Row]:
     begin, _, within = after.partition(".")
     if after and not begin.isdecimal():
-        msg = f"{after!r} is not a cursor of this query"
-        raise ValueError(msg)
+        raise CursorError(after)
     for hold in keeping.holds(context.queries, context.tenant):
         if hold.position > context.position or hold.position < int(begin or 0) or asked.hold not in {"", hold.hold}:
             continue
@@ -101,8 +100,7 @@ class DueAsked(Parameters, frozen=True):
 
     def __post_init__(self) -> None:
         """Bring the time into the one form that times have."""
-        if self.by:
-            msgspec.structs.force_setattr(self, "by", moment("by", self.by))
+        in_one_form(self, "by")
 
 
 class _Policies:

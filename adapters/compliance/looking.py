@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
-import msgspec
 from msgspec import Meta
 
 from adapters.accounts import CONSOLE
-from adapters.compliance.contract import Column, ComplianceQuery, Context, Parameters, Row
-from adapters.compliance.deliveries import Day
-from adapters.keeping import stories
-from ledger.application import pages
+from adapters.compliance.contract import Column, ComplianceQuery, Context, CursorError, Parameters, Row
+from adapters.compliance.deliveries import Day, in_one_form
 from ledger.canonical import MAX_INT
-from ledger.events import Event, read
 from projections.accessed import TYPES, AccessedModel, accesses
 from projections.queries import MAX_PAGE
-from projections.searching import moment
+from projections.status import stories
 
 LAST = "z"
 """Sorts behind every id of a message, however the database compares texts."""
@@ -43,9 +39,7 @@ class Asked(Parameters, frozen=True):
 
     def __post_init__(self) -> None:
         """Bring both bounds into the one form that times have."""
-        for name in ("since", "until"):
-            if text := getattr(self, name):
-                msgspec.structs.force_setattr(self, name, moment(name, text))
+        in_one_form(self, "since", "until")
 
 
 class _Access(NamedTuple):
@@ -74,8 +68,7 @@ def _place(after: str) -> tuple[int, str]:
     """The row after which to go on: newest position first, then by message, backwards."""
     position, dot, message = after.partition(".")
     if after and not (dot and position.isdecimal()):
-        msg = f"{after!r} is not a cursor of this query"
-        raise ValueError(msg)
+        raise CursorError(after)
     return (int(position), message) if after else (MAX_INT, LAST)
 
 
@@ -90,9 +83,7 @@ def _messages(context: Context, message: str) -> tuple[str, ...]:
 def _unread(context: Context, asked: Asked, messages: Sequence[str], place: tuple[int, str]) -> list[_Access]:
     """Of what the read model has not read yet, the rows that are asked for."""
     queries = context.queries
-    model = next(model for model in queries.runner.models if model.name == AccessedModel.name)
-    read_to = queries.runner.position_in(queries.ledger.database, model)
-    events = pages(queries.ledger.feed, lambda event: event.position, read_to)
+    events = queries.runner.unread(queries.ledger, AccessedModel.name)
     fresh = (
         _Access(*row[1:])  # type: ignore[arg-type]  # as the columns are
         for event in events
@@ -142,11 +133,7 @@ def _stored(context: Context, asked: Asked, messages: Sequence[str], place: tupl
 def _rows(context: Context, found: Sequence[_Access]) -> Iterator[Row]:
     """The rows with why, which is sealed."""
     ledger = context.queries.ledger
-    column = ledger.position_column
-    positions = sorted({each.position for each in found})
-    states = ledger.database.probe("stored_events", f"{column}, state", column, positions)
-    events: list[Event] = [read(position, bytes(state)) for position, state in states]
-    said: dict[int, dict[str, Any]] = ledger.values(events)
+    said = ledger.values(ledger.events_at(each.position for each in found))
     for each in found:
         reason = said.get(each.position, {}).get("note") or None
         what = (each.kind, each.code or None, each.message or None)

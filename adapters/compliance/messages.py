@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from adapters.compliance.contract import ComplianceQuery, Context, Parameters, Row
+from adapters.compliance.contract import ComplianceQuery, Context, CursorError, Parameters, Row
 from adapters.compliance.deliveries import COLUMNS, values
 from projections.queries import MAX_PAGE
 
@@ -28,8 +28,7 @@ class Chosen(Parameters, frozen=True):
 def _rows(context: Context, asked: Chosen, after: str) -> Iterator[Row]:
     begin, _, recipient = after.partition(":") if after else ("0", "", "-1")
     if not begin.isdecimal() or not recipient.removeprefix("-").isdecimal():
-        msg = f"{after!r} is not a cursor of this query"
-        raise ValueError(msg)
+        raise CursorError(after)
     chosen = list(dict.fromkeys(context.queries.message_row(context.tenant, each).message for each in asked.messages))
     last = int(recipient)
     for number, message in enumerate(chosen[int(begin) :], int(begin)):

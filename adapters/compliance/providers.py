@@ -14,7 +14,6 @@ from adapters.compliance import scan
 from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
 from adapters.compliance.deliveries import Span
 from adapters.compliance.scan import Seen
-from adapters.keeping import stories
 from ledger.addresses import normal
 from ledger.application import Words
 from ledger.events import parse_time, read
@@ -23,6 +22,7 @@ from projections.facts import Fact, seen_as
 from projections.fold import fold
 from projections.grades import Grade
 from projections.rules import Status
+from projections.status import stories
 from projections.stories import Story
 
 _facts = msgspec.json.Decoder(list[Fact])

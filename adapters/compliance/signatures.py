@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
+from adapters.compliance.contract import Column, ComplianceQuery, Context, CursorError, Row
 from adapters.compliance.deliveries import Span, rows
 from adapters.compliance.finding import lane_items, position_of
 from adapters.providers.pec_mailbox.verdicts import holds
@@ -38,8 +38,7 @@ def _failures(context: Context, asked: SignatureFailures, after: str) -> Iterato
     places = list(_PLACES)
     place, colon, rest = after.partition(":") if after else (places[0], ":", "")
     if place not in _PLACES or not colon:
-        msg = f"{after!r} is not a cursor of this query"
-        raise ValueError(msg)
+        raise CursorError(after)
     for name in places[places.index(place) :]:
         for row in _PLACES[name](context, asked, rest if name == place else ""):
             if asked.verdict in {"any", row.values[_VERDICT_AT]}:
