@@ -132,11 +132,14 @@ class Past:
             NotFoundError: the tenant had no such delivery yet.
         """
         row = self.message_row(tenant, message)
-        if recipient not in self.replay.deliveries(row):
-            msg = f"message {message} had no recipient {recipient} at position {self.position}"
-            raise NotFoundError(msg)
+        self._require(row, recipient)
         view = self._views(self._judged(row, self.replay.story(row), [recipient]))[0]
         return replace(view, known=self.known)
+
+    def _require(self, row: MessageRow, recipient: int) -> None:
+        if recipient not in self.replay.deliveries(row):
+            msg = f"message {row.message} had no recipient {recipient} at position {self.position}"
+            raise NotFoundError(msg)
 
     def _judged(self, row: MessageRow, story: Story, indexes: Iterable[int]) -> list[Judged]:
         """Deliveries of a message that told its own story."""
@@ -181,13 +184,15 @@ class Past:
     def trail(self, tenant: str, message: str, recipient: int | None = None) -> Trail:
         """Every event that told of a message, or of one of its deliveries, with what the fold made of each."""
         row = self.message_row(tenant, message)
+        if recipient is not None:
+            self._require(row, recipient)
         story = self.replay.story(row)
         streams = story.all() if recipient is None else [each.stream for each in story.of(recipient)]
         self.replay.load(streams)
         found = (e for s in dict.fromkeys(streams) for e in self.replay.events[s] if self.replay.is_told(e))
         events = sorted(found, key=lambda e: e.position)
         indexes = self.replay.deliveries(row) if recipient is None else [recipient]
-        told_of = self._judged(row, story, indexes) if row.recipients <= MAX_PAGE else []
+        told_of = self._judged(row, story, indexes) if len(indexes) <= MAX_PAGE else []
         judged = judgements(reason for each in told_of for reason in each.folded.reasons)
         values = self.ledger.values(events)
         entries = tuple(entry_of(e, values.get(e.position, {}), judged.get(e.id, ("", ""))) for e in events)

@@ -149,7 +149,8 @@ class Queries:
             NotFoundError: the tenant has no such delivery.
         """
         row = self.message_row(tenant, message)
-        found = self.deliveries(tenant, row.message, recipient - 1, 1)
+        # A number that no database holds is asked of none.
+        found = self.deliveries(tenant, row.message, recipient - 1, 1) if 0 <= recipient <= MAX_INT else []
         if not found or found[0].recipient != recipient:
             msg = f"message {message} has no recipient {recipient}"
             raise NotFoundError(msg)
@@ -205,7 +206,7 @@ class Queries:
         indexes = range(row.recipients) if recipient is None else [recipient]
         streams = story.all() if recipient is None else [told.stream for told in story.of(recipient)]
         events = self._events(streams)
-        views = [self.delivery(tenant, row.message, i) for i in indexes] if row.recipients <= MAX_PAGE else []
+        views = [self.delivery(tenant, row.message, i) for i in indexes] if len(indexes) <= MAX_PAGE else []
         judged = judgements(reason for view in views for reason in view.reasons)
         head = self.ledger.head()
         values = self.ledger.values(events)

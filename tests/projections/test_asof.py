@@ -24,7 +24,7 @@ from ledger.writer import TOLD_ELSEWHERE
 from projections import aslists
 from projections.asof import AsOf, Past
 from projections.downtimes import ENTERED, WITHDRAWN, DowntimesModel
-from projections.queries import Filters, Queries
+from projections.queries import MAX_PAGE, Filters, Queries
 from projections.rulesets import CURRENT, OLDEST, TABLES_RULE, in_force, versions
 from projections.runner import Runner
 from projections.status import StatusModel
@@ -436,3 +436,18 @@ def test_a_large_message_is_listed_page_by_page_as_it_was(found: World) -> None:
     assert 77 == view.recipient
     assert {"pending": 450} == past.message(TENANT, view.message).statuses
     assert [] == whole(past, TENANT, Filters(label="another"), 10)
+
+
+def test_the_trail_of_one_of_many_is_judged(found: World) -> None:
+    """However many recipients a message has: what decided for one of them is said in his trail; then as now."""
+    numbers = tuple(Address("phone", f"061234{n:04}") for n in range(MAX_PAGE + 1))
+    registration = Registration(account="sms", provider="kpn_sms", recipients=numbers)
+    found.intake.register(TENANT, registration, {"arrival": "api"}, ("one", "body"))
+    found.runner.run()
+    message = found.queries.search(TENANT, Filters(), "", 1).deliveries[0].message
+    then = Past(found.queries, AsOf(position=found.ledger.head().size))
+    for answering in (found.queries, then):
+        trail = answering.trail(TENANT, message, MAX_PAGE)
+        assert {"decides"} == {each.effect for each in trail.entries} - {""}
+    with pytest.raises(NotFoundError, match="no recipient"):
+        found.queries.trail(TENANT, message, MAX_PAGE + 1)
