@@ -192,7 +192,7 @@ def look(ledger: Ledger, tenant: str, message: str, recipient: int) -> Case:
     """
     replay = Replay(ledger, ledger.head().size, CURRENT)
     row = replay.teller(tenant, message)
-    if recipient >= row.recipients:
+    if not 0 <= recipient < row.recipients:
         msg = f"message {message} has no recipient {recipient}"
         raise NotFoundError(msg)
     told = replay.story(row).of(recipient)

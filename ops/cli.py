@@ -41,7 +41,7 @@ from ops import (
     tasks_cli,
     terms_cli,
 )
-from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
+from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Note, Tenant, bar, err, out, print_json, system
 from ops.known_cli import AtPosition, ByRules, KnownAt, OccurredAt
 from ops.settings import Settings, load
 
@@ -463,7 +463,7 @@ def accounts_rotate(
 
 
 @accounts.command(name="disable")
-def accounts_disable(account: str, /, *, note: str, tenant: Tenant = "") -> None:
+def accounts_disable(account: str, /, *, note: Note, tenant: Tenant = "") -> None:
     """Close an account: its webhooks are refused from now on; what it delivered stays.
 
     Args:

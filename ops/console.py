@@ -19,6 +19,7 @@ from ops.settings import load
 from ops.system import System, opened
 
 EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
+MAX_NOTE = 1000
 PIPED_WIDTH = 200
 """Columns of a table that no terminal shows: what is piped is searched, not looked at."""
 out = Console(
@@ -28,6 +29,16 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON for programs")]
 Tenant = Annotated[str, Parameter(help="the organisation; default: the setting `tenant`")]
+
+
+def _said(_type: Any, note: str) -> None:
+    if not 0 < len(note.strip()) <= MAX_NOTE:
+        msg = f"--note: say why, in 1 to {MAX_NOTE} characters"
+        raise ConfigurationError(msg)
+
+
+Note = Annotated[str, Parameter(validator=_said)]
+"""Kept with what a person decided; nobody learns anything from an empty one."""
 
 
 def print_json(value: Any) -> None:

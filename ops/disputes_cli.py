@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from ops.console import Json, Tenant, out, print_json, system
+from ops.console import Json, Note, Tenant, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def resolve(
     /,
     *,
     sets_aside: Events,
-    note: str,
+    note: Note,
     tenant: Tenant = "",
     json: Json = False,
 ) -> None:
@@ -77,7 +77,7 @@ def resolve(
 
 @disputes.command
 def withdraw(
-    message: str, recipient: int, settlement: str, /, *, note: str, tenant: Tenant = "", json: Json = False
+    message: str, recipient: int, settlement: str, /, *, note: Note, tenant: Tenant = "", json: Json = False
 ) -> None:
     """Take a settlement back: what it set aside counts again.
 

@@ -9,7 +9,7 @@ from cyclopts import App
 from rich.table import Table
 
 from ledger.errors import ConfigurationError
-from ops.console import Json, Tenant, out, print_json, system
+from ops.console import Json, Note, Tenant, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ downtime = App(
 
 
 @downtime.command
-def enter(account: str, /, *, since: str, until: str = "", note: str, tenant: Tenant = "", json: Json = False) -> None:
+def enter(account: str, /, *, since: str, until: str = "", note: Note, tenant: Tenant = "", json: Json = False) -> None:
     """Say that a provider did not work for an account; it is shown beside the deliveries that it touches.
 
     Args:
@@ -39,7 +39,7 @@ def enter(account: str, /, *, since: str, until: str = "", note: str, tenant: Te
 
 
 @downtime.command
-def end(identity: str, /, *, until: str, note: str, tenant: Tenant = "", json: Json = False) -> None:
+def end(identity: str, /, *, until: str, note: Note, tenant: Tenant = "", json: Json = False) -> None:
     """Say when a downtime that goes on was over.
 
     Args:
@@ -56,7 +56,7 @@ def end(identity: str, /, *, until: str, note: str, tenant: Tenant = "", json: J
 
 
 @downtime.command
-def withdraw(identity: str, /, *, note: str, tenant: Tenant = "", json: Json = False) -> None:
+def withdraw(identity: str, /, *, note: Note, tenant: Tenant = "", json: Json = False) -> None:
     """Say that a downtime never was, also one that the ledger noticed itself; its events stay.
 
     Args:

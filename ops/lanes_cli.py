@@ -7,7 +7,7 @@ from cyclopts import App
 from rich.table import Table
 
 from ops import show as views
-from ops.console import Json, Tenant, out, print_json, system
+from ops.console import Json, Note, Tenant, out, print_json, system
 from ops.show import when
 
 lanes = App(name="lanes", help="What waits for a person: unreadable, unmatched and quarantined arrivals.")
@@ -67,7 +67,7 @@ def suggest(item: str, /, *, limit: int = 10, tenant: Tenant = "", json: Json = 
 
 
 @lanes.command
-def retry(item: str, /, *, note: str, tenant: Tenant = "") -> None:
+def retry(item: str, /, *, note: Note, tenant: Tenant = "") -> None:
     """Read an item again with today's code.
 
     Args:
@@ -79,7 +79,7 @@ def retry(item: str, /, *, note: str, tenant: Tenant = "") -> None:
 
 
 @lanes.command
-def claim(item: str, message: str, /, *, note: str, tenant: Tenant = "") -> None:
+def claim(item: str, message: str, /, *, note: Note, tenant: Tenant = "") -> None:
     """Say which message an item belongs to; `unclaim` takes it back.
 
     Args:
@@ -91,7 +91,7 @@ def claim(item: str, message: str, /, *, note: str, tenant: Tenant = "") -> None
 
 
 @lanes.command
-def unclaim(item: str, /, *, note: str, tenant: Tenant = "") -> None:
+def unclaim(item: str, /, *, note: Note, tenant: Tenant = "") -> None:
     """Take a claim back: what it brought counts no longer for that message, and the item waits again.
 
     Args:
@@ -103,7 +103,7 @@ def unclaim(item: str, /, *, note: str, tenant: Tenant = "") -> None:
 
 
 @lanes.command
-def dismiss(item: str, /, *, note: str, tenant: Tenant = "") -> None:
+def dismiss(item: str, /, *, note: Note, tenant: Tenant = "") -> None:
     """Say that an item needs nothing; its bytes are kept all the same.
 
     Args:

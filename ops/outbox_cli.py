@@ -16,7 +16,7 @@ from adapters.providers.calling import Document, Submission
 from ledger.addresses import guess
 from ledger.observations import Address, Reference
 from ledger.streams import Registration
-from ops.console import EXIT_WRONG, Json, Tenant, err, out, print_json, system
+from ops.console import EXIT_WRONG, Json, Note, Tenant, err, out, print_json, system
 from ops.show import when
 
 outbox = App(name="outbox", help="Sends through providers: what waits, what is unclear, and what to do about it.")
@@ -136,7 +136,7 @@ def run(*, json: Json = False) -> None:
 
 @outbox.command
 def resolve(
-    message: str, call: int, was: Literal["sent", "not-sent"], /, *, note: str, tenant: Tenant = "", json: Json = False
+    message: str, call: int, was: Literal["sent", "not-sent"], /, *, note: Note, tenant: Tenant = "", json: Json = False
 ) -> None:
     """Say what became of an unclear call, for example after asking the provider. One that was not sent is made again.
 
@@ -152,7 +152,7 @@ def resolve(
 
 
 @outbox.command
-def cancel(message: str, /, *, note: str, tenant: Tenant = "", json: Json = False) -> None:
+def cancel(message: str, /, *, note: Note, tenant: Tenant = "", json: Json = False) -> None:
     """Withdraw a send of which nothing was taken yet.
 
     Args:

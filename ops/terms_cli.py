@@ -10,7 +10,7 @@ from cyclopts import App
 from rich.table import Table
 
 from ledger.errors import ConfigurationError
-from ops.console import Json, Tenant, out, print_json, system
+from ops.console import Json, Note, Tenant, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def set_(
     *,
     warn: str,
     breach: str,
-    note: str,
+    note: Note,
     account: str = "",
     tenant: Tenant = "",
     json: Json = False,
@@ -62,7 +62,7 @@ def set_(
 
 
 @terms.command
-def off(channel: str, name: str, /, *, note: str, account: str = "", tenant: Tenant = "", json: Json = False) -> None:
+def off(channel: str, name: str, /, *, note: Note, account: str = "", tenant: Tenant = "", json: Json = False) -> None:
     """Expect nothing of that name any more.
 
     Args:

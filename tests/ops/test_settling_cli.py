@@ -112,3 +112,39 @@ def test_a_term_that_cannot_be_says_why(shell: Shell, arguments: tuple[str, ...]
 def test_what_is_printed_for_programs_is_json(shell: Shell) -> None:
     """Nothing else stands beside it."""
     assert {"terms", "position"} == set(json.loads(shell.run("terms", "list", "--json")))
+
+
+@pytest.mark.parametrize("note", ["", " \u3000", "x" * 1001])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("disputes", "resolve", "MESSAGE", "0", "--sets-aside", "FACT"),
+        ("lanes", "claim", "ITEM", "MESSAGE"),
+        ("lanes", "dismiss", "ITEM"),
+        ("terms", "set", "sms", "delivery_report", "--warn", "1h", "--breach", "2h"),
+        ("terms", "off", "sms", "delivery_report"),
+        ("accounts", "disable", "sms"),
+    ],
+)
+def test_nothing_is_decided_without_a_word_why(shell: Shell, command: tuple[str, ...], note: str) -> None:
+    """An empty note is refused as over HTTP, before anything is written."""
+    (listed,) = shell.json("disputes", "list")["deliveries"]
+    fact = shell.json("disputes", "show", listed["message"], "0")["rivals"][0]["event_id"]
+    (item,) = shell.json("lanes", "list")["items"]
+    names = {"MESSAGE": listed["message"], "FACT": fact, "ITEM": item["item"]}
+    with opened(load()) as s:
+        before = s.ledger.head().size
+    assert "say why" in shell.run(*(names.get(each, each) for each in command), "--note", note, code=2)
+    with opened(load()) as s:
+        assert before == s.ledger.head().size
+
+
+@pytest.mark.parametrize("recipient", ["-1", "1", str(2**53), str(2**70)])
+@pytest.mark.parametrize("command", ["status", "trail", "explain"])
+def test_a_recipient_that_is_not_there_is_said_to_be_none(shell: Shell, command: str, recipient: str) -> None:
+    """Also a number that no database holds; now, and as of then."""
+    (listed,) = shell.json("disputes", "list")["deliveries"]
+    asked = (command, listed["message"], "--recipient", recipient)
+    assert f"has no recipient {recipient}" in shell.run(*asked, code=3)
+    assert f"had no recipient {recipient}" in shell.run(*asked, "--position", str(listed["position"]), code=3)
+    assert f"has no recipient {recipient}" in shell.run("disputes", "show", listed["message"], "--", recipient, code=3)
