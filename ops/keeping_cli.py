@@ -83,6 +83,8 @@ def holds_list(*, all_: bool = False, tenant: Tenant = "", json: Json = False) -
 
 def _show_holds(found: Sequence[Hold]) -> None:
     table = Table("hold", "on", "what", "since", "not before", "ended", "why", box=None)
+    for column in table.columns:
+        column.no_wrap, column.overflow = column.header == "hold", "fold"  # ids are copied whole
     for each in found:
         times = (when(at) if at else "-" for at in (each.placed_at, each.floor, each.released_at))
         table.add_row(*(plain(text) for text in (each.hold, each.scope, each.value, *times, each.reason)))

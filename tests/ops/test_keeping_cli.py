@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ops import console
 from tests.ops.test_cli import RECEIPT, Shell
 
 
@@ -44,6 +45,13 @@ def test_hold_is_placed_listed_asked_for_and_released(shell: Shell, delivery: di
     assert f"Hold {hold['hold']} ended" in shell.run("holds", "release", hold["hold"], "--reason", "settled")
     assert "No holds." in shell.run("holds", "list")
     assert [hold["hold"]] == [each["hold"] for each in shell.json("holds", "list", "--all")]
+
+
+def test_id_of_a_hold_is_shown_whole_in_a_narrow_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what `holds release` wants."""
+    hold = shell.json("holds", "place", "--label", "policy " * 20, "--reason", "case " * 40, "--floor", "2999-05-01")
+    monkeypatch.setattr(console.out, "width", 80)
+    assert hold["hold"] in shell.run("holds", "list")
 
 
 def test_hold_on_a_message_with_a_floor(shell: Shell, delivery: dict[str, Any]) -> None:
