@@ -16,9 +16,9 @@ from tests.adapters.conftest import Api, accepted, serving
 from tests.adapters.test_http_hooks import REPORT, URL, kpn
 
 KEYED = [r for r in ROUTES if r.scopes is not NO_KEY]
-OWNED = [
-    r for r in KEYED if {"api_key", "message", "artifact", "item", "hold", "downtime", "account"} & set(r.parameters)
-]
+NAMES = {"api_key", "message", "artifact", "item", "hold", "downtime", "account", "task", "saved", "sample"}
+"""Names of what belongs to one tenant; of schedules, which need a setting, tests/adapters/test_http_schedules tells the same."""
+OWNED = [r for r in KEYED if NAMES & set(r.parameters) and (r.method, r.path) != ("PUT", "/v1/saved-queries/{saved}")]
 BODIES: dict[str, Any] = {
     "/v1/accounts/{account}/keys": {"key_id": "wk_1", "secret": "x"},
     "/v1/accounts/{account}/settings": {"settings": {}},
@@ -26,6 +26,8 @@ BODIES: dict[str, Any] = {
     "/v1/accounts/{account}/disable": {"note": "n"},
     "/v1/messages/{message}/evidence": {"language": "en"},
     "/v1/keys/{api_key}/rotate": {"note": "n"},
+    "/v1/saved-queries/{saved}/answer": {},
+    "/v1/samples/{sample}/draw": {},
     "/v1/lanes/{item}/retry": {"note": "n"},
     "/v1/lanes/{item}/dismiss": {"note": "n"},
     "/v1/lanes/{item}/unclaim": {"note": "n"},
@@ -138,7 +140,7 @@ def test_what_only_reads_is_told_by_its_method_or_said_of_it() -> None:
 
 
 async def test_what_is_another_tenants_does_not_exist(api: Api) -> None:
-    """404 for every message, original, waiting item and account of somebody else, for reading and for writing."""
+    """404 for every message, original, waiting item, hold, task … of somebody else, for reading and for writing."""
     api.account()
     message = await api.send(references=[{"kind": "document_id", "value": "doc-1"}])
     await api.observe(**accepted("doc-1"))
@@ -146,10 +148,11 @@ async def test_what_is_another_tenants_does_not_exist(api: Api) -> None:
     api.account("mail", "pec_mailbox")
     await api.observe(account="mail", operation="receipt", body="no receipt")
     item = (await api.call("GET /v1/lanes")).json["items"][0]["item"]
-    names = {"message": message, "artifact": artifact, "item": item}
+    names = {"message": message, "artifact": artifact, "item": item, "saved": "hers", **await _made(api)}
     other, size = api.of("other"), api.size()
     for route in OWNED:
-        body = BODIES.get(route.path) or ({"message": message, "note": "n"} if route.path.endswith("/claim") else None)
+        claim = {"message": message, "note": "n"} if route.path.endswith("/claim") else None
+        body = BODIES.get(route.path, claim)
         reply = await other.call(where(route, **names), json=body)
         assert (404, "not-found") == (reply.status, reply.type), route_id(route)
     assert size == api.size()
@@ -159,6 +162,21 @@ async def test_what_is_another_tenants_does_not_exist(api: Api) -> None:
     assert '"type":"access.granted/1"' in own["leaf"]
     assert [] == (await other.call("POST /v1/search", json={})).json["deliveries"]
     assert [] == (await other.call("POST /v1/search", json={"reference": "doc-1"})).json["deliveries"]
+
+
+async def _made(api: Api) -> dict[str, str]:
+    """Something of each kind that a person makes: its name in paths -> its id."""
+    assert 200 == (await api.call("PUT /v1/saved-queries/hers", json={"query": "disputed"})).status
+    down = {"account": "sms", "since": "2026-03-02T10:00:00Z", "note": "n"}
+    asked = {
+        "hold": ("holds", {"scope": "label", "value": "case 17", "reason": "n"}),
+        "downtime": ("downtimes", down),
+        "sample": ("samples", {"size": 1}),
+        "task": ("reports", {"query": "disputed"}),
+    }
+    return {
+        name: str((await api.call(f"POST /v1/{path}", json=body)).json[name]) for name, (path, body) in asked.items()
+    }
 
 
 async def test_key_is_taken_from_either_header(sqlite_api: Api) -> None:
