@@ -40,6 +40,9 @@ SCOPES: Mapping[str, str] = {
 AUDITED = ("read", "evidence", "compliance")
 """What an auditor may read."""
 
+WITH_AUDITOR = frozenset({"auditor", "protected"})
+"""What an auditor's key may have: nothing that changes anything."""
+
 VALID = timedelta(days=365)
 AUDITOR_VALID = timedelta(days=90)
 ACCOUNT = "api-keys"
@@ -114,7 +117,7 @@ class ApiKeys:
             Its record, and the key itself, which is shown this once.
 
         Raises:
-            InvalidError: no such scope, or one that may not be granted so, or an auditor's key for longer than 90 days.
+            InvalidError: no such scope, or one that may not be granted so; an auditor's key that could write, or for more than 90 days.
         """
         now = self._ledger.clock()
         granted = _checked(scopes, held)
@@ -257,6 +260,8 @@ def _checked(scopes: Sequence[str], held: Sequence[str] | None) -> tuple[str, ..
     missing = [scope for scope in scopes if held is not None and scope not in held]
     if missing:
         refuse("scopes", f"nobody grants what he does not hold: {', '.join(missing)}; it can be granted at the console")
+    if "auditor" in scopes and set(scopes) - WITH_AUDITOR:
+        refuse("scopes", "an auditor changes nothing: beside auditor, a key may have the scope protected only")
     return tuple(dict.fromkeys(scopes))
 
 

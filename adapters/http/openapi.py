@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from adapters.apikeys import AUDITED
 from adapters.http.problems import MEDIA_TYPE, Problem
 from adapters.http.routes import ANY_KEY, JSON, NO_KEY, PARAMETERS, Route
 from adapters.http.table import ROUTES
@@ -31,6 +32,9 @@ DESCRIPTION = """One ledger for everything sent by registered e-mail, certified 
 
 Every answer is limited to the organisation of the API key. Errors are RFC 9457 problems that say what to do. What is answered 2xx is
 durable and in the tree. Personal values are sent in bodies only, never in a path or a query.
+
+What a key may do in a minute stands in `RateLimit-Policy` of every answer, what is left of it in `RateLimit`; 429 says in `Retry-After`
+when to come again.
 """
 
 
@@ -98,9 +102,13 @@ def _description(route: Route, text: str) -> str:
         if route.scopes is NO_KEY
         else "Needs any API key."
         if route.scopes == ANY_KEY
-        else f"Scope: {' or '.join(route.scopes)}."
+        else f"Scope: {' or '.join((*route.scopes, *(['auditor'] if _is_audited(route) else [])))}."
     )
     return "\n\n".join(part for part in (rest, needs) if part)
+
+
+def _is_audited(route: Route) -> bool:
+    return route.reads_only and bool(set(AUDITED) & set(route.scopes or ()))
 
 
 def _responses(route: Route, schema_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:

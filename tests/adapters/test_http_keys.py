@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from adapters.apikeys import SCOPES
 from adapters.http.authentication import KeyCache
 from adapters.http.throttling import MAX_BUCKETS, Buckets, peer
 from adapters.strictjson import InvalidError
@@ -100,7 +101,16 @@ def test_key_ends_after_a_year_and_an_auditors_after_ninety_days(sqlite_system: 
         record, _ = keys.create(TENANT, [scope])
         assert timedelta(days=days) == _span(record.created_at, record.expires_at)
     with pytest.raises(InvalidError, match="within 90 days"):
-        keys.create(TENANT, ["read", "auditor"], expires_at=now + timedelta(days=91))
+        keys.create(TENANT, ["auditor", "protected"], expires_at=now + timedelta(days=91))
+
+
+def test_auditors_key_has_no_scope_that_writes(sqlite_system: System) -> None:
+    """It may see protected identities, if that is granted; whatever else it had would make it more than an auditor's."""
+    for scope in set(SCOPES) - {"auditor", "protected"}:
+        with pytest.raises(InvalidError, match="changes nothing"):
+            sqlite_system.api_keys.create(TENANT, ["auditor", scope])
+    record, _ = sqlite_system.api_keys.create(TENANT, ["auditor", "protected"])
+    assert ("auditor", "protected") == record.scopes
 
 
 def _span(since: str, until: str) -> timedelta:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,28 @@ def test_what_is_erased_between_reading_and_writing_stays_erased(ledger: Ledger)
 
     rewrap(ledger.database, Erasing(NEXT.keks, NEXT.kek_id, NEXT.lookups, NEXT.duplicates), silent)
     assert [] == ledger.database.read("SELECT * FROM person_keys")
+
+
+def test_erasure_that_waits_for_a_batch_erases_what_the_batch_wrote(postgresql_database: Given, tmp_path: Path) -> None:
+    """A deletion that comes while the swap is not committed yet takes the new row, not only the old one."""
+    with opened(postgresql_database, tmp_path) as found:
+        fill(found, 2)
+        rows = [(bytes(k), bytes(w)) for k, w in found.database.read("SELECT key_id, wrapped FROM person_keys")]
+    news = [NEXT.wrap(key_id, KEYRING.unwrap(key_id, wrapped)) for key_id, wrapped in rows]
+    with (
+        psycopg.connect(postgresql_database.url) as swapping,
+        psycopg.connect(postgresql_database.url, autocommit=True) as erasing,
+        psycopg.connect(postgresql_database.url, autocommit=True) as watching,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        swapping.execute("SELECT rewrap_keys(%s, %s, %s)", ([k for k, _ in rows], [w for _, w in rows], news))
+        erasure = thread.submit(erasing.execute, "DELETE FROM person_keys")
+        waits = "SELECT cardinality(pg_blocking_pids(%s))"
+        while not watching.execute(waits, (erasing.info.backend_pid,)).fetchone() > (0,):  # type: ignore[operator]
+            assert not erasure.done()
+        swapping.commit()
+        assert 2 == erasure.result(30).rowcount
+        assert [] == watching.execute("SELECT * FROM person_keys").fetchall()
 
 
 def test_what_cannot_be_opened_is_counted_and_left(ledger: Ledger) -> None:
