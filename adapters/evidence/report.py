@@ -7,8 +7,10 @@ nothing but the story: not on the seal, on tokens or on the clock, which may dif
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,7 +28,7 @@ from projections.grades import Evidence
 from projections.rules import MILESTONES
 from projections.views import DeliveryView, TrailEntry
 
-__all__ = ["TEMPLATE", "Original", "Story", "render", "sign"]
+__all__ = ["TEMPLATE", "Original", "Story", "render", "sign", "typeset"]
 
 TEMPLATE = "report/2"
 """Stands in a pack's trail.json; changes whenever the same story would give other bytes."""
@@ -42,16 +44,25 @@ def render(story: Story, language: str) -> bytes:
     Raises:
         ValueError: no such language.
     """
-    data = msgspec.json.encode(_data(story, language)).decode()
+    return typeset(FOLDER, _data(story, language), story.generated_at)
+
+
+def typeset(folder: Path, data: Mapping[str, Any], at: str) -> bytes:
+    """A PDF/A-3a: the same bytes for the same data.
+
+    Args:
+        folder: holds its template, `report.typ`.
+        at: when the PDF says that it was made, UTC.
+    """
     return typst.compile(
-        FOLDER / "report.typ",
-        root=FOLDER,
+        folder / "report.typ",
+        root=folder,
         format="pdf",
-        sys_inputs={"data": data},
+        sys_inputs={"data": msgspec.json.encode(data).decode()},
         pdf_standards="a-3a",
         font_paths=_fonts(),
         ignore_system_fonts=True,
-        timestamp=int(parse_time(story.generated_at).timestamp()),
+        timestamp=int(parse_time(at).timestamp()),
     )
 
 

@@ -27,8 +27,8 @@ MAX_CHARACTERS = 1_000
 
 
 @cache
-def texts(language: str) -> Texts:
-    """All tables of a language.
+def tables(folder: Path, language: str) -> Texts:
+    """All tables of words of a language, from the folder in which each language has its file.
 
     Raises:
         ValueError: no such language.
@@ -36,14 +36,18 @@ def texts(language: str) -> Texts:
     if language not in LANGUAGES:
         msg = f"language {language!r}: there are {', '.join(LANGUAGES)}"
         raise ValueError(msg)
-    return tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((folder / f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def texts(language: str) -> Texts:
+    """The tables of the report; see `tables`."""
+    return tables(FOLDER, language)
 
 
 def event_type(language: str, name: str) -> str:
     """What a type of event says, in one sentence."""
-    tables = texts(language)
-    known = TYPES.get(name)
-    return tables["type"].get(name) or (known.meaning if known else tables["label"]["unknown_type"])
+    said, known = texts(language), TYPES.get(name)
+    return said["type"].get(name) or (known.meaning if known else said["label"]["unknown_type"])
 
 
 def rule(language: str, name: str) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,20 +15,14 @@ LANGUAGES = report.LANGUAGES
 MAX_CHARACTERS = 200
 """How much is shown of one text from outside."""
 
-Words = dict[str, dict[str, str]]
 
-
-@cache
-def words(language: str) -> Words:
+def words(language: str) -> report.Texts:
     """All tables of a language.
 
     Raises:
         ValueError: no such language.
     """
-    if language not in LANGUAGES:
-        msg = f"language {language!r}: there are {', '.join(LANGUAGES)}"
-        raise ValueError(msg)
-    return tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+    return report.tables(FOLDER, language)
 
 
 def awaited(language: str, what: str) -> str:

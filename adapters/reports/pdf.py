@@ -8,23 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
-import typst
-
 from adapters.compliance.contract import Column, Header, Kind
-from adapters.evidence.report import sign
+from adapters.evidence.report import sign, typeset
 from adapters.evidence.seal import Sealer, Timestamper
 from adapters.evidence.texts import plain
 from adapters.reports.contract import Look, Writer
 from adapters.reports.texts import FOLDER, column_title, facts, texts, title
 from ledger.errors import TooLargeError
-from ledger.events import parse_time
 
 MAX_ROWS = 2_000
 _PAPERS = (("a4", 36, 6.5), ("a4", 24, 5.5), ("a3", 20, 0.0))
@@ -50,23 +45,7 @@ def writer(sealer: Callable[[], Sealer], timestamper: Timestamper | None) -> Wri
 
 def render(header: Header, rows: list[tuple[Any, ...]], look: Look) -> bytes:
     """The report, unsigned: the same bytes for the same answer."""
-    data = msgspec.json.encode(_data(header, rows, look)).decode()
-    return typst.compile(
-        FOLDER / "report.typ",
-        root=FOLDER,
-        format="pdf",
-        sys_inputs={"data": data},
-        pdf_standards="a-3a",
-        font_paths=_fonts(),
-        ignore_system_fonts=True,
-        timestamp=int(parse_time(header.asked_at).timestamp()),
-    )
-
-
-@cache
-def _fonts() -> typst.Fonts:
-    """Those inside typst, the same on every machine."""
-    return typst.Fonts(include_system_fonts=False)
+    return typeset(FOLDER, _data(header, rows, look), header.asked_at)
 
 
 def _data(header: Header, rows: list[tuple[Any, ...]], look: Look) -> dict[str, Any]:

@@ -8,20 +8,17 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-import tomllib
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from adapters.compliance.contract import Header
+from adapters.evidence.texts import Texts, tables
 from adapters.reports.contract import Format, Language
 from adapters.reports.csv_ import MARKED
 
 FOLDER = Path(__file__).parent / "template"
 LANGUAGES: tuple[Language, ...] = ("en", "it", "nl", "sv")
-
-Texts = dict[str, dict[str, str]]
 
 _UNSHOWN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -29,10 +26,9 @@ _UNSHOWN = re.compile(
 _WIDTH = 100
 
 
-@cache
 def texts(language: Language) -> Texts:
     """All tables of a language."""
-    return tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+    return tables(FOLDER, language)
 
 
 def title(language: Language, header: Header) -> str:
@@ -47,8 +43,8 @@ def counts(language: Language, header: Header) -> str:
 
 def _said(language: Language, table: str, header: Header, english: str) -> str:
     """The words for this version of the query; English ones are its own."""
-    tables = texts(language)
-    return english if language == "en" else tables[table].get(header.query, f"{english} [{tables['label']['english']}]")
+    words = texts(language)
+    return english if language == "en" else words[table].get(header.query, f"{english} [{words['label']['english']}]")
 
 
 def column_title(language: Language, name: str) -> str:
