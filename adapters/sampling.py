@@ -160,25 +160,8 @@ class Sampling:
             raise SecretError(msg)
         checkpoint = self._first_head(sample)
         seed = hashlib.sha256(f"{SEED}\n{checkpoint.text()}{asked.event_id}\n{secret}".encode()).digest()
-        lowest, population, digest = self._lowest(tenant, asked, seed, progress)
-        drawn = tuple(Drawn(name.partition("/")[0], int(name.partition("/")[2]), rank.hex()) for rank, name in lowest)
-        found = {
-            "seed": seed.hex(),
-            "population_digest": digest,
-            "drawn": hashlib.sha256(msgspec.json.encode(drawn)).hexdigest(),
-        }
-        clear = {
-            "rule": "sample.first_checkpoint",
-            "events": [asked.event_id],
-            "tree_size": checkpoint.size,
-            "root": checkpoint.root.hex(),
-            "numbers": {"size": asked.size, "population": population},
-        }
-        position = self.accounts.record(
-            "sample.drawn", tenant, asked.asker, actor, clear, said=found, once=("sample.drawn", str(sample))
-        )
-        self._require_same(position, found)
-        return Sample(
+        drawn, population, digest = self._lowest(tenant, asked, seed, progress)
+        found = Sample(
             sample=sample,
             size=asked.size,
             where=asked.where,
@@ -188,8 +171,25 @@ class Sampling:
             population=population,
             population_digest=digest,
             drawn=drawn,
-            position=position,
+            position=0,  # it is recorded only now
         )
+        return msgspec.structs.replace(found, position=self._record(tenant, asked, found, checkpoint, actor))
+
+    def _record(self, tenant: str, asked: Question, found: Sample, checkpoint: Checkpoint, actor: str) -> int:
+        """Write what was drawn, or find that it was drawn before, and the same; the position of its event."""
+        clear = {
+            "rule": "sample.first_checkpoint",
+            "events": [asked.event_id],
+            "tree_size": checkpoint.size,
+            "root": checkpoint.root.hex(),
+            "numbers": {"size": found.size, "population": found.population},
+        }
+        drawn = hashlib.sha256(msgspec.json.encode(found.drawn)).hexdigest()
+        said = {"seed": found.seed, "population_digest": found.population_digest, "drawn": drawn}
+        once = ("sample.drawn", str(found.sample))
+        position = self.accounts.record("sample.drawn", tenant, asked.asker, actor, clear, said=said, once=once)
+        self._require_same(position, said)
+        return position
 
     def _require_same(self, position: int, found: Mapping[str, str]) -> None:
         ledger = self.queries.ledger
@@ -213,27 +213,29 @@ class Sampling:
 
     def _lowest(
         self, tenant: str, asked: Question, seed: bytes, progress: Progress
-    ) -> tuple[list[tuple[bytes, str]], int, str]:
-        """The lowest ranks with their deliveries, how many deliveries there were, and their digest."""
+    ) -> tuple[tuple[Drawn, ...], int, str]:
+        """The deliveries of the lowest ranks, how many deliveries there were, and the digest of them all."""
         digest, count = hashlib.sha256(), 0
 
-        def ranked() -> Iterator[tuple[bytes, str]]:
+        def ranked() -> Iterator[Drawn]:
             nonlocal count
-            for name in self._population(tenant, asked):
-                digest.update(f"{name}\n".encode())
+            for message, recipient in self._population(tenant, asked):
+                name = f"{message}/{recipient}".encode()
+                digest.update(name + b"\n")
                 count += 1
                 if not count % MAX_PAGE:
                     progress(count, None)
-                yield hmac.digest(seed, name.encode(), "sha256"), name
+                yield Drawn(message, recipient, hmac.digest(seed, name, "sha256").hex())
 
-        return heapq.nsmallest(asked.size, ranked()), count, digest.hexdigest()
+        lowest = heapq.nsmallest(asked.size, ranked(), key=lambda drawn: (drawn.rank, drawn.message, drawn.recipient))
+        return tuple(lowest), count, digest.hexdigest()
 
-    def _population(self, tenant: str, asked: Question) -> Iterator[str]:
-        """`message/recipient` of every delivery that fitted when the question was asked."""
+    def _population(self, tenant: str, asked: Question) -> Iterator[tuple[str, int]]:
+        """Every delivery that fitted when the question was asked: message and recipient."""
         filters, cursor = Filters(**asked.where), ""
         while True:
             page = Past(self.queries, AsOf(position=asked.sample)).search(tenant, filters, cursor, MAX_PAGE)
-            yield from (f"{each.message}/{each.recipient}" for each in page.deliveries)
+            yield from ((each.message, each.recipient) for each in page.deliveries)
             cursor = page.next
             if not cursor:
                 return
