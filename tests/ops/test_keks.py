@@ -61,6 +61,11 @@ def test_keks_of_the_setting_need_no_files(shell: Shell) -> None:
     assert "LEDGER_KEKS" in shell.run("keys", "kek", "drop", "kek-0001", code=2)
     shell.patch.setenv("LEDGER_KEKS", f"next={'ab' * 32}")
     assert ["wk_1"] == shell.json("accounts", "check", "sms-1")["keys"]
+    shell.patch.delenv("LEDGER_KEKS")
+    (shell.folder / "mounted").mkdir()
+    (shell.folder / "mounted" / "ledger_keks").write_text(f"next={'ab' * 32}\n")
+    shell.patch.setenv("LEDGER_SECRETS_FOLDER", "mounted")
+    assert ["wk_1"] == shell.json("accounts", "check", "sms-1")["keys"]
     shell.patch.setenv("LEDGER_KEKS", f"next={'ab' * 31}")
     said = shell.run("accounts", "check", "sms-1", code=2)
     assert "LEDGER_KEKS" in said
