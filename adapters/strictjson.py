@@ -81,14 +81,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _pairs_decoder = json.JSONDecoder(object_pairs_hook=_unique)
 
 
-def convert(values: Mapping[str, str], kind: type[T]) -> T:
+def convert(values: Mapping[str, Any], kind: type[T]) -> T:
     """Query parameters as a typed value.
 
     Raises:
         InvalidError: names the parameter.
     """
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(dict(values), kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(error, kind) from None
 

@@ -41,7 +41,20 @@ from ops import (
     tasks_cli,
     terms_cli,
 )
-from ops.console import EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, Json, Note, Tenant, bar, err, out, print_json, system
+from ops.console import (
+    EXIT_NOT_FOUND,
+    EXIT_USAGE,
+    EXIT_WRONG,
+    Json,
+    Limit,
+    Note,
+    Tenant,
+    bar,
+    err,
+    out,
+    print_json,
+    system,
+)
 from ops.known_cli import AtPosition, ByRules, KnownAt, OccurredAt
 from ops.settings import Settings, load
 
@@ -178,7 +191,7 @@ def search(
     since: str = "",
     until: str = "",
     document: str = "",
-    limit: int = 50,
+    limit: Limit = 50,
     cursor: str = "",
     known_at: KnownAt = "",
     position: AtPosition = 0,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,6 +21,7 @@ from ops.system import System, opened
 
 EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
 MAX_NOTE = 1000
+MAX_ROWS = 1000
 PIPED_WIDTH = 200
 """Columns of a table that no terminal shows: what is piped is searched, not looked at."""
 out = Console(
@@ -39,6 +41,7 @@ def _said(_type: Any, note: str) -> None:
 
 Note = Annotated[str, Parameter(validator=_said)]
 """Kept with what a person decided; nobody learns anything from an empty one."""
+Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=MAX_ROWS))]
 
 
 def print_json(value: Any) -> None:

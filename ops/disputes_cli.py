@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from ops.console import Json, Note, Tenant, out, print_json, system
+from ops.console import Json, Limit, Note, Tenant, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Events = Annotated[tuple[str, ...], Parameter(name="--sets-aside", consume_multi
 
 
 @disputes.command(name="list")
-def list_(*, limit: int = 50, cursor: str = "", tenant: Tenant = "", json: Json = False) -> None:
+def list_(*, limit: Limit = 50, cursor: str = "", tenant: Tenant = "", json: Json = False) -> None:
     """Deliveries that are disputed, newest message first.
 
     Args:

@@ -7,7 +7,7 @@ from cyclopts import App
 from rich.table import Table
 
 from ops import show as views
-from ops.console import Json, Note, Tenant, out, print_json, system
+from ops.console import Json, Limit, Note, Tenant, out, print_json, system
 from ops.show import when
 
 lanes = App(name="lanes", help="What waits for a person: unreadable, unmatched and quarantined arrivals.")
@@ -41,7 +41,7 @@ def show(item: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
 
 
 @lanes.command
-def suggest(item: str, /, *, limit: int = 10, tenant: Tenant = "", json: Json = False) -> None:
+def suggest(item: str, /, *, limit: Limit = 10, tenant: Tenant = "", json: Json = False) -> None:
     """Messages to which an item may belong, the likeliest first, and what speaks for each.
 
     Args:

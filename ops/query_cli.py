@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.errors import ConfigurationError
-from ops.console import Json, Tenant, bar, out, print_json, system
+from ops.console import Json, Limit, Tenant, bar, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def ask(
     /,
     *,
     given: Set = (),
-    limit: int = 100,
+    limit: Limit = 100,
     cursor: str = "",
     reason: str = "",
     tenant: Tenant = "",
@@ -118,6 +118,8 @@ def ask(
         print_json({"header": header, "rows": [shown(header.columns, row) for row in page], "next": following})
         return
     table = Table(*(column.name for column in header.columns), box=None)
+    for shown_as, column in zip(table.columns, header.columns, strict=True):
+        shown_as.no_wrap, shown_as.overflow = column.kind == "id", "fold"  # ids are copied whole
     for row in page:
         table.add_row(*(_cell(value, column.kind) for value, column in zip(row.values, header.columns, strict=True)))
     out.print(table if page else "No rows.")

@@ -9,7 +9,7 @@ from cyclopts import App
 from rich.table import Table
 
 from adapters.accounts import CONSOLE
-from ops.console import EXIT_WRONG, Json, Tenant, err, out, print_json, system
+from ops.console import EXIT_WRONG, Json, Limit, Tenant, err, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ tasks = App(name="tasks", help="Long work in the background: reports and their d
 
 
 @tasks.command(name="list")
-def list_(*, limit: int = 50, before: str = "", tenant: Tenant = "", json: Json = False) -> None:
+def list_(*, limit: Limit = 50, before: str = "", tenant: Tenant = "", json: Json = False) -> None:
     """Tasks, the newest first.
 
     Args:

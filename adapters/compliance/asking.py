@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from adapters.accounts import CONSOLE, Accounts
 from adapters.compliance.contract import ComplianceQuery, Context, Header, Row
 from adapters.compliance.registry import find
+from adapters.strictjson import InvalidError, convert
 from ledger.checkpoints import HeadFile
 from ledger.events import time_text
 from projections import deadlines, grades, rules
@@ -39,10 +40,13 @@ def checked(query: ComplianceQuery, given: Mapping[str, Any]) -> Any:
         ValueError: names the parameter that is wrong or unknown, and those there are.
     """
     try:
-        return msgspec.convert(dict(given), query.parameters, strict=False)
-    except msgspec.ValidationError as error:
+        return convert(given, query.parameters)
+    except InvalidError as error:
         names = ", ".join(field.name for field in msgspec.structs.fields(query.parameters)) or "none"
-        msg = f"query {query.name}: {error}; its parameters are: {names}"
+        hint = get_type_hints(query.parameters).get(error.field)
+        choices = [str(each) or '""' for each in get_args(hint)] if get_origin(hint) is Literal else []
+        wrong = f"{error.field}: one of {', '.join(choices)}" if choices else str(error)
+        msg = f"query {query.name}: {wrong}; its parameters are: {names}"
         raise ValueError(msg) from error
 
 

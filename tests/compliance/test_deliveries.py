@@ -342,6 +342,14 @@ def test_wrong_parameter_is_named(on_sqlite: Golden, query: str, parameters: dic
     assert named in str(raised.value)
 
 
+def test_choices_of_a_parameter_are_told_to_whoever_missed_them(on_sqlite: Golden) -> None:
+    """In words that can be typed, an empty one included."""
+    with pytest.raises(ValueError, match="query unproven: below: one of E1, E2, E3, E4, E5; its parameters are"):
+        ask(on_sqlite, "unproven", below="E9")
+    with pytest.raises(ValueError, match='kind: one of "", email, phone'):
+        ask(on_sqlite, "by_recipient", address="a", kind="pigeon")
+
+
 @pytest.mark.parametrize("query", MINE)
 @pytest.mark.parametrize("cursor", ["nonsense", "1~x", "~~", "é", "lane", "lane:x", "delivery:?", "-1", "²"])
 def test_foreign_cursor_is_refused(on_sqlite: Golden, query: str, cursor: str) -> None:
