@@ -14,7 +14,7 @@ from ledger.appender import Item
 from ledger.application import OWN_STREAM, OWN_TENANT
 from ledger.checkpoints import SignedHead
 from ledger.tree import verify_consistency, verify_inclusion
-from tests.adapters.conftest import Api, serving
+from tests.adapters.conftest import EVERYTHING, Api, serving
 from tests.ledger.kit import TENANT
 from tests.proof.kit import Installation, flipped, grow
 
@@ -140,6 +140,7 @@ async def test_inclusion_proof_by_position_and_by_id_verifies_under_the_signed_r
 async def test_proof_covers_what_was_acknowledged_a_moment_ago(on_sqlite: Installation) -> None:
     """Acknowledged is in the tree, so its proof is there at once."""
     async with published(on_sqlite, 10) as api:
+        api.key(*EVERYTHING)  # is an event, too
         position = append(api)
         reply = await api.call(f"GET /v1/proofs/inclusion?position={position}")
         assert (200, position) == (reply.status, reply.json["tree_size"])
@@ -251,6 +252,7 @@ async def test_frozen_ledger_answers_questions_and_refuses_to_append(on_sqlite: 
     """503 with the reason's kind and nothing to retry; what is held can still be looked up."""
     async with published(on_sqlite, 3) as api:
         api.account()
+        api.key(*EVERYTHING)  # none can be made afterwards
         api.system.ledger.freeze("a head of 9 events was signed, this database holds 4")
         body = {"account": "sms", "recipients": [{"kind": "phone", "address": "0612340001"}]}
         refused = await api.call("POST /v1/messages", json=body)
