@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
 
-from adapters.accounts import Accounts
+from adapters.accounts import CONSOLE, Accounts
 from adapters.strictjson import refuse
 from ledger.commitments import from_text, to_text
 from ledger.errors import NotFoundError
@@ -46,7 +46,6 @@ WITH_AUDITOR = frozenset({"auditor", "protected"})
 VALID = timedelta(days=365)
 AUDITOR_VALID = timedelta(days=90)
 ACCOUNT = "api-keys"
-CONSOLE = "console"
 """The actor of what is typed where the ledger is: whoever gets there could read its key files, so nothing is withheld from him."""
 
 _ID = re.compile(r"key_[0-9a-f]{20}")

@@ -6,7 +6,7 @@ import time
 
 from cyclopts import App
 
-from adapters.apikeys import CONSOLE
+from adapters.accounts import CONSOLE
 from ledger.application import OWN_TENANT
 from ledger.errors import ConfigurationError, NotFoundError
 from ledger.rewrapping import Rewrapped, rewrap, wrapped_by
