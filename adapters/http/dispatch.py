@@ -137,6 +137,9 @@ async def _call(request: web.Request, route: Route) -> Call[Any, Any]:
     given = dict(request.query)
     if len(given) != len(request.query):
         refuse("", "a query parameter stands twice")
+    for name, value in given.items():
+        if "\0" in value:  # PostgreSQL holds no such text
+            refuse(name, "the character U+0000 cannot be looked for")
     return Call(state.services, key, request.match_info, convert(given, route.query), None, headers)
 
 

@@ -43,6 +43,13 @@ async def test_page_that_cannot_be_is_refused(sqlite_api: Api, query: str) -> No
     assert (422, "invalid") == (reply.status, reply.type)
 
 
+@pytest.mark.parametrize("path", ["sends?after=%00", "tasks?before=%00", "downtimes?account=%00"])
+async def test_query_with_a_character_that_no_database_holds_is_refused(api: Api, path: str) -> None:
+    """On either database: 422, and not a defect of ours."""
+    reply = await api.call(f"GET /v1/{path}")
+    assert (422, "invalid") == (reply.status, reply.type)
+
+
 async def test_delivery_is_explained_fact_by_fact(api: Api) -> None:
     """Each fact has its rule in words, and one of them decides."""
     message = await _sent(api)
