@@ -142,7 +142,7 @@ def _named(s: System, tenant: str, name: str) -> tuple[str, dict[str, Any]]:
     return found.query, dict(found.parameters)
 
 
-def parsed(given: tuple[str, ...]) -> dict[str, str]:
+def parsed(given: tuple[str, ...], option: str = "--set") -> dict[str, str]:
     """Parameters as they are written on the command line.
 
     Raises:
@@ -152,7 +152,7 @@ def parsed(given: tuple[str, ...]) -> dict[str, str]:
     for each in given:
         name, equals, value = each.partition("=")
         if not equals or name in found:
-            msg = f"--set {name}: write --set NAME=VALUE, each name once"
+            msg = f"{option} {name}: write {option} NAME=VALUE, each name once"
             raise ConfigurationError(msg)
         found[name] = value
     return found

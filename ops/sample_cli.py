@@ -90,7 +90,7 @@ def _asked(  # noqa: PLR0917  as the command line has them
 ) -> int:
     from projections.searching import Filters  # noqa: PLC0415  as above
 
-    given, known = parsed(where), {field.name for field in fields(Filters)}
+    given, known = parsed(where, "--where"), {field.name for field in fields(Filters)}
     if given.keys() - known:
         msg = f"--where {min(given.keys() - known)}: there is no such filter; there are {', '.join(sorted(known))}"
         raise ConfigurationError(msg)

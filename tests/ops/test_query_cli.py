@@ -45,3 +45,12 @@ def test_a_limit_that_asks_for_nothing_or_too_much_is_refused(
 ) -> None:
     """Rather than answered with nothing, which would be untrue."""
     assert "--limit" in shell.run(*command, "--limit", limit, code=2)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [(("query", "ask", "late"), "--set"), (("sample", "--size", "3"), "--where")]
+)
+def test_what_is_no_pair_is_told_by_the_name_of_its_option(shell: Shell, command: tuple[str, ...], option: str) -> None:
+    """As somebody typed it."""
+    told = shell.run(*command, option, "status", code=2)
+    assert f"{option} status: write {option} NAME=VALUE" in told
