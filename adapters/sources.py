@@ -18,6 +18,9 @@ from ledger.application import MAX_ARTIFACT_BYTES
 READ_SUFFIXES = frozenset({".eml", ".json", ".xml", ".ndjson", ".jsonl", ".csv", ".mbox", ".zip"})
 LINE_SUFFIXES = frozenset({".ndjson", ".jsonl", ".csv"})
 MAX_ARCHIVE_ITEMS = 1_000_000
+MAX_UNPACKED_BYTES = 256 * 1024 * 1024
+MAX_UNPACKED_TIMES = 100
+"""An archive gives at most so many bytes, or so many times its own size if that is more: mail and JSON shrink to a tenth or so."""
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -105,10 +108,14 @@ def _zip_items(path: Path) -> Iterator[Source]:
         if len(entries) > MAX_ARCHIVE_ITEMS:
             yield Source(str(path), ".zip", None, problem=f"more than {MAX_ARCHIVE_ITEMS} entries")
             return
+        left = max(MAX_UNPACKED_BYTES, MAX_UNPACKED_TIMES * path.stat().st_size)
         for entry in sorted(entries, key=lambda e: e.filename):
             name, suffix = f"{path}!{entry.filename}", Path(entry.filename).suffix.lower()
             if suffix not in READ_SUFFIXES - {".zip", ".mbox"}:
                 yield Source(name, suffix, None, skipped=True)
+                continue
+            if entry.compress_type == zipfile.ZIP_LZMA:  # its header may ask for 4 GiB of memory
+                yield Source(name, suffix, None, problem="packed by LZMA; store it, or pack it by deflate or bzip2")
                 continue
             try:
                 with archive.open(entry) as member:
@@ -116,6 +123,10 @@ def _zip_items(path: Path) -> Iterator[Source]:
             except _UNREADABLE as error:
                 yield Source(name, suffix, None, problem=f"cannot be read: {error}")
                 continue
+            left -= len(body)
+            if left < 0:
+                yield Source(str(path), ".zip", None, problem="it unpacks to far more than it is; the rest is not read")
+                return
             too_large = _too_large(len(body)) if len(body) > MAX_ARTIFACT_BYTES else ""
             yield Source(name, suffix, None if too_large else body, problem=too_large)
 

@@ -54,6 +54,7 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """
     try:
         value = decoder.decode(data)
+        _refuse_duplicates(data)
     except msgspec.ValidationError as error:
         raise _invalid(error, decoder.type) from None
     except UnicodeDecodeError:
@@ -62,7 +63,9 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     except msgspec.DecodeError as error:
         msg = f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
         raise NotJsonError(msg) from None
-    _refuse_duplicates(data)
+    except RecursionError:
+        msg = "nested too deeply"
+        raise NotJsonError(msg) from None
     return value
 
 

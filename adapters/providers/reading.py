@@ -23,6 +23,8 @@ from ledger.observations import Fingerprint, ProviderTime, UnreadableError, Zone
 
 MAX_DEPTH = 32
 MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_NODES = 1_000_000
+"""Objects and lists of JSON, and tags of XML: each takes a hundred times the memory of the three bytes that it may stand in."""
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -47,11 +49,18 @@ def _check_depth(value: Any, depth: int = 0) -> None:
         _check_depth(child, depth + 1)
 
 
-def json_value(body: bytes) -> Any:
-    """Decode strict JSON: UTF-8 (a BOM is forgiven), no duplicate keys, no NaN, at most 32 levels."""
+def _check_size(body: bytes, *nodes: bytes) -> None:
     if len(body) > MAX_BODY_BYTES:
         msg = f"{len(body)} bytes; at most {MAX_BODY_BYTES} are read"
         raise UnreadableError(msg)
+    if sum(map(body.count, nodes)) > MAX_NODES:
+        msg = f"more than {MAX_NODES} values within values"
+        raise UnreadableError(msg)
+
+
+def json_value(body: bytes) -> Any:
+    """Decode strict JSON: UTF-8 (a BOM is forgiven), no duplicate keys, no NaN, at most 32 levels."""
+    _check_size(body, b"[", b"{")
     try:
         value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -89,6 +98,7 @@ def repaired(value: Any) -> Any:
 
 def xml_root(body: bytes) -> Element:
     """Parse XML without entities, external references or DTD processing instructions that could expand."""
+    _check_size(body, b"<")
     try:
         root: Element = defusedxml.ElementTree.fromstring(
             body, forbid_dtd=False, forbid_entities=True, forbid_external=True
