@@ -18,7 +18,7 @@ from adapters.http.app import make, runner
 from adapters.http.services import Limits, Log, Services
 from ledger.database import unsafe_rights
 from ledger.errors import UnsafeDatabaseError
-from ops import schedule, tasks
+from ops import safety, schedule, tasks
 from ops.evidence import desk
 from ops.settings import Settings
 from ops.system import System, opened
@@ -31,8 +31,10 @@ def serve(settings: Settings) -> None:
 
     Raises:
         UnsafeDatabaseError: the database role could change the past; the text says how to repair it.
+        ConfigurationError: the settings are unsafe, likewise.
     """
     log_to_stderr()
+    safety.check(settings)
     with opened(settings) as system:
         refuse_unsafe(system)
         system.leader.start()
@@ -105,12 +107,13 @@ async def _run(system: System) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    server = runner(make(services_of(system)))
+    server, tls = runner(make(services_of(system))), safety.tls(system.settings)
     await server.setup()
     try:
-        await web.TCPSite(server, system.settings.host, system.settings.port).start()
+        await web.TCPSite(server, system.settings.host, system.settings.port, ssl_context=tls).start()
         host, port = server.addresses[0][:2]
-        LOG.info("listening", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
+        url = f"http{'s' if tls else ''}://{host}:{port}"
+        LOG.info("listening", url=url, docs=f"{url}/docs")
         await stopping.wait()
         LOG.info("stopping")
     finally:

@@ -102,6 +102,11 @@ class Settings(BaseSettings):
     public_url: str = Field(
         "", description="how providers reach the API, for the webhook URLs shown by `accounts check`"
     )
+    tls_cert_file: Path | None = Field(
+        None, description="PEM file with the certificate chain the API is served with; read when it starts"
+    )
+    tls_key_file: Path | None = Field(None, description="PEM file with its private key")
+    behind_proxy: bool = Field(default=False, description="a proxy in front of the API adds TLS")
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="largest request body")
     request_timeout_s: float = Field(60.0, gt=0, description="longest a request may take")
     rate_per_minute: int = Field(
