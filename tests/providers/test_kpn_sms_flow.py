@@ -67,7 +67,7 @@ def test_a_message_from_the_request_to_the_delivery_report(database: Database, t
         ("0612340601", ("delivered", "1", "E2")),
         ("0612340700", ("delivered", "1", "E2")),
         ("0612340701", ("failed", "009", "E2")),
-        ("0612340500", ("delayed", "2", "E2")),
+        ("0612340500", ("delayed", "2", "E1")),
         ("0612340800", ("accepted", "", "E1")),
         ("0612340400", ("accepted", "", "E1")),
     ],
