@@ -38,7 +38,7 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
     if not settings.tls_cert_file or not settings.tls_key_file:
         msg = "set both tls_cert_file and tls_key_file (LEDGER_TLS_CERT_FILE, LEDGER_TLS_KEY_FILE), or neither"
         raise ConfigurationError(msg)
-    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         if settings.tls_key_file.stat().st_mode & 0o077:

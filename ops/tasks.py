@@ -50,7 +50,8 @@ def channels(system: System) -> Channels:
 
 def public_url(settings: Settings) -> str:
     """How others reach the API."""
-    return settings.public_url or f"http://{settings.host}:{settings.port}"
+    scheme = "https" if settings.tls_cert_file else "http"
+    return settings.public_url or f"{scheme}://{settings.host}:{settings.port}"
 
 
 def schedules(system: System) -> Schedules:
