@@ -45,7 +45,7 @@ def checked(query: ComplianceQuery, given: Mapping[str, Any]) -> Any:
         names = ", ".join(field.name for field in msgspec.structs.fields(query.parameters)) or "none"
         hint = get_type_hints(query.parameters).get(error.field)
         choices = [str(each) or '""' for each in get_args(hint)] if get_origin(hint) is Literal else []
-        wrong = f"{error.field}: one of {', '.join(choices)}" if choices else str(error)
+        wrong = f"{error.field}: one of {', '.join(choices)}" if choices else str(error).partition("; there are ")[0]
         msg = f"query {query.name}: {wrong}; its parameters are: {names}"
         raise ValueError(msg) from error
 

@@ -139,6 +139,9 @@ def send(mail: MailServer, to: str, data: bytes) -> None:
         # A password that is wrong today may be right tomorrow: only what concerns the message itself is for good.
         is_ours = isinstance(error, smtplib.SMTPDataError | smtplib.SMTPSenderRefused)
         raise _told(error.smtp_code if is_ours else 0, error.smtp_code) from error
+    except reaching.RefusedAddressError as error:
+        msg = f"the mail server was not called: {error.strerror}"
+        raise MailError(msg) from error
     except (smtplib.SMTPException, OSError) as error:
         msg = f"the mail server did not take the message: {type(error).__name__}"
         raise MailError(msg) from error

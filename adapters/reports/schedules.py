@@ -37,6 +37,13 @@ RUN = "schedule.run"
 MAX_BYTES = 64 * 1024
 SKIPPED_AT_ONCE = 64
 TOLD_SKIPPED = 100
+PATCH_FAULTS: dict[type[Exception], str] = {
+    jsonpatch.JsonPatchTestFailed: "what it tests for is not what stands there",
+    jsonpatch.JsonPatchConflict: "there is nothing where it points to, or no room",
+    jsonpatch.JsonPointerException: "it points to nowhere",
+    jsonpatch.InvalidJsonPatch: "no operation of RFC 6902 with all that belongs to it",
+    jsonpatch.JsonPatchException: "it does not fit",
+}
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,7 +166,7 @@ class Schedules:
             try:
                 patched = jsonpatch.apply_patch(patched, [dict(operation)])
             except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-                refuse(f"[{number}]", f"the operation does not fit: {type(error).__name__}")
+                refuse(f"[{number}]", next(why for kind, why in PATCH_FAULTS.items() if isinstance(error, kind)))
             _check_size(patched)  # after each: a few copies of the whole into itself would fill any memory
         return parsed(patched)
 

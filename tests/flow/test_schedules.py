@@ -6,6 +6,8 @@ import base64
 import hashlib
 import io
 import json
+import re
+import ssl
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -24,7 +26,7 @@ from adapters.accounts import Accounts
 from adapters.jobs.rows import Turn
 from adapters.outbox import ActRefusedError
 from adapters.providers.pec_mailbox.sandbox import authority
-from adapters.reports import webhooks
+from adapters.reports import mailing, webhooks
 from adapters.reports.periods import latest
 from adapters.reports.register import ChangedError
 from adapters.reports.schedules import Found, parsed
@@ -237,6 +239,31 @@ def test_a_patch_is_applied_whole_or_not_at_all(small_office: Office, operations
     _, given = small_office.create()
     with pytest.raises(InvalidError):
         small_office.schedules.patched(given, operations)
+
+
+@pytest.mark.parametrize(
+    ("operation", "why"),
+    [
+        ({"op": "test", "path": "/format", "value": "x"}, "not what stands there"),
+        ({"op": "replace", "path": "/nope", "value": 1}, "nothing where it points to"),
+        ({"op": "replace", "path": "/nope/x", "value": 1}, "points to nowhere"),
+        ({"op": "sing", "path": "/title"}, "no operation of RFC 6902"),
+    ],
+)
+def test_why_an_operation_does_not_fit_is_told_in_words(
+    small_office: Office, operation: dict[str, Any], why: str
+) -> None:
+    """And which one it is."""
+    _, given = small_office.create()
+    with pytest.raises(InvalidError, match=re.escape("[1]: ") + f".*{why}"):
+        small_office.schedules.patched(given, [{"op": "test", "path": "/period", "value": given.period}, operation])
+
+
+def test_a_mail_server_that_may_not_be_called_is_told_apart_from_one_that_refuses() -> None:
+    """With the setting that allows it, because many have theirs in their own network."""
+    server = mailing.server("smtp://127.0.0.1:25", None, "ledger@city.example", ssl.create_default_context)
+    with reaching.allowing(()), pytest.raises(mailing.MailError, match="LEDGER_ALLOW_NETWORKS"):
+        mailing.send(server, "boss@city.example", b"")
 
 
 POINTERS = [
