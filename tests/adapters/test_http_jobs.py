@@ -29,7 +29,16 @@ async def test_an_operator_sees_the_tenants_jobs_and_the_ledgers_own(api: Api) -
     api.account("parcels", "carrier")
     api.of("other").account("theirs", "carrier")
     found = await jobs(api)
-    own = {"deadlines", "reports", "note_downtimes", "ask_revocations", "count_answers", "check_log", "sweep_artifacts", "outbox"}
+    own = {
+        "deadlines",
+        "reports",
+        "note_downtimes",
+        "ask_revocations",
+        "count_answers",
+        "check_log",
+        "sweep_artifacts",
+        "outbox",
+    }
     assert {*(("", name) for name in own), ("parcels", "poll"), ("parcels", "list")} == found.keys()
     assert ("waiting", 60, "") == tuple(found["parcels", "poll"][name] for name in ("state", "every_s", "off"))
     assert "off" == found["parcels", "list"]["state"]
