@@ -107,7 +107,9 @@ def _show(found: Sample, *, json: bool) -> None:
     if json:
         print_json(found)
         return
-    table = Table("message", "recipient", "rank", box=None)
+    if not found.drawn:
+        out.print("No delivery fitted, so nothing was drawn.")
+    table = Table("message", "recipient", "rank", box=None, show_header=bool(found.drawn))
     for each in found.drawn:
         table.add_row(plain(each.message), str(each.recipient), f"{each.rank[:16]}…")
     out.print(table)

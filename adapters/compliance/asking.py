@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from adapters.accounts import CONSOLE, Accounts
-from adapters.compliance.contract import ComplianceQuery, Context, Header, Row
+from adapters.compliance.contract import ComplianceQuery, Context, CursorError, Header, Row
 from adapters.compliance.registry import find
 from adapters.strictjson import InvalidError, convert
 from ledger.checkpoints import HeadFile
@@ -39,11 +39,14 @@ def checked(query: ComplianceQuery, given: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: names the parameter that is wrong or unknown, and those there are.
     """
+    hints = get_type_hints(query.parameters)
+    lists = {name for name, hint in hints.items() if get_origin(hint) is tuple}
+    said = {n: v.replace(",", " ").split() if n in lists and isinstance(v, str) else v for n, v in given.items()}
     try:
-        return convert(given, query.parameters)
+        return convert(said, query.parameters)
     except InvalidError as error:
         names = ", ".join(field.name for field in msgspec.structs.fields(query.parameters)) or "none"
-        hint = get_type_hints(query.parameters).get(error.field)
+        hint = hints.get(error.field)
         choices = [str(each) or '""' for each in get_args(hint)] if get_origin(hint) is Literal else []
         wrong = f"{error.field}: one of {', '.join(choices)}" if choices else str(error).partition("; there are ")[0]
         msg = f"query {query.name}: {wrong}; its parameters are: {names}"
@@ -64,7 +67,7 @@ def asked(  # noqa: PLR0917  whose ledger, then what is asked
 
     Args:
         name: of the query, with its version or without.
-        given: parameters, as JSON values or as texts.
+        given: parameters, as JSON values or as texts; a text for a list has a comma or a space between two values.
         after: cursor of the last row that was read.
 
     Raises:
@@ -89,7 +92,11 @@ def asked(  # noqa: PLR0917  whose ledger, then what is asked
             rules=(rules.RULES, grades.RULES, deadlines.RULES),
             columns=query.columns,
         )
-        yield Answer(header, query.rows(context, parameters, after))
+        begin = f"{query.name}:"  # a cursor of one query says nothing to another
+        if after and not after.startswith(begin):
+            raise CursorError(after)
+        rows = query.rows(context, parameters, after.removeprefix(begin))
+        yield Answer(header, (Row(row.values, begin + row.cursor) for row in rows))
 
 
 def record(accounts: Accounts, actor: str, header: Header, reason: str = "") -> int:

@@ -1478,10 +1478,12 @@ class ReportCheck:
 
     Args:
         opened: name -> its bytes; memory does not grow with the file.
+        present: the names of all that lies there.
     """
 
-    def __init__(self, opened: Callable[[str], Any], trust: Trust) -> None:
+    def __init__(self, opened: Callable[[str], Any], present: Sequence[str], trust: Trust) -> None:
         self.opened = opened
+        self.present = present
         self.trust = trust
         self.findings: list[Finding] = []
         self.about = ""
@@ -1506,6 +1508,10 @@ class ReportCheck:
             self._check_file(name, digest, size)
         text = f"The {len(said.files)} files are the ones that the manifest lists: nothing was changed since it was signed."
         self.findings.append(Finding("holds", text, "the signature of the manifest, and SHA-256"))
+        beside = sorted(set(self.present) - {"manifest", "checkpoint", *said.files})
+        if beside:
+            text = f"Beside them lies what is no part of the report: {', '.join(beside[:10])}{', …' if beside[10:] else ''}."
+            self.findings.append(Finding("open", text, "whoever put it there"))
         self._check_rows(said, self._check_header(said))
         self.findings.append(Finding("open", NOT_PROVEN.format(query=said.query), "whoever keeps the ledger"))
 
@@ -1755,9 +1761,10 @@ def verify(path: str, trust: Trust, openssl: str | None = None) -> Outcome:
         if Path(path, "manifest").is_file():
             with Path(path, "manifest").open("rb") as file:
                 is_report = file.readline(100) == f"{REPORT_FORMAT}\n".encode()
-            check = ReportCheck(_in_folder(Path(path)), trust) if is_report else ExportCheck(Path(path), trust)
+            inside = [each.name for each in Path(path).iterdir()]
+            check = ReportCheck(_in_folder(Path(path)), inside, trust) if is_report else ExportCheck(Path(path), trust)
         elif container := _report_container(path):
-            check = ReportCheck(_in_zip(container), trust)
+            check = ReportCheck(_in_zip(container), container.namelist(), trust)
         else:
             check = Check(read_members(path), trust, _find_openssl() if openssl is None else openssl)
         check.run()

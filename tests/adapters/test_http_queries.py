@@ -78,6 +78,7 @@ async def test_wrong_parameters_and_cursors_are_refused_with_what_there_is(sqlit
         {"parameters": {"since": "yesterday"}},
         {"parameters": {"provider": 7.5}},
         {"cursor": "nonsense!"},
+        {"cursor": "undelivered:LTEuMA"},
         {"limit": 0},
     ):
         reply = await sqlite_api.call(ASK, json=body)

@@ -308,3 +308,17 @@ def test_name_that_stands_twice_in_a_container_is_refused(issued: Issued, tmp_pa
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as archive:
         archive.writestr("report.csv", b"other")
     assert "stands twice" in outcome(path, issued).verdict
+
+
+def test_file_beside_a_report_is_told(issued: Issued, tmp_path: Path) -> None:
+    """What the manifest does not list is no part of the report; the verifier names it, in a folder and in a zip file."""
+    folder = tmp_path / "report"
+    shutil.copytree(issued.csv, folder)
+    (folder / "report2.csv").write_text("smuggled")
+    with zipfile.ZipFile(tmp_path / "report.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    trust = verify.Trust(keys=(verify.parse_key(issued.key),))
+    for path in (folder, tmp_path / "report.zip"):
+        told = [f.text for f in verify.verify(str(path), trust).findings if f.result == "open"]
+        assert any("report2.csv" in text for text in told), path
