@@ -40,12 +40,16 @@ def checked(query: ComplianceQuery, given: Mapping[str, Any]) -> Any:
         ValueError: names the parameter that is wrong or unknown, and those there are.
     """
     hints = get_type_hints(query.parameters)
+    names = ", ".join(hints) or "none"
+    unknown = sorted(given.keys() - hints.keys())
+    if unknown:
+        msg = f"query {query.name}: there is no parameter {unknown[0][:63]!r}; its parameters are: {names}"
+        raise ValueError(msg)
     lists = {name for name, hint in hints.items() if get_origin(hint) is tuple}
     said = {n: v.replace(",", " ").split() if n in lists and isinstance(v, str) else v for n, v in given.items()}
     try:
         return convert(said, query.parameters)
     except InvalidError as error:
-        names = ", ".join(field.name for field in msgspec.structs.fields(query.parameters)) or "none"
         hint = hints.get(error.field)
         choices = [str(each) or '""' for each in get_args(hint)] if get_origin(hint) is Literal else []
         wrong = f"{error.field}: one of {', '.join(choices)}" if choices else str(error).partition("; there are ")[0]

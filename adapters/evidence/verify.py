@@ -1589,7 +1589,7 @@ class ReportCheck:
 
 
 def _count_csv(member: str, file: Any, names: list[str]) -> int:
-    csv.field_size_limit(MAX_LINE_BYTES)
+    limit = csv.field_size_limit(MAX_LINE_BYTES)  # of the whole process, so it is put back
     rows = -1
     with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
         try:
@@ -1598,6 +1598,8 @@ def _count_csv(member: str, file: Any, names: list[str]) -> int:
                     raise BrokenError(member, f"row {rows} has other columns than header.json")
         except csv.Error as error:
             raise BrokenError(member, f"not CSV after row {rows} ({error})") from None
+        finally:
+            csv.field_size_limit(limit)
     if rows < 0:
         raise BrokenError(member, "has no row with the names of the columns")
     return rows

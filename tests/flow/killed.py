@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapters import outbox as sends
-from adapters import sending, trust
+from adapters import reaching, sending, trust
 from adapters.calls import Caller
 from adapters.jobs.board import Board
 from adapters.outbox import Outbox
@@ -136,7 +136,7 @@ def live(url: str, folder: Path, wanted: Sequence[Wanted], pipe: Connection) -> 
     sends.LOOK_AGAIN = LOOK_AGAIN
     threading.excepthook = lambda failed: tell("failed", repr(failed.exc_value))
     logging.getLogger().addHandler(_Told(tell))
-    with flow(url, folder, tell) as here:
+    with reaching.allowing(reaching.LOOPBACK), flow(url, folder, tell) as here:
         _start("outbox", lambda: here.outbox.work(lambda: True))
         _start("models", partial(_over_and_over, [here.world.runner.run, here.outbox.wake]))
         for job in here.board.of(TENANT):

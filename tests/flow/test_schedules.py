@@ -186,7 +186,7 @@ def test_schedules_are_listed_by_tenant_in_the_order_of_making(small_office: Off
         ({"zone": "../../etc/passwd"}, "zone", "IANA"),
         ({"type": "horoscope"}, "type", "disputed"),
         ({"type": "disputed/99"}, "type", "there is no"),
-        ({"parameters": {"colour": "red"}}, "parameters", "unknown field"),
+        ({"parameters": {"colour": "red"}}, "parameters", "no parameter 'colour'"),
         ({"parameters": {"provider": "Not A Name"}}, "parameters", "provider"),
         ({"start_date": "0999-01-01"}, "start_date", "1970"),
         ({"recipients": [{}]}, "recipients[0]", "one of"),
