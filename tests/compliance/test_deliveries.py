@@ -346,7 +346,7 @@ def test_choices_of_a_parameter_are_told_to_whoever_missed_them(on_sqlite: Golde
     """In words that can be typed, an empty one included."""
     with pytest.raises(ValueError, match="query unproven: below: one of E1, E2, E3, E4, E5; its parameters are"):
         ask(on_sqlite, "unproven", below="E9")
-    with pytest.raises(ValueError, match="late: a field that does not exist here; its parameters are: since,"):
+    with pytest.raises(ValueError, match="late: there is no parameter 'colour'; its parameters are: since,"):
         ask(on_sqlite, "late", colour="red")
     with pytest.raises(ValueError, match='kind: one of "", email, phone'):
         ask(on_sqlite, "by_recipient", address="a", kind="pigeon")

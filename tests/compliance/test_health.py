@@ -242,7 +242,7 @@ def test_health_goes_on_after_any_row(on_sqlite: Golden) -> None:
     for number, cursor in enumerate(whole.cursors, 1):
         assert whole.rows[number:] == ask(on_sqlite, "health", cursor).rows
     with pytest.raises(ValueError, match="not one of this answer"):
-        ask(on_sqlite, "health", "elsewhere")
+        ask(on_sqlite, "health", "health:elsewhere")
 
 
 def test_health_takes_nothing(on_sqlite: Golden) -> None:

@@ -356,7 +356,7 @@ def test_cursor_of_something_else_is_refused(on_sqlite: Golden) -> None:
     """Where to go on is said by a row of this answer."""
     _two_holds(on_sqlite)
     with pytest.raises(ValueError, match="not a cursor"):
-        ask(on_sqlite, "on_hold", "elsewhere")
+        ask(on_sqlite, "on_hold", "on_hold:elsewhere")
 
 
 def test_each_organisation_has_its_own_holds_and_policies(found: Golden) -> None:

@@ -122,7 +122,7 @@ def test_access_goes_on_after_any_row(found: Golden, is_behind: bool) -> None:  
     assert 9 + 3 + 1 + 1 == len(whole.rows)
     for number, cursor in enumerate(whole.cursors, 1):
         assert whole.rows[number:] == ask(found, "access", cursor).rows
-    for wrong in ("elsewhere", "1", "x.y"):
+    for wrong in ("elsewhere", "access:elsewhere", "access:1", "access:x.y"):
         with pytest.raises(ValueError, match="not a cursor"):
             ask(found, "access", wrong)
 

@@ -222,7 +222,7 @@ def test_scorecard_goes_on_after_any_row(on_sqlite: Golden, by: str) -> None:
         assert whole.rows[number:] == ask(on_sqlite, "scorecard", cursor, by=by).rows
         assert str(row[0]) not in cursor
     with pytest.raises(ValueError, match="not one of this answer"):
-        ask(on_sqlite, "scorecard", "elsewhere", by=by)
+        ask(on_sqlite, "scorecard", "scorecard:elsewhere", by=by)
 
 
 @pytest.mark.parametrize(

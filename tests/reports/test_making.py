@@ -233,7 +233,7 @@ def test_messages_are_those_that_were_named_in_that_order(system: System, tmp_pa
     with ask(system.queries, system.heads, "globex", "messages", given) as answer, pytest.raises(NotFoundError):
         list(answer.rows)
     with (
-        ask(system.queries, system.heads, TENANT, "messages", given, "x:y") as answer,
+        ask(system.queries, system.heads, TENANT, "messages", given, "messages:x:y") as answer,
         pytest.raises(ValueError, match="cursor"),
     ):
         list(answer.rows)
