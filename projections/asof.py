@@ -19,7 +19,16 @@ from ledger.errors import NotFoundError
 from ledger.events import parse_time, time_text
 from projections import aslists, downtimes
 from projections.aslists import Judged
-from projections.queries import DELIVERIES_SHOWN, MAX_PAGE, Queries, downtimes_of, entry_of, judgements, told
+from projections.queries import (
+    DELIVERIES_SHOWN,
+    MAX_PAGE,
+    Queries,
+    downtimes_of,
+    entry_of,
+    judgements,
+    message_view,
+    telling,
+)
 from projections.replay import Replay
 from projections.rulesets import CURRENT, in_force
 from projections.searching import Filters, moment
@@ -94,33 +103,19 @@ class Past:
         """A message and its first deliveries; of one with more than 500 recipients the statuses are not counted."""
         row = self.message_row(tenant, message)
         story = self.replay.story(row)
-        is_small = row.recipients <= DELIVERIES_SHOWN
-        telling = [s for s in story.all() if s not in story.batches] if is_small else story.messages
-        self.replay.load(telling)
-        events = [e for stream in telling for e in self.replay.events[stream]]
+        streams = telling(story)
+        self.replay.load(streams)
+        events = [e for stream in streams for e in self.replay.events[stream]]
         is_counted = row.recipients <= MAX_PAGE
         judged = self._judged(row, story, self.replay.deliveries(row)[: MAX_PAGE if is_counted else DELIVERIES_SHOWN])
         statuses = Counter(each.folded.status for each in judged) if is_counted else {}
-        said = told(events, self.ledger.values([e for e in events if e.type != "recipients.declared"]))
-        return MessageView(
-            message=row.message,
-            tenant=row.tenant,
-            account=row.account,
-            provider=row.provider,
-            opened_at=row.opened_at,
-            registered=bool(row.registered),
-            inbound=row.first_type == "inbound.received" and not row.recipients,
-            recipients=row.recipients,
-            batches=tuple(story.batches),
-            values=said["values"],
-            references=said["references"],
-            labels=said["labels"],
-            documents=said["documents"],
-            joined=tuple(story.messages[1:]),
-            joined_into="" if row.message == message else row.message,
+        values = self.ledger.values([e for e in events if e.type != "recipients.declared"])
+        return message_view(
+            message,
+            story,
+            told_by=(events, values),
             statuses=dict(sorted(statuses.items())),
-            notes=tuple(sorted({n for e in events for n in e.fields.get("notes", ())})),
-            deliveries=tuple(self._views(judged[:DELIVERIES_SHOWN])),
+            deliveries=self._views(judged[:DELIVERIES_SHOWN]),
             position=self.position,
             known=self.known,
         )

@@ -27,6 +27,7 @@ from projections.views import (
     AddressView,
     DeliveryView,
     DueDeadline,
+    Known,
     LaneItem,
     MessageView,
     Page,
@@ -91,40 +92,16 @@ class Queries:
         row = self.message_row(tenant, message)
         position = self.position()
         story = self._story(row)
-        events = self._events(self._telling(story))
+        events = self._events(telling(story))
         values = self.ledger.values([e for e in events if e.type != "recipients.declared"])
         counts = self.ledger.database.read(
             "SELECT status, count(*) FROM read_deliveries WHERE message = ? GROUP BY status ORDER BY status",
             (row.message,),
         )
-        said = told(events, values)
-        return MessageView(
-            message=row.message,
-            tenant=row.tenant,
-            account=row.account,
-            provider=row.provider,
-            opened_at=row.opened_at,
-            registered=bool(row.registered),
-            inbound=row.first_type == "inbound.received" and not row.recipients,
-            recipients=row.recipients,
-            batches=tuple(story.batches),
-            values=said["values"],
-            references=said["references"],
-            labels=said["labels"],
-            documents=said["documents"],
-            joined=tuple(story.messages[1:]),
-            joined_into="" if row.message == message else row.message,
-            statuses=dict(counts),
-            notes=tuple(sorted({n for e in events for n in e.fields.get("notes", ())})),
-            deliveries=tuple(self.deliveries(tenant, row.message, limit=DELIVERIES_SHOWN)),
-            position=position,
+        deliveries = self.deliveries(tenant, row.message, limit=DELIVERIES_SHOWN)
+        return message_view(
+            message, story, told_by=(events, values), statuses=dict(counts), deliveries=deliveries, position=position
         )
-
-    def _telling(self, story: Story) -> list[str]:
-        """The streams of a message, with those of its deliveries while they are few enough to be told with it."""
-        if story.teller.recipients > DELIVERIES_SHOWN:
-            return story.messages
-        return [stream for stream in story.all() if stream not in story.batches]
 
     def _events(self, streams: Sequence[str]) -> list[Event]:
         """All events of some streams, in the order of the log; asked for together, whatever their number."""
@@ -288,7 +265,7 @@ class Queries:
             return None
         message, _, opened_at, _ = rows[0]
         story = self._story(self._rows([message])[message])
-        events = self._events(self._telling(story))
+        events = self._events(telling(story))
         values = self.ledger.values(events)
         references: dict[str, tuple[str, ...]] = {}
         for each in told(events, values)["references"]:
@@ -342,6 +319,55 @@ def downtimes_of(found: Iterable[Downtime], opened_at: str, detail: Folded) -> t
     """The downtimes that overlap a delivery, from its first known step to its end."""
     begun = min([opened_at, *(milestone.at for milestone in detail.milestones.values())])
     return downtimes.touching(found, begun, detail.since if detail.is_final else "")
+
+
+def telling(story: Story) -> list[str]:
+    """The streams of a message, with those of its deliveries while they are few enough to be told with it."""
+    if story.teller.recipients > DELIVERIES_SHOWN:
+        return story.messages
+    return [stream for stream in story.all() if stream not in story.batches]
+
+
+def message_view(
+    asked: str,
+    story: Story,
+    *,
+    told_by: tuple[Sequence[Event], dict[int, dict[str, Any]]],
+    statuses: dict[str, int],
+    deliveries: Sequence[DeliveryView],
+    position: int,
+    known: Known | None = None,
+) -> MessageView:
+    """A message as people see it, now or as of then.
+
+    Args:
+        asked: the message that was asked for, which may have been joined into the one that tells the story.
+        told_by: the events of `telling`, and their values.
+    """
+    row, (events, values) = story.teller, told_by
+    said = told(events, values)
+    return MessageView(
+        message=row.message,
+        tenant=row.tenant,
+        account=row.account,
+        provider=row.provider,
+        opened_at=row.opened_at,
+        registered=bool(row.registered),
+        inbound=row.first_type == "inbound.received" and not row.recipients,
+        recipients=row.recipients,
+        batches=tuple(story.batches),
+        values=said["values"],
+        references=said["references"],
+        labels=said["labels"],
+        documents=said["documents"],
+        joined=tuple(story.messages[1:]),
+        joined_into="" if row.message == asked else row.message,
+        statuses=statuses,
+        notes=tuple(sorted({n for e in events for n in e.fields.get("notes", ())})),
+        deliveries=tuple(deliveries),
+        position=position,
+        known=known,
+    )
 
 
 def told(events: Sequence[Event], values: dict[int, dict[str, Any]]) -> dict[str, Any]:
