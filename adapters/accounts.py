@@ -25,7 +25,7 @@ from ledger.appender import Item
 from ledger.application import Ledger
 from ledger.errors import ConfigurationError, NotFoundError
 from ledger.events import CLEAR, time_text
-from ledger.sealing import KEY_BYTES, seal, unseal
+from ledger.sealing import KEY_BYTES, OWN_KEY, seal, unseal
 
 CONSOLE = "console"
 """Stands for whoever acts at the command line, who has no key; also the account in whose stream their looking is recorded."""
@@ -131,7 +131,7 @@ class Accounts:
         values = []
         committed = {**(said or {}), **({"note": note} if note else {})}
         if committed:
-            row, key = self.ledger.new_key(stream, -2)
+            row, key = self.ledger.new_key(stream, OWN_KEY)
             item.keys.append(row)
             values.append((key, committed))
         item.drafts.append(self.ledger.draft(kind, tenant, stream, fields, values))

@@ -27,6 +27,7 @@ from ledger.application import Ledger
 from ledger.errors import DuplicateError, ForkError, LedgerError, NotFoundError
 from ledger.events import Event, time_text
 from ledger.observations import ZoneBasis
+from ledger.sealing import OWN_KEY
 from ledger.streams import clean_texts
 from projections import downtimes
 from projections.downtimes import DETECTED, DOWN, ENTERED, UP, WITHDRAWN, Downtime
@@ -170,7 +171,7 @@ def _append(ledger: Ledger, said: _Said, told: Sequence[_Told], once: Sequence[s
     item = Item([], duplicates=[(0, key)])
     values = []
     if said.note:
-        row, sealing = ledger.new_key(stream, -2)
+        row, sealing = ledger.new_key(stream, OWN_KEY)
         item.keys.append(row)
         values.append((sealing, clean_texts({"note": said.note})[0]))
     for each in told:

@@ -50,6 +50,14 @@ def read(folder: Path, artifact_id: str) -> bytes:
     return _path(folder, artifact_id).read_bytes()
 
 
+def remove(folder: Path, artifact_id: str) -> None:
+    """Remove a file whose key was destroyed; one that is gone already is no error."""
+    path = _path(folder, artifact_id)
+    if path.parent.is_dir():
+        path.unlink(missing_ok=True)
+        _sync(path.parent)
+
+
 def sweep(folder: Path, named: Callable[[Sequence[str]], set[str]], now: float | None = None) -> list[str]:
     """Remove files older than a day that no artifact row names.
 

@@ -22,6 +22,8 @@ from ledger.errors import ConfigurationError, CorruptError
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+OWN_KEY = -2
+"""The person of a key that seals one thing only: an original that concerns several messages or none, or an act of a person."""
 DIGEST_BYTES = 16
 EPOCH_DAY = date(2000, 1, 1).toordinal()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-TABLE_VERSION = 3
+TABLE_VERSION = 4
 
 
 class EventType(NamedTuple):
@@ -86,6 +86,9 @@ _ROWS = (
     ("evidence.timestamped", "", "a time-stamp authority saw it"),
     ("evidence.exported", "", "evidence left the ledger"),
     ("evidence.erased", "", "keys and values of a person were destroyed"),
+    ("erasure.completed", "", "an erasure was carried out: what was destroyed, and what remains"),
+    ("recipient.protected", "", "the identity of a recipient is protected"),
+    ("recipient.unprotected", "", "the identity of a recipient is no longer protected"),
     ("access.recorded", "", "who looked at what"),
     ("access.granted", "", "an API key was made"),
     ("access.revoked", "", "an API key was ended, or its end was set"),
@@ -119,6 +122,10 @@ _ROWS = (
     ("key.added", "", "a key of the ledger came into use"),
     ("key.retired", "", "a key of the ledger went out of use"),
     ("key.revoked", "", "a key of the ledger is no longer trusted"),
+    ("operation.asked", "", "somebody had work done by hand: a job, a check, a repair"),
+    ("act.asked", "", "somebody asked for an act that may need a second person"),
+    ("act.approved", "", "a second person agreed to an act"),
+    ("act.declined", "", "an act was declined or withdrawn"),
     ("hold.placed", "", "a legal hold"),
     ("hold.released", "", "a legal hold ended"),
     ("retention.applied", "", "what was due was removed"),

@@ -16,12 +16,11 @@ from ledger.events import Draft, message_of
 from ledger.names import Names
 from ledger.observations import Address, Reference
 from ledger.recorders import KeyRow, LookupRow
+from ledger.sealing import OWN_KEY
 from ledger.streams import WHOLE_MESSAGE, Message, Plan, Planned, clean, plan_recipients
 
 TOLD_ELSEWHERE = "told_elsewhere"
 """Rule of the joining event in the stream whose story another stream tells from now on."""
-ORIGINAL = -2
-"""The person of a key that seals one original concerning several messages, or none."""
 WITHOUT_ORIGINAL = frozenset(
     {
         "recipients.declared",
@@ -290,7 +289,7 @@ class Writer:
         owners = {message_of(e.stream) for e in self.plan.events if e.kind not in WITHOUT_ORIGINAL}
         if len(owners) == 1 and not next(iter(owners)).startswith(("batch/", "account/")):
             return self.key(next(iter(owners)), WHOLE_MESSAGE)
-        row, key = self.ledger.new_key(self.account_stream(), ORIGINAL)
+        row, key = self.ledger.new_key(self.account_stream(), OWN_KEY)
         self._keys.append(row)
         return key
 

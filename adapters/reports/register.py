@@ -15,6 +15,7 @@ from ledger.application import OWN_TENANT, Ledger
 from ledger.batches import Item
 from ledger.errors import DuplicateError, LedgerError, NotFoundError
 from ledger.events import Event
+from ledger.sealing import OWN_KEY
 
 ACCOUNT = "reports"
 """The pseudo-account in whose stream of the day everything about reports stands."""
@@ -148,7 +149,7 @@ class Register:
         """
         day = self.ledger.clock().date().isoformat()
         stream = f"account/{tenant}/{ACCOUNT}/{day}"
-        row, key = self.ledger.new_key(stream, -2)
+        row, key = self.ledger.new_key(stream, OWN_KEY)
         clear = {"account": ACCOUNT, "rule": f"{self.noun}.{done}"} | ({"actor": actor} if actor else {})
         while True:
             draft = self.ledger.draft(self.kind, tenant, stream, clear, [(key, {"name": name, **said})])

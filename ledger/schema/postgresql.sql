@@ -440,3 +440,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, account_setti
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;
 GRANT DELETE ON person_keys, sealed_values, artifacts, lookups TO {privacy}
+--;
+-- And what lies beside the log of somebody who is erased.
+GRANT SELECT, DELETE ON timestamps, outbox TO {privacy}
