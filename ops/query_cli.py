@@ -101,8 +101,10 @@ def ask(
         cursor: as the page before said it.
         reason: why; kept with the record.
     """
+    from adapters.accounts import CONSOLE  # noqa: PLC0415  as above
     from adapters.compliance import asking  # noqa: PLC0415  as above
     from adapters.compliance.contract import shown  # noqa: PLC0415  as above
+    from adapters.compliance.registry import find  # noqa: PLC0415  as above
 
     with system() as s, bar("asking", quiet=json) as progress, ExitStack() as stack:
         whose = tenant or s.settings.tenant
@@ -110,7 +112,7 @@ def ask(
         parameters |= parsed(given)
         answer = stack.enter_context(asking.asked(s.queries, s.heads, whose, named, parameters, cursor, progress))
         rows = list(islice(answer.rows, limit + 1))
-        asking.record(s.accounts, "", answer.header, reason)
+        asking.record(s.accounts, CONSOLE, answer.header, reason, asking.messages(find(named), rows[:limit]))
     page = rows[:limit]
     following = page[-1].cursor if len(rows) > limit else ""
     header = answer.header

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -103,15 +103,23 @@ def asked(  # noqa: PLR0917  whose ledger, then what is asked
         yield Answer(header, (Row(row.values, begin + row.cursor) for row in rows))
 
 
-def record(accounts: Accounts, actor: str, header: Header, reason: str = "") -> int:
+def messages(query: ComplianceQuery, rows: Iterable[Row]) -> list[str]:
+    """The messages of whom rows tell something."""
+    at = [number for number, column in enumerate(query.columns) if column.name == "message" and query.shows_messages]
+    return list(dict.fromkeys(str(row.values[number]) for row in rows for number in at if row.values[number]))
+
+
+def record(accounts: Accounts, actor: str, header: Header, reason: str = "", shown: Sequence[str] = ()) -> int:
     """Record who asked what and why; call it before anybody sees a row.
 
     Args:
         actor: id of an API key; "" for the command line.
+        shown: messages of whom it is about to be told something.
 
     Returns:
         The position of the event.
     """
-    clear = {"rule": "access.query", "code": header.query, "tree_size": header.position}
+    clear: dict[str, Any] = {"rule": "access.query", "code": header.query, "tree_size": header.position}
+    clear |= {"streams": list(shown)} if shown else {}
     said = {"parameters": dict(header.parameters)}
     return accounts.record("access.recorded", header.tenant, actor or CONSOLE, actor, clear, reason, said)

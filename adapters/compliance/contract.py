@@ -87,6 +87,7 @@ class ComplianceQuery:
         counts: what exactly is counted, and what is not: one or two sentences.
         rows: context, parameters and the cursor to go on after ("" for the beginning) -> rows in a stable order.
         scopes: one of them must be the asker's.
+        shows_messages: a column `message` tells something of that message; not that somebody else looked at it.
     """
 
     name: str
@@ -97,6 +98,7 @@ class ComplianceQuery:
     columns: tuple[Column, ...]
     rows: Callable[[Context, Any, str], Iterator[Row]]
     scopes: tuple[str, ...] = ("compliance",)
+    shows_messages: bool = True
 
     @property
     def id(self) -> str:

@@ -30,7 +30,7 @@ MAX_HEADERS = 100
 def make(services: Services) -> web.Application:
     """The application, with its threads and its background work."""
     limits = services.limits
-    access = AccessLog(services.accounts)
+    access = AccessLog(services.accounts, limits.first_look_s)
     crossing.check(services.cors_origins)
     app = web.Application(middlewares=[around, crossing.preflights(services.cors_origins)])
     app[STATE] = State(

@@ -175,9 +175,8 @@ def _answer(state: State, route: Route, call: Call[Any, Any]) -> Answer:
     """Run the route, remember who looked, and encode what it says; in a thread."""
     answer: Answer = route.handler(call)
     if route.access:
-        state.access.note(
-            call.tenant, call.actor, route.access, call.path.get("message", ""), call.path.get("artifact", "")
-        )
+        messages = answer.shown or tuple(call.path[name] for name in ("message",) if name in call.path)
+        state.access.note(call.tenant, call.actor, route.access, messages, call.path.get("artifact", ""))
     if isinstance(answer.body, bytes | Iterator) or answer.body is None:
         return answer
     return replace(answer, body=msgspec.json.encode(answer.body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -36,6 +37,11 @@ def require_message(services: Services, tenant: str, message: str) -> None:
     if not first or first[0].tenant != tenant:
         msg = f"there is no message {message}"
         raise NotFoundError(msg)
+
+
+def listed(page: Any, shown: Iterable[str]) -> Answer:
+    """A list, with the messages that it shows, for the record of who looked."""
+    return Answer(page, shown=tuple(dict.fromkeys(shown)))
 
 
 def tagged(call: Call[Any, Any], view: Any) -> Answer:

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from adapters.http.accounts import OPERATORS
+from adapters.http.guards import listed
 from adapters.http.routes import Answer, Call, NoQuery, route
 from adapters.http.types import Claim, Given, LaneList, LaneQuery, Noted, Position, Reading, Settled
 from adapters.suggestions import SHOWN, Suggestions, suggest
@@ -46,7 +47,8 @@ def show(call: Call[Reading, None]) -> Answer:
 )
 def suggestions(call: Call[Suggesting, None]) -> Answer:
     """Messages to which it may belong, the likeliest first, with what speaks for each and how much that counts."""
-    return Answer(suggest(call.services.lanes, call.tenant, call.path["item"], call.query.limit))
+    found = suggest(call.services.lanes, call.tenant, call.path["item"], call.query.limit)
+    return listed(found, (each.message for each in found.suggestions))
 
 
 @route("POST /v1/lanes/{item}/retry", scopes=OPERATORS, answers={200: Settled}, problems=(409, 410))

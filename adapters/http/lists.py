@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adapters.http.guards import listed
 from adapters.http.known import reader
 from adapters.http.lookups import READERS
 from adapters.http.routes import Answer, Call, NoQuery, route
@@ -64,9 +65,10 @@ def under_label(call: Call[NoQuery, ByLabel]) -> Answer:
 
 def _page(call: Call[NoQuery, Any], filters: Filters, answering: Queries | Past) -> Answer:
     try:
-        return Answer(answering.search(call.tenant, filters, call.body.cursor, call.body.limit))
+        page = answering.search(call.tenant, filters, call.body.cursor, call.body.limit)
     except NotFoundError as error:
         refuse("cursor", str(error))
+    return listed(page, (view.message for view in page.deliveries))
 
 
 @route("GET /v1/events", scopes=READERS, answers={200: Feed}, access="feed")

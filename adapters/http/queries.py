@@ -123,7 +123,8 @@ def answered(call: Call[NoQuery, Asked], name: str, parameters: Mapping[str, Any
             services.queries, services.log.heads, call.tenant, query.name, parameters, asked.cursor
         ) as answer:
             rows = list(islice(answer.rows, asked.limit + 1))
-            asking.record(services.accounts, call.actor, answer.header, asked.reason)
+            shown_ones = asking.messages(query, rows[: asked.limit])
+            asking.record(services.accounts, call.actor, answer.header, asked.reason, shown_ones)
     except (ValueError, NotFoundError) as error:
         refuse("", str(error))
     page = rows[: asked.limit]

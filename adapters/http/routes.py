@@ -98,12 +98,14 @@ class Answer:
 
     Attributes:
         body: a value to be encoded as JSON, bytes, an iterator of bytes to be streamed, or None.
+        shown: messages that a list shows, for the record of who looked; without it, the one in the path.
     """
 
     body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = JSON
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

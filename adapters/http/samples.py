@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from adapters.http.guards import listed
 from adapters.http.lists import filters_of
 from adapters.http.routes import Answer, Call, NoQuery, route
 from adapters.http.types import Given, SearchFilters
@@ -79,4 +80,5 @@ def show_sample(call: Call[NoQuery, None]) -> Answer:
 )
 def draw_sample(call: Call[NoQuery, DrawSample]) -> Answer:
     """Draw a sample, or draw it again: the answer is always the same, and the first draw is recorded."""
-    return Answer(sampling(call).draw(call.tenant, int(call.path["sample"]), call.body.secret, call.actor))
+    found = sampling(call).draw(call.tenant, int(call.path["sample"]), call.body.secret, call.actor)
+    return listed(found, (each.message for each in found.drawn))

@@ -38,6 +38,7 @@ class Limits:
             never refused for them.
         connections: open at one time; further ones are closed unheard.
         idle_s: longest that no request is under way on a connection, so also longest for the headers of one.
+        first_look_s: how long the record of a first look at a message may wait to be written, together with others.
         body_bytes_per_s: a body that comes slower than this, beyond `request_timeout_s`, is given up.
     """
 
@@ -52,6 +53,7 @@ class Limits:
     connections: int = 1_000
     idle_s: float = 60.0
     body_bytes_per_s: int = 1_024
+    first_look_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

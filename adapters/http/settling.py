@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from adapters.http.guards import listed
 from adapters.http.lookups import READERS
 from adapters.http.routes import Answer, Call, NoQuery, route
 from adapters.http.types import Given, Note, Paging, Position, Reading
@@ -46,9 +47,10 @@ def list_disputes(call: Call[Paging, None]) -> Answer:
     """Deliveries whose final facts contradict each other, newest message first."""
     asked, filters = call.query, Filters(status=str(Status.DISPUTED))
     try:
-        return Answer(call.services.queries.search(call.tenant, filters, asked.cursor, asked.limit))
+        page = call.services.queries.search(call.tenant, filters, asked.cursor, asked.limit)
     except NotFoundError as error:
         refuse("cursor", str(error))
+    return listed(page, (view.message for view in page.deliveries))
 
 
 @route(

@@ -172,6 +172,7 @@ def accepted(document_id: str = "doc-1", number: str = "0612340001") -> dict[str
 async def serving(system: System, **limits: Any) -> AsyncIterator[Api]:
     """The API on a port of its own, as `delivery-ledger serve` runs it."""
     services = services_of(system)
+    limits = {"first_look_s": 3_600.0, **limits}  # events are counted; who looked is written at the end
     app = make(dataclasses.replace(services, limits=dataclasses.replace(services.limits, **limits)))
     server = runner(app)
     await server.setup()
