@@ -23,7 +23,7 @@ from adapters.providers.contract import Provider
 from adapters.strictjson import InvalidError
 from ledger.appender import Item
 from ledger.application import Ledger
-from ledger.errors import ConfigurationError, NotFoundError
+from ledger.errors import ConfigurationError, ConflictError, NotFoundError
 from ledger.events import CLEAR, time_text
 from ledger.sealing import KEY_BYTES, OWN_KEY, seal, unseal
 
@@ -135,7 +135,12 @@ class Accounts:
             item.keys.append(row)
             values.append((key, committed))
         item.drafts.append(self.ledger.draft(kind, tenant, stream, fields, values))
-        return self.ledger.append(item).positions[0]
+        try:
+            return self.ledger.append(item).positions[0]
+        except ConflictError:
+            for position in self.ledger.known(keys).values():  # somebody else did the same at the same time
+                return position
+            raise
 
     # --- webhook secrets
 

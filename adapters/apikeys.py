@@ -105,11 +105,13 @@ class ApiKeys:
         note: str = "",
         actor: str = CONSOLE,
         held: Sequence[str] | None = None,
+        replaces: str = "",
     ) -> tuple[ApiKey, str]:
         """Make an API key; its event comes first.
 
         Args:
             expires_at: absent: in 365 days, an auditor's in 90.
+            replaces: id of the key whose place it takes: both are one person's.
             held: the scopes of whoever grants; only those can be granted. None: at the console, all.
 
         Returns:
@@ -125,7 +127,7 @@ class ApiKeys:
         if most and until > now + most:
             refuse("days", f"a key with the scope auditor ends within {most.days} days")
         key = ApiKey(f"key_{uuid7().hex[-20:]}", tenant, granted, label, time_text(now), time_text(until), "")
-        self._record("access.granted", key, "access.created", (actor, note))
+        self._record("access.granted", key, "access.created", (actor, note), code=replaces)
         return key, self._put(key)
 
     def rotate(
@@ -152,7 +154,14 @@ class ApiKeys:
             refuse("key", f"{api_key_id} has ended; make a new one")
         span = _time(old.expires_at) - _time(old.created_at) if old.expires_at else None
         new, secret = self.create(
-            tenant, old.scopes, old.label, now + span if span else None, note=note, actor=actor, held=held
+            tenant,
+            old.scopes,
+            old.label,
+            now + span if span else None,
+            note=note,
+            actor=actor,
+            held=held,
+            replaces=old.api_key_id,
         )
         ends = time_text(now + overlap)
         if not old.expires_at or ends < old.expires_at:
@@ -243,10 +252,13 @@ class ApiKeys:
             cursor.execute(f"UPDATE api_keys SET {column} = ? WHERE api_key_id = ?", (at, key.api_key_id))
         self.revision += 1
 
-    def _record(self, kind: str, key: ApiKey, rule: str, by: tuple[str, str], once: Sequence[str] = ()) -> None:
+    def _record(
+        self, kind: str, key: ApiKey, rule: str, by: tuple[str, str], once: Sequence[str] = (), *, code: str = ""
+    ) -> None:
         actor, note = by
         ends = {"ends_unix_s": int(_time(key.expires_at).timestamp())}
         clear = {"key_id": key.api_key_id, "notes": list(key.scopes), "numbers": ends, "rule": rule}
+        clear |= {"code": code} if code else {}
         said = {"label": key.label} if key.label else {}
         same = (kind, key.api_key_id, *once) if once else ()
         self._accounts.record(kind, key.tenant, ACCOUNT, actor, clear, note, said, same)

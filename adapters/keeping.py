@@ -150,10 +150,10 @@ def _floor_s(floor: datetime) -> int:
 
 def holds(queries: Queries, tenant: str, *, released: bool = False) -> list[Hold]:
     """The holds in force, oldest first; `released`: those that ended, too."""
-    names = HOLD_COLUMNS.split(", ")
+    names, unread = HOLD_COLUMNS.split(", "), _unread(queries, tenant)  # first, so that nothing falls between the two
     sql = f"SELECT {HOLD_COLUMNS} FROM read_holds WHERE tenant = ? ORDER BY position"
     found = {row[0]: dict(zip(names, row, strict=True)) for row in queries.ledger.database.read(sql, (tenant,))}
-    for event in _unread(queries, tenant):
+    for event in unread:
         with suppress(*keeping.UNREADABLE):
             if event.type == "hold.placed":
                 found[event.id] = dict(zip(names, keeping.placed(event), strict=True))
@@ -244,9 +244,12 @@ def keep(  # noqa: PLR0917  whose, of what, how long
 
 def policies(queries: Queries, tenant: str) -> list[Policy]:
     """The policies in force, by provider and label."""
-    sql = f"SELECT {POLICY_COLUMNS} FROM read_policies WHERE tenant = ? ORDER BY position"
+    unread, sql = (
+        _unread(queries, tenant),
+        f"SELECT {POLICY_COLUMNS} FROM read_policies WHERE tenant = ? ORDER BY position",
+    )
     rows = queries.ledger.database.read(sql, (tenant,))
-    for event in filter(keeping.is_policy, _unread(queries, tenant)):
+    for event in filter(keeping.is_policy, unread):
         with suppress(*keeping.UNREADABLE):
             rows.append(keeping.policy(event))
     said = _values(queries, [row[1] for row in rows])

@@ -32,6 +32,7 @@ from ops.leader import FolderLock, Leader, Lock, PrimaryLock
 from ops.settings import Settings
 from projections.accessed import AccessedModel
 from projections.activity import ActivityModel
+from projections.acts import ActsModel
 from projections.downtimes import DowntimesModel
 from projections.keeping import KeepingModel
 from projections.lanes import LanesModel
@@ -99,7 +100,16 @@ def _opened(settings: Settings) -> Iterator[System]:
             leader.check()
         announce(ledger)
         runner = Runner(
-            ledger, [StatusModel(), LanesModel(), ActivityModel(), AccessedModel(), KeepingModel(), DowntimesModel()]
+            ledger,
+            [
+                StatusModel(),
+                LanesModel(),
+                ActivityModel(),
+                AccessedModel(),
+                KeepingModel(),
+                ActsModel(),
+                DowntimesModel(),
+            ],
         )
         roots = settings.trust_roots or trust.SYSTEM_STORE
         intake = Intake(ledger, attester(lambda: trust.load(roots), revocations.of_revoked(ledger)))

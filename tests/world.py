@@ -19,6 +19,7 @@ from ledger.intake import Intake
 from ledger.sealing import Keyring
 from projections.accessed import AccessedModel
 from projections.activity import ActivityModel
+from projections.acts import ActsModel
 from projections.downtimes import DowntimesModel
 from projections.keeping import KeepingModel
 from projections.lanes import LanesModel
@@ -29,7 +30,7 @@ from projections.views import DeliveryView
 
 TENANT = "acme"
 KEYRING = Keyring({"k1": bytes([1]) * 32}, "k1", bytes([2]) * 32, bytes([3]) * 32)
-MODELS = (StatusModel, LanesModel, ActivityModel, AccessedModel, KeepingModel, DowntimesModel)
+MODELS = (StatusModel, LanesModel, ActivityModel, AccessedModel, KeepingModel, ActsModel, DowntimesModel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""What an organisation demands of its own people: a second person, a reason, whole addresses. Each change is an event.
+
+Nothing is demanded until somebody says so. Reading only; changed in `adapters.carrying`, because loosening may take two people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from adapters.accounts import Accounts
+from projections import acts
+from projections.acts import SAFEGUARDS_RULE, ActsModel
+from projections.queries import Queries
+
+ACCOUNT = "safeguards"
+"""Whose stream, besides the day's, the changes stand in."""
+FOUR_EYES: Mapping[str, str] = {
+    "erasure": "erasing a person or a message",
+    "hold.release": "releasing a legal hold",
+    "retention": "setting or ending a retention policy",
+}
+"""What can be made to take two people."""
+REASONS: Mapping[str, str] = {
+    "look-ups": "looking up and listing messages, deliveries and people",
+    "evidence": "opening originals and taking evidence packs",
+    "queries": "asking compliance queries",
+    "exports": "making and fetching reports and packages about people",
+}
+"""What can be made to need a reason."""
+PARTIAL_SEARCH = "partial_search"
+
+
+class Safeguards(msgspec.Struct, frozen=True):
+    """What is demanded.
+
+    Attributes:
+        four_eyes: what takes two people.
+        reasons: what needs a reason.
+        partial_search: people may be searched for by a part of their address.
+    """
+
+    four_eyes: frozenset[str] = frozenset()
+    reasons: frozenset[str] = frozenset()
+    partial_search: bool = False
+
+    def takes_two(self, rule: str) -> bool:
+        """Whether an act takes a second person: what this is about itself does while anything does."""
+        if rule == SAFEGUARDS_RULE:
+            return bool(self.four_eyes)
+        return any(rule == name or rule.startswith(f"{name}.") for name in self.four_eyes)
+
+    def is_looser_than(self, other: Safeguards) -> bool:
+        """Whether something that the other demands is not demanded any more, or more is allowed."""
+        demands_less = other.four_eyes - self.four_eyes or other.reasons - self.reasons
+        return bool(demands_less) or (self.partial_search and not other.partial_search)
+
+    def numbers(self) -> dict[str, int]:
+        """As it stands in an event: 1 for each that is switched on."""
+        names = [f"four_eyes.{_token(name)}" for name in self.four_eyes]
+        names += [f"reasons.{_token(name)}" for name in self.reasons]
+        return dict.fromkeys([*sorted(names), *([PARTIAL_SEARCH] if self.partial_search else [])], 1)
+
+
+def of(queries: Queries, tenant: str) -> Safeguards:
+    """What a tenant demands, exactly: what stands in the log and not yet in the read model counts."""
+    unread = queries.runner.unread(queries.ledger, ActsModel.name)  # first, so that nothing falls between the two
+    sql = "SELECT demanded FROM read_safeguards WHERE tenant = ? ORDER BY position DESC LIMIT 1"
+    demanded = next((row[0] for row in queries.ledger.database.read(sql, (tenant,))), "")
+    for event in unread:
+        if event.tenant == tenant and acts.is_safeguards(event):
+            with suppress(ValueError):
+                demanded = acts.safeguards(event)[-1]
+    return read(str(demanded).split())
+
+
+def read(names: list[str]) -> Safeguards:
+    """From the names of what is switched on; what this version does not know is passed over."""
+    return Safeguards(
+        four_eyes=frozenset(name for name in FOUR_EYES if f"four_eyes.{_token(name)}" in names),
+        reasons=frozenset(name for name in REASONS if f"reasons.{_token(name)}" in names),
+        partial_search=PARTIAL_SEARCH in names,
+    )
+
+
+def put(accounts: Accounts, tenant: str, wanted: Safeguards, reason: str, actor: str, *, act: str = "") -> int:
+    """Say what is demanded from now on; the position of the event.
+
+    Args:
+        act: the act by which it was agreed to, and which is carried out once.
+    """
+    clear: dict[str, Any] = {"rule": SAFEGUARDS_RULE, **({"events": [act]} if act else {})}
+    if numbers := wanted.numbers():
+        clear["numbers"] = numbers
+    return accounts.record("ruleset.changed", tenant, ACCOUNT, actor, clear, reason, once=("act", act) if act else ())
+
+
+def _token(name: str) -> str:
+    return name.replace("-", "_")
