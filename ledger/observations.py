@@ -75,10 +75,12 @@ class Address(NamedTuple):
     Attributes:
         kind: `email`, `phone`, `fax`, `postal`, `person_number`, `organisation` or `other`.
         value: as given by the sender or the provider.
+        region: country (ISO 3166-1 alpha-2) in which a number without its country was written; "": not said, or it makes no difference.
     """
 
     kind: str
     value: str
+    region: str = ""
 
 
 class Fingerprint(NamedTuple):
