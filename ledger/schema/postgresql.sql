@@ -109,7 +109,19 @@ CREATE TABLE IF NOT EXISTS account_secrets (
     PRIMARY KEY (tenant, account, name)
 )
 --;
--- What the service needs to call the provider: settings are JSON and hold nothing secret; credentials are sealed like webhook secrets.
+-- What the service needs to call the provider, sealed like webhook secrets, and in the clear the country of national numbers ('': the provider's).
+CREATE TABLE IF NOT EXISTS account_setup (
+    tenant text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
+    region text NOT NULL,
+    key_id bytea NOT NULL,
+    wrapped bytea NOT NULL,
+    sealed bytea NOT NULL,
+    changed_at text NOT NULL,
+    PRIMARY KEY (tenant, account)
+)
+--;
+-- Settings as earlier versions kept them; sealed into account_setup when the ledger is opened.
 CREATE TABLE IF NOT EXISTS account_settings (
     tenant text COLLATE "C" NOT NULL,
     account text COLLATE "C" NOT NULL,
@@ -421,8 +433,8 @@ REVOKE ALL ON FUNCTION rewrap_keys(bytea[], bytea[], bytea[]) FROM PUBLIC, {serv
 GRANT EXECUTE ON FUNCTION rewrap_keys(bytea[], bytea[], bytea[]) TO {privacy}
 --;
 REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
-    accounts, account_secrets, account_settings, account_credentials, api_keys, api_key_uses, quarantine, timestamps, outbox, jobs, polls,
-    tasks, revocations, revocations_waiting
+    accounts, account_secrets, account_setup, account_settings, account_credentials, api_keys, api_key_uses, quarantine, timestamps, outbox,
+    jobs, polls, tasks, revocations, revocations_waiting
     FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
 --;
 GRANT USAGE ON SCHEMA {schema} TO {service}, {privacy}
@@ -434,8 +446,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {reader}.tracking TO {service}
 GRANT SELECT, INSERT ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups
     TO {service}
 --;
-GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, account_settings, account_credentials, api_keys, api_key_uses, quarantine,
-    timestamps, outbox, jobs, polls, tasks, revocations, revocations_waiting TO {service}
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, account_secrets, account_setup, account_settings, account_credentials, api_keys, api_key_uses,
+    quarantine, timestamps, outbox, jobs, polls, tasks, revocations, revocations_waiting TO {service}
 --;
 GRANT SELECT ON stored_events, heads, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;

@@ -101,7 +101,19 @@ CREATE TABLE IF NOT EXISTS account_secrets (
     PRIMARY KEY (tenant, account, name)
 )
 --;
--- What the service needs to call the provider: settings are JSON and hold nothing secret; credentials are sealed like webhook secrets.
+-- What the service needs to call the provider, sealed like webhook secrets, and in the clear the country of national numbers ('': the provider's).
+CREATE TABLE IF NOT EXISTS account_setup (
+    tenant TEXT NOT NULL,
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    key_id BLOB NOT NULL,
+    wrapped BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    changed_at TEXT NOT NULL,
+    PRIMARY KEY (tenant, account)
+)
+--;
+-- Settings as earlier versions kept them; sealed into account_setup when the ledger is opened.
 CREATE TABLE IF NOT EXISTS account_settings (
     tenant TEXT NOT NULL,
     account TEXT NOT NULL,
