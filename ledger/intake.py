@@ -26,7 +26,7 @@ from ledger.recorders import OutboxRow
 from ledger.rereading import Rereading
 from ledger.sealing import seal_artifact
 from ledger.streams import WHOLE_MESSAGE, Message, Registration, evolve, plan_registration
-from ledger.writer import Context, Writer, probe_digests, probe_joins, probe_recipients
+from ledger.writer import Context, Writer, probe_digests, probe_joins, probe_protections, probe_recipients
 
 TRIES = 10
 MAX_CACHED_MESSAGES = 50_000
@@ -237,7 +237,8 @@ class Intake:
         message = writer.open_message(registered=True)
         batch = writer.batch_stream(registration.batch, source, message.stream) if registration.batch else ""
         requested = len(writer.plan.events)
-        plan_registration(writer.plan, message, registration, source, batch)
+        protected = writer.protected(registration.recipients, registration.protected)
+        plan_registration(writer.plan, message, registration, source, batch, protected)
         writer.absorb()
         for orphan in orphans:
             message = writer.join(orphan, message, source, "reference_exact")
@@ -299,6 +300,8 @@ class Intake:
             held |= {reading.message} if reading.message else set()
             pairs |= {(digest, context.canonical(s)) for digest in mine.addresses.values() for s in held}
         probe_recipients(self.ledger, context, pairs)
+        whose = {(r.tenant, address) for r in readings for address in context.names[id(r)].addresses}
+        probe_protections(self.ledger, context, whose)
         return context
 
     def _homes(self, context: Context) -> dict[bytes, str]:

@@ -148,6 +148,7 @@ class Observation:
         about: `message` (all its recipients), `recipient` (exactly one), `batch`, or `account`.
         recipient: the one recipient, when `about` is `recipient` and the provider names it.
         declares: recipients that this arrival says the message has.
+        protected: the identity of everybody to whom the message goes is protected.
         occurred: the provider's clock, or None when it gives no time.
         code: the provider's word as a row of the provider's tables, or "" when it has none
             there; it stands in the clear. An unknown word goes to `texts["code"]`.
@@ -170,6 +171,7 @@ class Observation:
     about: str = "message"
     recipient: Address | None = None
     declares: tuple[Address, ...] = ()
+    protected: bool = False
     occurred: ProviderTime | None = None
     code: str = ""
     reason: str = ""

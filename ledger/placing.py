@@ -77,7 +77,7 @@ class Placing:
         return self._place_in(message, seen, Planned(seen.type, "", clear, {WHOLE_MESSAGE: texts}, like.planned))
 
     def _place_in(self, message: Message, seen: Observation, planned: Planned) -> int:
-        message = self._declare(message, seen)
+        message = self._protect(self._declare(message, seen), seen)
         clear, texts = planned.clear, planned.values.pop(WHOLE_MESSAGE)
         person, planned.stream = WHOLE_MESSAGE, message.stream
         if seen.about == "recipient" and seen.recipient:
@@ -124,6 +124,10 @@ class Placing:
         self.writer.expect(message)
         return self.writer.declare(message, list(fresh.values())[::-1], self.source())
 
+    def _protect(self, message: Message, seen: Observation) -> Message:
+        """Say that the identity of whom an arrival names is protected, where it says so."""
+        return self.writer.protect_whole(message, seen.declares, self.source()) if seen.protected else message
+
     def learn(self, seen: Observation, home: str) -> None:
         """What the repetition of a known fact tells of its message: other names, recipients, a batch.
 
@@ -137,7 +141,7 @@ class Placing:
         own = self.context.messages[self.context.canonical(home)]
         found = list({m.stream: m for m in (*self._named(exclusive), own)}.values())
         before = len(self.plan.events)
-        message = self._declare(self._one_of(found, is_new=False), seen)
+        message = self._protect(self._declare(self._one_of(found, is_new=False), seen), seen)
         batch = self._new_batch(message, seen)
         if len(self.plan.events) > before or unnamed or batch:
             clear = {**self.source(), "rule": "evidence.names"} | ({"streams": [batch]} if batch else {})

@@ -7,7 +7,7 @@ account and day. An event stays where it was written; `streams.joined` says that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from ledger.observations import Address, Fingerprint, Reference
 
 MAX_TEXT_CHARS = 8_192
 WHOLE_MESSAGE = -1
+PROTECTED, UNPROTECTED = "recipient.protected", "recipient.unprotected"
 
 
 def person_of(stream: str) -> int:
@@ -43,6 +44,8 @@ class Message:
         recipients: how many are declared; the next index.
         batches: the streams of the batches that it belongs to.
         tenant: whose it is; "" while it is not written yet.
+        protected: indexes of the recipients whose identity is protected; WHOLE_MESSAGE: everybody's.
+        unprotected: those of whom a person took it back: no arrival protects them again.
     """
 
     stream: str
@@ -51,6 +54,8 @@ class Message:
     recipients: int = 0
     batches: frozenset[str] = frozenset()
     tenant: str = ""
+    protected: frozenset[int] = frozenset()
+    unprotected: frozenset[int] = frozenset()
 
 
 def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:
@@ -63,8 +68,23 @@ def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:
         changes["registered"] = True
     if kind == "recipients.declared":
         changes["recipients"] = max(message.recipients, fields["first"] + fields["count"])
+    if kind in {PROTECTED, UNPROTECTED}:
+        whose = frozenset(indexes(fields))
+        added, taken = ("protected", "unprotected") if kind == PROTECTED else ("unprotected", "protected")
+        changes |= {added: getattr(message, added) | whose, taken: getattr(message, taken) - whose}
     batches = {s for s in fields.get("streams", ()) if s.startswith("batch/")}
     return replace(message, batches=message.batches | batches, **changes)
+
+
+def indexes(fields: Mapping[str, Any]) -> Collection[int]:
+    """Whom an event about protection is about: a run of recipients, or the whole message."""
+    first = fields.get("first")
+    return (WHOLE_MESSAGE,) if first is None else range(first, first + fields.get("count", 1))
+
+
+def shadow(recipient: int) -> int:
+    """The index under which the look-ups stand that show that a recipient is protected: they find nobody."""
+    return -2 - recipient
 
 
 @dataclass(slots=True)
@@ -117,6 +137,7 @@ class Registration:
         provider: the provider's name.
         recipients: in the order that gives them their index; at least one.
         references: names it is known by (own reference, provider ids already known).
+        protected: those of the recipients whose identity is protected.
         batch: what groups it, or None.
         labels: policy, case, customer …
         texts: subject, sender …; committed.
@@ -127,6 +148,7 @@ class Registration:
     account: str
     provider: str
     recipients: tuple[Address, ...]
+    protected: tuple[Address, ...] = ()
     references: tuple[Reference, ...] = ()
     batch: Reference | None = None
     labels: tuple[str, ...] = ()
@@ -152,8 +174,19 @@ def clean_texts(texts: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     return cleaned, sorted(notes)
 
 
-def plan_recipients(plan: Plan, message: Message, recipients: Sequence[Address], clear: Mapping[str, Any]) -> Message:
-    """Declare recipients from the message's next index on, at most 400 an event."""
+Generations = Mapping[Address, int]
+"""Recipients whose identity is protected -> how often that was taken back before, of their address."""
+
+
+def plan_recipients(
+    plan: Plan,
+    message: Message,
+    recipients: Sequence[Address],
+    clear: Mapping[str, Any],
+    protected: Generations | None = None,
+) -> Message:
+    """Declare recipients from the message's next index on, at most 400 an event, and say who of them is protected."""
+    before = message.recipients
     for start in range(0, len(recipients), MAX_DECLARED):
         chunk = recipients[start : start + MAX_DECLARED]
         first = message.recipients
@@ -169,7 +202,63 @@ def plan_recipients(plan: Plan, message: Message, recipients: Sequence[Address],
             parts = (address.kind, normal(address))
             plan.lookups.append((index, "address", parts, message.stream, first + i, False))
         message = replace(message, recipients=first + len(chunk), version=message.version + 1)
+    told = {before + i: address for i, address in enumerate(recipients) if address in (protected or {})}
+    return plan_protection(plan, message, told, clear, protected or {})
+
+
+def plan_protection(  # noqa: PLR0917  as `plan_recipients`
+    plan: Plan,
+    message: Message,
+    recipients: Mapping[int, Address],
+    clear: Mapping[str, Any],
+    generations: Generations,
+    kind: str = PROTECTED,
+) -> Message:
+    """Say that recipients are protected, or no longer, and make what is sent to their addresses later known to be theirs."""
+    for first, count in _runs(recipients):
+        fields = {**clear, "about": "recipient", "first": first, "count": count}
+        event = plan.add(Planned(kind, message.stream, fields))
+        message = evolve(message, {**fields, "type": kind, "version": message.version + 1})
+        for index in range(first, first + count):
+            plan.lookups += _known(event, kind, message.stream, index, recipients[index], generations)
     return message
+
+
+def plan_whole_protection(  # noqa: PLR0917  as `plan_recipients`
+    plan: Plan,
+    message: Message,
+    recipients: Mapping[int, Address],
+    clear: Mapping[str, Any],
+    generations: Generations,
+    kind: str = PROTECTED,
+) -> Message:
+    """The same of everybody to whom a message goes; recipients: those of them who are known."""
+    fields = {**clear, "about": "message"}
+    event = plan.add(Planned(kind, message.stream, fields))
+    for index, address in sorted(recipients.items()):
+        plan.lookups += _known(event, kind, message.stream, index, address, generations)
+    return evolve(message, {**fields, "type": kind, "version": message.version + 1})
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """First and length of each run of consecutive numbers."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == sum(runs[-1]):
+            runs[-1][1] += 1
+        else:
+            runs.append([number, 1])
+    yield from ((first, count) for first, count in runs)
+
+
+def _known(  # noqa: PLR0917  as `Plan.lookups`
+    event: int, kind: str, stream: str, index: int, address: Address, generations: Generations
+) -> Iterator[tuple[int, str, tuple[str, ...], str, int, bool]]:
+    """Look-ups that show it of an address; an earlier generation stands wherever a later one does, whatever is erased."""
+    last = generations.get(address, 0)
+    for generation in range(last + 1) if kind == PROTECTED else (last,):
+        parts = (address.kind, normal(address), str(generation))
+        yield event, kind, parts, stream, shadow(index), False
 
 
 def clean(text: str) -> str:
@@ -207,8 +296,13 @@ def plan_names(
         plan.lookups.append((index, "label", (clean(label).casefold(),), message, WHOLE_MESSAGE, False))
 
 
-def plan_registration(
-    plan: Plan, message: Message, registration: Registration, source: Mapping[str, Any], batch_stream: str
+def plan_registration(  # noqa: PLR0917  as `plan_recipients`
+    plan: Plan,
+    message: Message,
+    registration: Registration,
+    source: Mapping[str, Any],
+    batch_stream: str,
+    protected: Generations,
 ) -> None:
     """Write a registered send: request, recipients, labels and links."""
     texts, notes = clean_texts(registration.texts)
@@ -226,7 +320,7 @@ def plan_registration(
         references=registration.references,
         documents=registration.documents,
     )
-    plan_recipients(plan, message, registration.recipients, source)
+    plan_recipients(plan, message, registration.recipients, source, protected)
     for label in registration.labels:
         labelled = plan.add(Planned("message.labelled", message.stream, dict(source)))
         plan_names(plan, labelled, message.stream, registration.account, labels=(label,))

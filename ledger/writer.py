@@ -17,7 +17,17 @@ from ledger.names import Names
 from ledger.observations import Address, Reference
 from ledger.recorders import KeyRow, LookupRow
 from ledger.sealing import OWN_KEY
-from ledger.streams import WHOLE_MESSAGE, Message, Plan, Planned, clean, plan_recipients
+from ledger.streams import (
+    PROTECTED,
+    UNPROTECTED,
+    WHOLE_MESSAGE,
+    Message,
+    Plan,
+    Planned,
+    clean,
+    plan_recipients,
+    plan_whole_protection,
+)
 
 TOLD_ELSEWHERE = "told_elsewhere"
 """Rule of the joining event in the stream whose story another stream tells from now on."""
@@ -30,6 +40,8 @@ WITHOUT_ORIGINAL = frozenset(
         "message.linked",
         "vocabulary.new",
         "lane.claimed",
+        PROTECTED,
+        UNPROTECTED,
     }
 )
 """Types that carry no original of their own: another event of the same item does."""
@@ -52,6 +64,7 @@ class Context:
         messages: what decisions need of each message.
         keys: person keys made in this call.
         opened: message and batch streams opened in this call.
+        protections: (tenant, address) -> how often its protection was taken back, and whether it is protected now.
         probed, asked: digests, and pairs of address digest and message, already read.
         names: by id() of the reading.
     """
@@ -66,6 +79,7 @@ class Context:
     messages: dict[str, Message] = field(default_factory=dict)
     keys: dict[tuple[str, int], PersonKey] = field(default_factory=dict)
     opened: set[str] = field(default_factory=set)
+    protections: dict[tuple[str, Address], tuple[int, bool]] = field(default_factory=dict)
     probed: set[bytes] = field(default_factory=set)
     asked: set[tuple[bytes, str]] = field(default_factory=set)
     names: dict[int, Names] = field(default_factory=dict)
@@ -104,6 +118,27 @@ def probe_recipients(ledger: Ledger, context: Context, pairs: Iterable[tuple[byt
     context.asked |= set(wanted)
     rows = ledger.database.probe_pairs("lookups", "digest, stream, recipient", ("digest", "stream"), wanted)
     context.recipients |= {(stream, bytes(digest)): recipient for digest, stream, recipient in rows}
+
+
+def probe_protections(ledger: Ledger, context: Context, whose: Iterable[tuple[str, Address]]) -> None:
+    """Read whether the identity behind addresses of tenants is protected."""
+    waiting = dict.fromkeys(set(whose) - context.protections.keys(), 0)
+    while waiting:
+        digests = {
+            (tenant, address, kind): ledger.keyring.lookup(tenant, kind, address.kind, normal(address), str(generation))
+            for (tenant, address), generation in waiting.items()
+            for kind in (PROTECTED, UNPROTECTED)
+        }
+        rows = ledger.database.probe("lookups", "DISTINCT digest", "digest", sorted(set(digests.values())))
+        known = {bytes(digest) for (digest,) in rows}
+        again = {}
+        for (tenant, address), generation in waiting.items():
+            is_protected = digests[tenant, address, PROTECTED] in known
+            if is_protected and digests[tenant, address, UNPROTECTED] in known:
+                again[tenant, address] = generation + 1
+            else:
+                context.protections[tenant, address] = generation, is_protected
+        waiting = again
 
 
 class Writer:
@@ -169,7 +204,30 @@ class Writer:
         self.context.addresses |= {
             (message.stream, message.recipients + i): address for i, address in enumerate(recipients)
         }
-        message = plan_recipients(self.plan, message, recipients, source)
+        message = plan_recipients(self.plan, message, recipients, source, self.protected(recipients))
+        self.context.messages[message.stream] = message
+        self.absorb()
+        return message
+
+    def protected(self, recipients: Sequence[Address], named: Sequence[Address] = ()) -> dict[Address, int]:
+        """Those of some recipients who are known to be protected, or are named as such; see `streams.Generations`."""
+        probe_protections(self.ledger, self.context, ((self.tenant, each) for each in recipients))
+        said = {(each.kind, normal(each)) for each in named}
+        found = {each: self.context.protections[self.tenant, each] for each in recipients}
+        return {a: g for a, (g, is_protected) in found.items() if is_protected or (a.kind, normal(a)) in said}
+
+    def protect_whole(self, message: Message, recipients: Sequence[Address], source: Mapping[str, Any]) -> Message:
+        """Say, once, that everybody to whom a message goes is protected.
+
+        Args:
+            recipients: those who are known.
+        """
+        if WHOLE_MESSAGE in message.protected | message.unprotected:
+            return message
+        self.expect(message)
+        indexes = {i: each for each in recipients if (i := self.recipient(message.stream, each)) is not None}
+        generations = self.protected(recipients, recipients)
+        message = plan_whole_protection(self.plan, message, indexes, source, generations)
         self.context.messages[message.stream] = message
         self.absorb()
         return message
