@@ -189,9 +189,12 @@ def meant(value: str, kind: str = "", regions: Iterable[str] = ()) -> tuple[tupl
 
 
 def forms(address: Address) -> tuple[str, ...]:
-    """The normal form, and the one of earlier versions where that was another: what they filed is found without being written again."""
-    former = _FORMER.get(address.kind, _former_text)(address.value)
-    return tuple(dict.fromkeys((normal(address), former)))
+    """The normal form, and the one of earlier versions where that was another: what they filed is found without being written again.
+
+    They left extensions out; that form is the number of somebody else, and nobody is found by it.
+    """
+    form, former = normal(address), _FORMER.get(address.kind, _former_text)(address.value)
+    return (form,) if form.startswith((former, f"{former};ext=")) and ";ext=" in form else tuple(dict.fromkeys((form, former)))
 
 
 # --- as it was done before regions, extensions and IDNA 2008; must never change

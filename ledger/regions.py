@@ -1,0 +1,85 @@
+"""In which country numbers without one belong: that of the account, else that of its provider.
+
+An account's region stands in the clear beside its settings. Where a person searches without saying an account, every region of the
+organisation's accounts is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ledger.addresses import is_national, located, meant, normal
+from ledger.application import Ledger
+from ledger.names import Reading
+from ledger.observations import Address, Observation
+
+_OF_ACCOUNTS = (
+    "SELECT DISTINCT accounts.provider, account_setup.region FROM accounts LEFT JOIN account_setup "
+    "ON account_setup.tenant = accounts.tenant AND account_setup.account = accounts.account WHERE accounts.tenant = ?"
+)
+
+
+def of_provider(ledger: Ledger, provider: str) -> str:
+    """Where a provider's national numbers belong; "" when it has none."""
+    words = ledger.vocabulary.get(provider)
+    return words.region if words else ""
+
+
+def of_account(ledger: Ledger, tenant: str, account: str, provider: str) -> str:
+    """Where national numbers belong that came through an account."""
+    sql = "SELECT region FROM account_setup WHERE tenant = ? AND account = ? AND region <> ''"
+    rows = ledger.database.read(sql, (tenant, account))
+    return str(rows[0][0]) if rows else of_provider(ledger, provider)
+
+
+def of_tenant(ledger: Ledger, tenant: str) -> tuple[str, ...]:
+    """Where national numbers of any of the organisation's accounts may belong."""
+    rows = ledger.database.read(_OF_ACCOUNTS, (tenant,))
+    return tuple(sorted({str(region or of_provider(ledger, provider)) for provider, region in rows} - {""}))
+
+
+def placed(ledger: Ledger, tenant: str, account: str, provider: str, given: Sequence[Address]) -> tuple[Address, ...]:
+    """One spelling of each recipient, the first, in the order that gives the index; national numbers with the account's region."""
+    region = of_account(ledger, tenant, account, provider) if any(map(is_national, given)) else ""
+    found: dict[tuple[str, str], Address] = {}
+    for each in given:
+        address = located(each, region)
+        found.setdefault((address.kind, normal(address)), address)
+    return tuple(found.values())
+
+
+def read_there(ledger: Ledger, readings: Sequence[Reading]) -> list[Reading]:
+    """Arrivals whose national numbers say the region of the account by which they came."""
+    known: dict[tuple[str, str, str], str] = {}
+    found = []
+    for reading in readings:
+        came = (reading.tenant, reading.arrival.account, reading.arrival.provider)
+        if any(map(is_national, _named(reading.observations))):
+            if came not in known:
+                known[came] = of_account(ledger, *came)
+            seen = tuple(_seen_in(known[came], each) for each in reading.observations)
+            found.append(reading._replace(observations=seen))
+        else:
+            found.append(reading)
+    return found
+
+
+def _named(observations: Iterable[Observation]) -> Iterable[Address]:
+    return (a for seen in observations for a in (*seen.declares, seen.recipient) if a is not None)
+
+
+def _seen_in(region: str, seen: Observation) -> Observation:
+    recipient = None if seen.recipient is None else located(seen.recipient, region)
+    return replace(seen, recipient=recipient, declares=tuple(located(each, region) for each in seen.declares))
+
+
+def digests(ledger: Ledger, tenant: str, value: str, kind: str = "") -> list[bytes]:
+    """The keyed digests under which recipients are found that a person may have meant.
+
+    Args:
+        value: an address as it was typed.
+        kind: of the address; "" tries what it may be.
+    """
+    found = meant(value, kind, of_tenant(ledger, tenant))
+    return [ledger.keyring.lookup(tenant, "address", *each) for each in found]
