@@ -25,7 +25,10 @@ LOG = logging.getLogger(__name__)
 
 def vocabulary() -> dict[str, Words]:
     """What of each provider's vocabulary may stand in the clear in events."""
-    return {name: Words(provider.mapping, provider.words(), provider.channel) for name, provider in registry().items()}
+    return {
+        name: Words(provider.mapping, provider.words(), provider.channel, provider.region)
+        for name, provider in registry().items()
+    }
 
 
 def verified(arrival: Arrival, keys: Mapping[str, bytes], now: datetime) -> tuple[Arrival, Checked]:

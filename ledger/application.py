@@ -111,11 +111,13 @@ class Words:
         mapping: name and version of its tables, for example `kpn_sms/1`.
         words: codes and reasons of those tables.
         channel: `registered_email`, `certified_email`, `post`, `sms` or `fax`; "" when unknown.
+        region: country to which its national telephone numbers belong (ISO 3166-1 alpha-2), or "".
     """
 
     mapping: str
     words: frozenset[str]
     channel: str = ""
+    region: str = ""
 
 
 class LeafMapper(Mapper[Any]):

@@ -12,8 +12,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ledger import contents
-from ledger.addresses import normal
+from ledger import contents, regions
 from ledger.appender import Appended, Item
 from ledger.application import Ledger
 from ledger.claiming import Claiming
@@ -21,7 +20,7 @@ from ledger.decision import Decision, Outcome, PendingError
 from ledger.errors import ConflictError, IdempotencyError, InvalidEventError, ReferenceTakenError, TooLargeError
 from ledger.events import message_of, read, time_text
 from ledger.names import Attestation, Names, Reading
-from ledger.observations import Address, Arrival
+from ledger.observations import Arrival
 from ledger.recorders import OutboxRow
 from ledger.rereading import Rereading
 from ledger.sealing import seal_artifact
@@ -75,6 +74,7 @@ class Intake:
             One outcome or error for each, in order; when this returns, what is acknowledged is durable.
         """
         results: list[Outcome | Exception] = []
+        readings = regions.read_there(self.ledger, readings)
         while len(results) < len(readings):
             results += self._admit_some(readings[len(results) :])
         return results
@@ -107,7 +107,7 @@ class Intake:
     def foresee(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
         """What admitting these arrivals would do, each for itself; nothing is written."""
         found: list[Outcome | Exception] = []
-        for reading in readings:
+        for reading in regions.read_there(self.ledger, readings):
             attested = reading if reading.unreadable else reading._replace(attested=self.attest(reading.arrival))
             try:
                 decision = self._decision(self._load([attested]), attested)
@@ -228,12 +228,8 @@ class Intake:
         writer = Writer(self.ledger, context, tenant, registration.account)
         source = {"provider": registration.provider, "account": registration.account, **clear}
         orphans = self._orphans(writer, registration, source)
-        recipients: dict[
-            tuple[str, str], Address
-        ] = {}  # one spelling each, the first, in the order that gives the index
-        for address in registration.recipients:
-            recipients.setdefault((address.kind, normal(address)), address)
-        registration = replace(registration, recipients=tuple(recipients.values()))
+        whose = (tenant, registration.account, registration.provider)
+        registration = replace(registration, recipients=regions.placed(self.ledger, *whose, registration.recipients))
         message = writer.open_message(registered=True)
         batch = writer.batch_stream(registration.batch, source, message.stream) if registration.batch else ""
         requested = len(writer.plan.events)
@@ -298,7 +294,7 @@ class Intake:
             held = {s for d in mine.references.values() for s in context.lookups.get(d, ())}
             held |= {context.homes[k] for k in _facts_of(mine) if k in context.homes}
             held |= {reading.message} if reading.message else set()
-            pairs |= {(digest, context.canonical(s)) for digest in mine.addresses.values() for s in held}
+            pairs |= {(d, context.canonical(s)) for digests in mine.addresses.values() for d in digests for s in held}
         probe_recipients(self.ledger, context, pairs)
         whose = {(r.tenant, address) for r in readings for address in context.names[id(r)].addresses}
         probe_protections(self.ledger, context, whose)

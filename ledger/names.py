@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
-from ledger.addresses import normal
+from ledger.addresses import forms
 from ledger.application import Ledger
 from ledger.events import Event, time_text
 from ledger.observations import Arrival, ArrivalKind, Observation
@@ -109,7 +109,8 @@ class Names:
         claim_key: under which it is known that the waiting item was claimed once; None when this is no claim.
         identity_keys: per observation identity alone, where a content is certified; else None.
         chain_keys: of each polled state without a time, the key of the first link of its object's chain.
-        references, batches, addresses: look-up digests of what it names.
+        references, batches: look-up digests of what it names.
+        addresses: those of each recipient it names: the one to write, then those that earlier versions wrote.
     """
 
     def __init__(self, ledger: Ledger, reading: Reading) -> None:
@@ -138,7 +139,8 @@ class Names:
         batches = {each.batch for each in seen if each.batch}
         self.batches = {b: self._lookup("batch", b.kind, clean(b.value.strip())) for b in batches}
         named = {a for each in seen for a in (*each.declares, each.recipient) if a is not None}
-        self.addresses = {a: self._keyring.lookup(reading.tenant, "address", a.kind, normal(a)) for a in named}
+        filed = self._keyring.lookup
+        self.addresses = {a: [filed(reading.tenant, "address", a.kind, form) for form in forms(a)] for a in named}
 
     def _lookup(self, kind: str, *parts: str) -> bytes:
         return self._keyring.lookup(self._reading.tenant, kind, self._reading.arrival.account, *parts)

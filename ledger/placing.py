@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ledger.addresses import normal
+from ledger.addresses import normal, value_of
 from ledger.application import Ledger, Words
 from ledger.errors import NotFoundError
 from ledger.events import delivery_stream, time_text
@@ -84,7 +84,7 @@ class Placing:
             index = self.writer.recipient(message.stream, seen.recipient)
             if index is None:
                 clear["about"] = "other_recipient"
-                texts["recipient"] = {"kind": seen.recipient.kind, "address": clean(seen.recipient.value)}
+                texts["recipient"] = value_of(seen.recipient._replace(value=clean(seen.recipient.value)))
             else:
                 clear["recipient"] = person = index
                 planned.stream = delivery_stream(message.stream, index)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ledger.addresses import normal
+from ledger.addresses import normal, value_of
 from ledger.canonical import repair_text
 from ledger.events import MAX_DECLARED, Event
 from ledger.observations import Address, Fingerprint, Reference
@@ -191,7 +191,7 @@ def plan_recipients(
         chunk = recipients[start : start + MAX_DECLARED]
         first = message.recipients
         values = {
-            first + i: {f"recipient.{first + i}": {"kind": a.kind, "address": clean(a.value)}}
+            first + i: {f"recipient.{first + i}": value_of(a._replace(value=clean(a.value)))}
             for i, a in enumerate(chunk)
         }
         declared = Planned(

@@ -8,7 +8,7 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from ledger.addresses import normal
+from ledger.addresses import forms, kept, normal
 from ledger.appender import Item
 from ledger.application import Ledger, PersonKey
 from ledger.errors import ErasedError
@@ -167,9 +167,9 @@ class Writer:
         known = self.names.references.get(reference) if self.names else None
         return known or self.digest("reference", self.account, reference.kind, clean(reference.value.strip()))
 
-    def address_digest(self, address: Address) -> bytes:
+    def address_digests(self, address: Address) -> Sequence[bytes]:
         known = self.names.addresses.get(address) if self.names else None
-        return known or self.digest("address", address.kind, normal(address))
+        return known or [self.digest("address", address.kind, form) for form in forms(address)]
 
     def account_stream(self) -> str:
         return f"account/{self.tenant}/{self.account}/{self.ledger.clock().date().isoformat()}"
@@ -239,10 +239,11 @@ class Writer:
             self.plan.expect.setdefault(message.stream, message.version - mine)
 
     def recipient(self, message: str, address: Address) -> int | None:
-        digest = self.address_digest(address)
-        if (digest, message) not in self.context.asked and message not in self.context.opened:
-            probe_recipients(self.ledger, self.context, [(digest, message)])
-        return self.context.recipients.get((message, digest))
+        pairs = [(digest, message) for digest in self.address_digests(address)]
+        if not self.context.asked.issuperset(pairs) and message not in self.context.opened:
+            probe_recipients(self.ledger, self.context, pairs)
+        indexes = (self.context.recipients.get((message, digest)) for digest, _ in pairs)
+        return next((index for index in indexes if index is not None), None)
 
     def absorb(self) -> None:
         """Take the plan's new look-ups into account, so that what is decided next knows them."""
@@ -320,7 +321,7 @@ class Writer:
         events = [e for e in self.ledger.stream(stream) if e.type == "recipients.declared"]
         values = [item for said in self.ledger.values(events).values() for item in said.items()]
         written = {
-            int(path.partition(".")[2]): Address(v["kind"], v["address"])
+            int(path.partition(".")[2]): kept(v)
             for path, v in values
             if path.startswith("recipient.")
         }

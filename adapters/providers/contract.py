@@ -136,6 +136,7 @@ class Provider:
         attest: for providers whose originals carry a third party's signature: what checking it found; None for an
             original that is none. Pure; never raises for what is in the bytes.
         client: how to call its service; None where nothing is called.
+        region: country to which its national telephone numbers belong (ISO 3166-1 alpha-2); an account's setting may say another.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Provider:
     secret_references: frozenset[str] = frozenset()
     attest: Callable[[Arrival, Trust], Attested | None] | None = None
     client: Client | None = None
+    region: str = ""
 
     def words(self) -> frozenset[str]:
         """Every word and reason that may stand in the clear in an event of this provider."""

@@ -138,6 +138,7 @@ PROVIDER = Provider(
     name="ekopost",
     title="Ekopost",
     channel="post",
+    region="SE",
     mapping="ekopost/1",
     documentation="https://api.ekopost.se and two public clients of it; checked 2026-07",
     relied_on="Only the webhook is signed. For answers: TLS to api.ekopost.se, called by us with the account's key; "

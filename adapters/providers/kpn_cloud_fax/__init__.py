@@ -25,6 +25,7 @@ PROVIDER = Provider(
     name="kpn_cloud_fax",
     title="KPN Cloud Fax",
     channel="fax",
+    region="NL",
     mapping="kpn_cloud_fax/1",
     documentation="https://developer.kpn.com (Cloud Fax API), last checked 2026-07",
     relied_on="Nothing is signed and nothing is pushed: we ask KPN ourselves, over TLS, with our own credentials.",

@@ -67,6 +67,7 @@ PROVIDER = Provider(
     name="kpn_registered_email",
     title="KPN Registered E-mail",
     channel="registered_email",
+    region="NL",
     mapping="kpn_registered_email/2",
     documentation="https://app.swaggerhub.com/apis-docs/kpn/registeredemail-registeredemail/, last checked 2026-07",
     relied_on="Nothing is signed: we ask the provider ourselves, over TLS, with our credentials and the ticket token. "

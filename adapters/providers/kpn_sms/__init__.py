@@ -69,6 +69,7 @@ PROVIDER = Provider(
     name="kpn_sms",
     title="KPN SMS",
     channel="sms",
+    region="NL",
     mapping="kpn_sms/1",
     documentation="https://developer.kpn.com/documentation/kpn-sms-api-documentation, last checked 2026-07",
     relied_on="Webhooks are signed. An answer to our own call is not: there we rely on TLS to api-prd.kpn.com.",

@@ -25,6 +25,7 @@ PROVIDER = Provider(
     name="pec_mailbox",
     title="PEC (certified e-mail, mailbox)",
     channel="certified_email",
+    region="IT",
     mapping="pec_mailbox/1",
     documentation="RFC 6109, La Posta Elettronica Certificata; checked 2026-07",
     relied_on="the mailbox and its TLS connection: only the structure of a message is read here; whether the S/MIME "

@@ -29,6 +29,7 @@ PROVIDER = Provider(
     name="pec_massiva",
     title="PEC Massiva",
     channel="certified_email",
+    region="IT",
     mapping="pec_massiva/1",
     documentation="OpenAPI document PEC Massiva 1.0 of openapi.com; RFC 6109 for the subjects; checked 2026-07",
     relied_on="TLS and the bearer token of our own call: the API signs nothing; the signed receipts themselves stay "
