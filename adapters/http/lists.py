@@ -29,6 +29,7 @@ MAX_SCANNED = 10 * PAGE
     access="search",
     example={"recipient": "06-12345678", "since": "2026-03-01T00:00:00Z", "limit": 20},
     reads_only=True,
+    problems=(404,),
 )
 def search(call: Call[NoQuery, Search]) -> Answer:
     """Deliveries that all given filters fit, newest message first; without a filter all of them.
