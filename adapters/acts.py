@@ -41,7 +41,7 @@ class Act(msgspec.Struct, frozen=True):
         rule: what kind of act, for example `hold.release`.
         state: `waiting` for a second person; `ready`: it takes none; `approved`: carried out next; `declined`: also withdrawn; `expired`:
             nobody decided in time; `done`.
-        asked_by, decided_by: id of the API key; "" at the console.
+        asked_by, decided_by: id of the API key; `console` at the command line.
         reason, decided_because: why; "" when nobody can open it any more.
         about: what stands in the clear of it: ids and numbers.
         said: what is sealed with it.
@@ -75,7 +75,7 @@ def ask(  # noqa: PLR0917  whose, what, why, who
     tenant: str,
     rule: str,
     reason: str,
-    actor: str = "",
+    actor: str = CONSOLE,
     *,
     clear: Mapping[str, Any] | None = None,
     said: Mapping[str, Any] | None = None,
@@ -91,11 +91,11 @@ def ask(  # noqa: PLR0917  whose, what, why, who
     """
     notes = [SECOND_PERSON] if safeguards.of(queries, tenant).takes_two(rule) else []
     about = {**(clear or {}), "rule": rule, **({"notes": notes} if notes else {})}
-    position = accounts.record("act.asked", tenant, ACCOUNT, actor, about, _reason(reason), said)
+    position = accounts.record("act.asked", tenant, ACCOUNT, actor, about, require_reason(reason), said)
     return get(queries, tenant, accounts.ledger.event(position).id)
 
 
-def approve(accounts: Accounts, queries: Queries, tenant: str, act: str, reason: str, actor: str = "") -> Act:  # noqa: PLR0917  as above
+def approve(accounts: Accounts, queries: Queries, tenant: str, act: str, reason: str, actor: str = CONSOLE) -> Act:  # noqa: PLR0917  as above
     """Agree to an act as another person than who asked; what was approved stays approved.
 
     Raises:
@@ -114,7 +114,7 @@ def approve(accounts: Accounts, queries: Queries, tenant: str, act: str, reason:
     return _decide(accounts, queries, tenant, found, "act.approved", (reason, actor))
 
 
-def decline(accounts: Accounts, queries: Queries, tenant: str, act: str, reason: str, actor: str = "") -> Act:  # noqa: PLR0917  as above
+def decline(accounts: Accounts, queries: Queries, tenant: str, act: str, reason: str, actor: str = CONSOLE) -> Act:  # noqa: PLR0917  as above
     """Decline an act, or withdraw one's own; what was declined stays declined.
 
     Raises:
@@ -135,7 +135,7 @@ def _decide(  # noqa: PLR0917  whose, which, how
         msg = f"act {found.act} is {found.state}; only one that waits can be decided"
         raise ActRefusedError(msg)
     clear = {"events": [found.act], "rule": found.rule}
-    accounts.record(decision, tenant, ACCOUNT, actor, clear, _reason(reason), once=("act.decided", found.act))
+    accounts.record(decision, tenant, ACCOUNT, actor, clear, require_reason(reason), once=("act.decided", found.act))
     decided = get(queries, tenant, found.act)
     if decided.state != "done" and decided.state != DECISIONS[decision]:
         msg = f"act {found.act} was {decided.state} at the same time"
@@ -143,7 +143,12 @@ def _decide(  # noqa: PLR0917  whose, which, how
     return decided
 
 
-def _reason(text: str) -> str:
+def require_reason(text: str) -> str:
+    """Why somebody acts, cleaned.
+
+    Raises:
+        InvalidError: nothing, or too much, is said.
+    """
     found = clean(text.strip())
     if not found or len(found) > MAX_CHARS:
         refuse("reason", f"1 to {MAX_CHARS} characters")

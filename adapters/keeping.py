@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
-from adapters.accounts import Accounts
+from adapters.accounts import CONSOLE, Accounts
 from adapters.outbox import ActRefusedError
 from adapters.providers import registry
 from adapters.strictjson import refuse
@@ -106,7 +107,7 @@ def place(  # noqa: PLR0917  whose, on what, then why and until when
     value: str,
     reason: str,
     floor: datetime | None = None,
-    actor: str = "",
+    actor: str = CONSOLE,
 ) -> Hold:
     """Place a hold; what it is on and why are sealed.
 
@@ -190,10 +191,8 @@ def _values(queries: Queries, positions: Sequence[int]) -> Mapping[int, dict[str
     return {position: opened.get(position, {}) for position in positions}
 
 
-def release(  # noqa: PLR0917  whose, which, why
-    accounts: Accounts, queries: Queries, tenant: str, hold: str, reason: str, actor: str = ""
-) -> Hold:
-    """End a hold; one that has ended stays as it is.
+def releasable(queries: Queries, tenant: str, hold: str) -> Hold:
+    """A hold that has ended, or may be ended now.
 
     Raises:
         NotFoundError: the tenant has no such hold.
@@ -203,13 +202,28 @@ def release(  # noqa: PLR0917  whose, which, why
     if found is None:
         msg = f"there is no hold {hold}"
         raise NotFoundError(msg)
-    if found.released_at:
-        return found
-    now = time_text(accounts.ledger.clock())
-    if now < found.floor:
+    now = time_text(queries.ledger.clock())
+    if not found.released_at and now < found.floor:
         msg = f"hold {hold} is not to be released before {found.floor}; it is {now}"
         raise ActRefusedError(msg)
-    clear, once = {"events": [hold]}, ("hold.released", hold)
+    return found
+
+
+def release(  # noqa: PLR0917  whose, which, why
+    accounts: Accounts, queries: Queries, tenant: str, hold: str, reason: str, actor: str = CONSOLE, *, act: str = ""
+) -> Hold:
+    """End a hold; one that has ended stays as it is. Whether that takes two people is told in `adapters.carrying`.
+
+    Args:
+        act: the act by which it was agreed to.
+
+    Raises:
+        NotFoundError, ActRefusedError: see `releasable`.
+    """
+    found = releasable(queries, tenant, hold)
+    if found.released_at:
+        return found
+    clear, once = {"events": [hold, *([act] if act else [])]}, ("hold.released", hold)
     position = accounts.record("hold.released", tenant, HOLDS, actor, clear, _said("reason", reason), once=once)
     ended = accounts.ledger.event(position).fields
     return msgspec.structs.replace(found, released_at=ended["recorded_at"], released_by=ended.get("actor", ""))
@@ -219,12 +233,35 @@ def release(  # noqa: PLR0917  whose, which, why
 
 
 def keep(  # noqa: PLR0917  whose, of what, how long
-    accounts: Accounts, tenant: str, provider: str, term: str, label: str = "", actor: str = ""
+    accounts: Accounts,
+    tenant: str,
+    provider: str,
+    term: str,
+    label: str = "",
+    actor: str = CONSOLE,
+    *,
+    reason: str = "",
+    act: str = "",
 ) -> Policy:
     """Say how long to keep; of the same provider and label the last word counts.
 
     Args:
         term: as in `10y`, `18m` or `90d`; "": no policy any more.
+        act: the act by which it was agreed to, and which is carried out once.
+
+    Raises:
+        InvalidError: an unknown provider, or a term that is none.
+    """
+    about, said = policy_said(provider, term, label)
+    clear = {**about, "rule": POLICY_RULE, **({"events": [act]} if act else {})}
+    once = ("act", act) if act else ()
+    position = accounts.record("ruleset.changed", tenant, RETENTION, actor, clear, reason, said, once)
+    set_at = str(accounts.ledger.event(position).fields["recorded_at"])
+    return Policy(provider, term, said.get("label", ""), set_at, actor, position)
+
+
+def policy_said(provider: str, term: str, label: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """What an event about a policy says in the clear, and what is sealed with it.
 
     Raises:
         InvalidError: an unknown provider, or a term that is none.
@@ -235,11 +272,13 @@ def keep(  # noqa: PLR0917  whose, of what, how long
         refuse("keep", KEEP_ADVICE)
     label = _said("label", label) if label else ""
     names = {unit: name for name, unit in UNITS.items()}
-    numbers = {"numbers": {names[term[-1]]: int(term[:-1])}} if term else {}
-    clear: dict[str, object] = {"rule": POLICY_RULE, "provider": provider, **numbers}
-    said = {"label": label} if label else {}
-    position = accounts.record("ruleset.changed", tenant, RETENTION, actor, clear, said=said)
-    return Policy(provider, term, label, str(accounts.ledger.event(position).fields["recorded_at"]), actor, position)
+    numbers: dict[str, Any] = {"numbers": {names[term[-1]]: int(term[:-1])}} if term else {}
+    return {"provider": provider, **numbers}, {"label": label} if label else {}
+
+
+def term_of(numbers: Mapping[str, int]) -> str:
+    """A term as people write it, from the numbers of an event; "" without one."""
+    return next((f"{numbers[name]}{unit}" for name, unit in UNITS.items() if name in numbers), "")
 
 
 def policies(queries: Queries, tenant: str) -> list[Policy]:

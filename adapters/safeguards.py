@@ -5,7 +5,7 @@ Nothing is demanded until somebody says so. Reading only; changed in `adapters.c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -35,7 +35,7 @@ PARTIAL_SEARCH = "partial_search"
 
 
 class Safeguards(msgspec.Struct, frozen=True):
-    """What is demanded.
+    """What is demanded, each in the order of its table.
 
     Attributes:
         four_eyes: what takes two people.
@@ -43,8 +43,8 @@ class Safeguards(msgspec.Struct, frozen=True):
         partial_search: people may be searched for by a part of their address.
     """
 
-    four_eyes: frozenset[str] = frozenset()
-    reasons: frozenset[str] = frozenset()
+    four_eyes: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
     partial_search: bool = False
 
     def takes_two(self, rule: str) -> bool:
@@ -53,16 +53,25 @@ class Safeguards(msgspec.Struct, frozen=True):
             return bool(self.four_eyes)
         return any(rule == name or rule.startswith(f"{name}.") for name in self.four_eyes)
 
-    def is_looser_than(self, other: Safeguards) -> bool:
-        """Whether something that the other demands is not demanded any more, or more is allowed."""
-        demands_less = other.four_eyes - self.four_eyes or other.reasons - self.reasons
-        return bool(demands_less) or (self.partial_search and not other.partial_search)
-
     def numbers(self) -> dict[str, int]:
-        """As it stands in an event: 1 for each that is switched on."""
-        names = [f"four_eyes.{_token(name)}" for name in self.four_eyes]
-        names += [f"reasons.{_token(name)}" for name in self.reasons]
-        return dict.fromkeys([*sorted(names), *([PARTIAL_SEARCH] if self.partial_search else [])], 1)
+        """As it stands in an event: 1 for what is switched on, 0 for what is not."""
+        on = {f"four_eyes.{_token(name)}": name in self.four_eyes for name in FOUR_EYES}
+        on |= {f"reasons.{_token(name)}": name in self.reasons for name in REASONS}
+        return {name: int(is_on) for name, is_on in {**on, PARTIAL_SEARCH: self.partial_search}.items()}
+
+    def changes_to(self, wanted: Safeguards) -> dict[str, int]:
+        """What must be switched for what is wanted."""
+        now = self.numbers()
+        return {name: number for name, number in wanted.numbers().items() if number != now[name]}
+
+    def with_changes(self, changes: Mapping[str, int]) -> Safeguards:
+        """What is demanded once this is switched; nothing else changes, whatever was asked for meanwhile."""
+        return read([name for name, number in {**self.numbers(), **changes}.items() if number])
+
+
+def loosens(changes: Mapping[str, int]) -> bool:
+    """Whether something is not demanded any more, or more is allowed."""
+    return any(bool(number) == (name == PARTIAL_SEARCH) for name, number in changes.items())
 
 
 def of(queries: Queries, tenant: str) -> Safeguards:
@@ -77,11 +86,11 @@ def of(queries: Queries, tenant: str) -> Safeguards:
     return read(str(demanded).split())
 
 
-def read(names: list[str]) -> Safeguards:
+def read(names: Collection[str]) -> Safeguards:
     """From the names of what is switched on; what this version does not know is passed over."""
     return Safeguards(
-        four_eyes=frozenset(name for name in FOUR_EYES if f"four_eyes.{_token(name)}" in names),
-        reasons=frozenset(name for name in REASONS if f"reasons.{_token(name)}" in names),
+        four_eyes=tuple(name for name in FOUR_EYES if f"four_eyes.{_token(name)}" in names),
+        reasons=tuple(name for name in REASONS if f"reasons.{_token(name)}" in names),
         partial_search=PARTIAL_SEARCH in names,
     )
 
@@ -92,9 +101,7 @@ def put(accounts: Accounts, tenant: str, wanted: Safeguards, reason: str, actor:
     Args:
         act: the act by which it was agreed to, and which is carried out once.
     """
-    clear: dict[str, Any] = {"rule": SAFEGUARDS_RULE, **({"events": [act]} if act else {})}
-    if numbers := wanted.numbers():
-        clear["numbers"] = numbers
+    clear: dict[str, Any] = {"rule": SAFEGUARDS_RULE, "numbers": wanted.numbers(), **({"events": [act]} if act else {})}
     return accounts.record("ruleset.changed", tenant, ACCOUNT, actor, clear, reason, once=("act", act) if act else ())
 
 

@@ -21,7 +21,7 @@ from ledger.events import parse_time
 from tests.postgres import Database
 from tests.world import TENANT, World, world
 
-ALL = Safeguards(four_eyes=frozenset(safeguards.FOUR_EYES))
+ALL = Safeguards(four_eyes=tuple(safeguards.FOUR_EYES))
 RULE = "erasure.recipient"
 PERSON = "olga.berg@citizens.example"
 
