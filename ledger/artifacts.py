@@ -53,7 +53,7 @@ def read(folder: Path, artifact_id: str) -> bytes:
 def remove(folder: Path, artifact_id: str) -> None:
     """Remove a file whose key was destroyed; one that is gone already is no error."""
     path = _path(folder, artifact_id)
-    if path.parent.is_dir():
+    if path.exists():
         path.unlink(missing_ok=True)
         _sync(path.parent)
 

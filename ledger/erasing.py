@@ -11,21 +11,23 @@ it, is decided in `adapters.erasing`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from ledger import artifacts
 from ledger.application import WHOLE_MESSAGE, Ledger
-from ledger.database import Cursor, Database
+from ledger.database import Cursor, Database, Reads
 from ledger.errors import ConfigurationError
 from ledger.events import Draft, Event, delivery_stream, read
 from ledger.sealing import OWN_KEY
+from ledger.streams import shadow
 
 RULE = "erasure."
 """Begins the rule of `evidence.erased`; why it was erased follows: `recipient`, `message`, `retention`, `act` or `restored`."""
-LAST = "0"
-"""The character after `/`: the streams of a message's deliveries lie between `message/` and `message0`."""
+PAGE_EVENTS = 200
+"""Events, or streams of deliveries, that are looked at together; an event may hold the values of 400 persons."""
 DELETED = "artifacts, person_keys, sealed_values, lookups, timestamps, outbox"
 """Tables from which the role that destroys deletes."""
 
@@ -37,13 +39,15 @@ class Erased(NamedTuple):
         stream: of the message; of the account where it covers acts of people only.
         recipient: index of the recipient; WHOLE_MESSAGE: the message with all of them, or nothing but what is named.
         originals: ids of originals that concern nobody else, though they are not sealed under a key that goes.
-        events: ids of events whose values go although others' are sealed under the same key: they name the person.
+        events: ids of events of this stream whose values go although others' are sealed under the same key: they name the person.
+        position: of the event; 0 while it is not written. What comes to the recipient's delivery after it is late, and goes too.
     """
 
     stream: str
     recipient: int = WHOLE_MESSAGE
     originals: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
+    position: int = 0
 
     @property
     def is_message(self) -> bool:
@@ -52,12 +56,13 @@ class Erased(NamedTuple):
 
 
 class Destroyed(NamedTuple):
-    """How many rows were there still, by what they held."""
+    """How many rows were there still, by what they held; `sends`: what waited to be sent, or had been."""
 
     keys: int = 0
     values: int = 0
     originals: int = 0
     lookups: int = 0
+    sends: int = 0
 
     def __add__(self, other: object) -> Destroyed:
         """Both together."""
@@ -86,9 +91,8 @@ def draft(ledger: Ledger, tenant: str, erased: Erased, why: str, actor: str = ""
 def told(event: Event) -> Erased:
     """What an `evidence.erased` covers."""
     f = event.fields
-    return Erased(
-        event.stream, f.get("recipient", WHOLE_MESSAGE), tuple(f.get("artifacts", ())), tuple(f.get("events", ()))
-    )
+    named = tuple(f.get("artifacts", ())), tuple(f.get("events", ()))
+    return Erased(event.stream, f.get("recipient", WHOLE_MESSAGE), *named, event.position)
 
 
 def require_rights(database: Database) -> None:
@@ -114,95 +118,157 @@ def require_rights(database: Database) -> None:
 def destroy(database: Database, folder: Path, erased: Erased, positions: Sequence[int] = ()) -> Destroyed:
     """Destroy what an event covers and is still there; files go after the rows that name them.
 
+    Some hundred events at a time, each time in a transaction of its own, and the keys of persons last: while one of them is there,
+    not everything was done. Broken off anywhere and done again, it ends the same.
+
     Args:
-        database: under a role that may (`require_rights`).
         folder: of the originals that are kept as files.
-        positions: of `erased.events`.
+        positions: of `erased.events`, which are looked for in the stream otherwise.
+
+    Raises:
+        ConfigurationError: the database role may not.
     """
+    require_rights(database)
+    done = Destroyed()
+    for events in _pages(database, erased, positions):
+        with database.writing() as cursor:
+            going = _going(cursor, erased, events, positions)
+            going.destroy(cursor)
+        for artifact in going.files:
+            artifacts.remove(folder, artifact)
+        done += going.counted()
     with database.writing() as cursor:
-        events = _events(cursor, erased)
-        originals, keys = _originals(cursor, erased, events)
-        going = _values(cursor, keys, events, positions)
-        keys |= _own_keys(cursor, {key for _, key in going})
-        lookups = _lookups(cursor, erased)
-        names = [(artifact,) for artifact in originals]
-        cursor.executemany("DELETE FROM timestamps WHERE kind = 'original' AND subject = ?", names)
-        cursor.executemany("DELETE FROM artifacts WHERE artifact_id = ?", names)
-        cursor.executemany("DELETE FROM sealed_values WHERE position = ? AND key_id = ?", going)
-        cursor.executemany("DELETE FROM lookups WHERE digest = ? AND stream = ? AND recipient = ?", lookups)
-        cursor.executemany("DELETE FROM person_keys WHERE key_id = ?", [(key,) for key in sorted(keys)])
-        if erased.is_message:
-            cursor.execute("DELETE FROM outbox WHERE message = ?", (erased.stream,))
-    for artifact in originals:
-        artifacts.remove(folder, artifact)
-    return Destroyed(len(keys), len(going), len(originals), len(lookups))
+        done += _whole(cursor, erased)
+        for table, where, params in _rows(erased):
+            cursor.execute(f"DELETE FROM {table} WHERE {where}", params)
+    return done
 
 
-def _events(cursor: Cursor, erased: Erased) -> list[Event]:
-    """The events that may hold what goes: the message's, and those of its deliveries or of the one."""
-    if not erased.is_message and erased.recipient == WHOLE_MESSAGE:
-        return []
-    position = "rowid" if cursor.kind == "sqlite" else "notification_id"
-    begin, end = erased.stream + "/", erased.stream + LAST
-    if erased.recipient != WHOLE_MESSAGE:
-        begin = delivery_stream(erased.stream, erased.recipient)
-        end = begin + "\0"
-    sql = f"SELECT {position}, state FROM stored_events WHERE originator_id = ?"
-    between = f"SELECT {position}, state FROM stored_events WHERE originator_id >= ? AND originator_id < ?"
-    rows = [*cursor.read(sql, (erased.stream,)), *cursor.read(between, (begin, end))]
-    return [read(number, bytes(state)) for number, state in rows]
+def left(database: Database, erased: Erased, positions: Sequence[int] = ()) -> Destroyed:
+    """What an event covers and is still there; nothing of it once it was destroyed."""
+    found = Destroyed()
+    for events in _pages(database, erased, positions):
+        found += _going(database, erased, events, positions).counted()
+    return found + _whole(database, erased)
 
 
-def _originals(cursor: Cursor, erased: Erased, events: Iterable[Event]) -> tuple[list[str], set[bytes]]:
-    """The originals that go, and the keys that go as a whole."""
-    keys = _person_keys(cursor, erased)
-    named = dict.fromkeys(erased.originals)
+# --- what goes as a whole
+
+
+def _rows(erased: Erased) -> Iterator[tuple[str, str, tuple[str | int, ...]]]:
+    """Table, condition and its values of what goes as a whole; the provider's own ids of a message stay."""
     if erased.is_message:
-        named |= dict.fromkeys(artifact for event in events for artifact in event.fields.get("artifacts", ()))
-    rows = cursor.probe("artifacts", "artifact_id, key_id", "artifact_id", list(named))
-    going = [(str(name), bytes(key)) for name, key in rows if bytes(key) in keys or name in erased.originals]
-    return sorted(name for name, _ in going), keys | _own_keys(cursor, {key for _, key in going})
-
-
-def _person_keys(cursor: Cursor, erased: Erased) -> set[bytes]:
-    if erased.is_message:
-        rows = cursor.read("SELECT key_id FROM person_keys WHERE stream = ?", (erased.stream,))
+        yield "lookups", "stream = ? AND exclusive = 0", (erased.stream,)
+        yield "outbox", "message = ?", (erased.stream,)
+        yield "person_keys", "stream = ?", (erased.stream,)
     elif erased.recipient != WHOLE_MESSAGE:
-        one = (erased.stream, erased.recipient)
-        rows = cursor.read("SELECT key_id FROM person_keys WHERE stream = ? AND person = ?", one)
-    else:
-        rows = []
-    return {bytes(key) for (key,) in rows}
+        yield (
+            "lookups",
+            "stream = ? AND recipient IN (?, ?)",
+            (erased.stream, erased.recipient, shadow(erased.recipient)),
+        )
+        yield "person_keys", "stream = ? AND person = ?", (erased.stream, erased.recipient)
 
 
-def _own_keys(cursor: Cursor, keys: set[bytes]) -> set[bytes]:
-    """Those that seal one thing only."""
-    rows = cursor.probe("person_keys", "key_id, person", "key_id", sorted(keys))
-    return {bytes(key) for key, person in rows if person == OWN_KEY}
-
-
-def _values(
-    cursor: Cursor, keys: set[bytes], events: Iterable[Event], positions: Sequence[int]
-) -> list[tuple[int, bytes]]:
-    """Position and key of the sealed values that go; of a named event those that are no single person's."""
-    named = set(positions)
-    rows = cursor.probe("sealed_values", "position, key_id", "position", sorted({e.position for e in events} | named))
-    others = sorted({bytes(key) for number, key in rows if number in named} - keys)
-    shared = {
-        bytes(key) for key, person in cursor.probe("person_keys", "key_id, person", "key_id", others) if person < 0
+def _whole(reads: Reads, erased: Erased) -> Destroyed:
+    counts = {
+        table: reads.read(f"SELECT count(*) FROM {table} WHERE {where}", p)[0][0] for table, where, p in _rows(erased)
     }
-    return [
-        (number, bytes(key)) for number, key in rows if bytes(key) in keys or (number in named and bytes(key) in shared)
-    ]
+    return Destroyed(keys=counts.get("person_keys", 0), lookups=counts.get("lookups", 0), sends=counts.get("outbox", 0))
 
 
-def _lookups(cursor: Cursor, erased: Erased) -> list[tuple[bytes, str, int]]:
-    """The entries under which it is found; of a message the provider's own ids stay."""
-    sql = "SELECT digest, stream, recipient FROM lookups WHERE stream = ?"
+# --- what goes event by event
+
+
+def _pages(reads: Reads, erased: Erased, positions: Sequence[int]) -> Iterator[list[Event]]:
+    """The events that may hold what goes, some hundred at a time: the message's, and those of its deliveries or of the one."""
+    position = "rowid" if reads.kind == "sqlite" else "notification_id"
+    columns = f"{position}, state"
+    if not erased.is_message and erased.recipient == WHOLE_MESSAGE and positions:
+        yield [read(p, bytes(state)) for p, state in reads.probe("stored_events", columns, position, list(positions))]
+        return
+    # By exact ranges of versions: a LIMIT would be sorted for on a database without statistics.
+    sql = f"SELECT {columns} FROM stored_events WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?"
+    declared, after = 0, 0
+    while rows := reads.read(sql, (erased.stream, after, after + PAGE_EVENTS)):
+        events = [read(p, bytes(state)) for p, state in rows]
+        yield events
+        told = (e.fields["first"] + e.fields["count"] for e in events if e.type == "recipients.declared")
+        declared, after = max(declared, *told, 0), after + PAGE_EVENTS
+    deliveries: Sequence[int] = range(declared if erased.is_message else 0)
+    if erased.recipient != WHOLE_MESSAGE:
+        deliveries = [erased.recipient]
+    for start in range(0, len(deliveries), PAGE_EVENTS):
+        streams = [delivery_stream(erased.stream, each) for each in deliveries[start : start + PAGE_EVENTS]]
+        yield [read(p, bytes(s)) for p, s in reads.probe("stored_events", columns, "originator_id", streams)]
+
+
+@dataclass(slots=True)
+class _Going:
+    """Rows that go.
+
+    Attributes:
+        keys: that seal one thing only, which goes.
+        values: (position, key).
+        files: originals of which no file and no token may stay, whether their row is still there or not.
+    """
+
+    keys: list[bytes]
+    values: list[tuple[int, bytes]]
+    originals: list[str]
+    files: list[str]
+
+    def counted(self) -> Destroyed:
+        return Destroyed(len(self.keys), len(self.values), len(self.originals))
+
+    def destroy(self, cursor: Cursor) -> None:
+        cursor.executemany("DELETE FROM timestamps WHERE kind = 'original' AND subject = ?", [(a,) for a in self.files])
+        cursor.executemany("DELETE FROM artifacts WHERE artifact_id = ?", [(a,) for a in self.originals])
+        cursor.executemany("DELETE FROM sealed_values WHERE position = ? AND key_id = ?", self.values)
+        cursor.executemany("DELETE FROM person_keys WHERE key_id = ?", [(key,) for key in self.keys])
+
+
+def _going(reads: Reads, erased: Erased, events: Sequence[Event], positions: Sequence[int]) -> _Going:
+    """What goes of some events; what is sealed under a key that is gone goes with it, wherever it is met."""
+    named = {event.position for event in events if event.id in erased.events} | set(positions)
+    theirs = _values(reads, erased, events)
+    met = sorted(named | {event.position for event in events if event.stream != erased.stream})
+    others = {(int(p), bytes(k)) for p, k in reads.probe("sealed_values", "position, key_id", "position", met)} - theirs
+    told = sorted({*erased.originals, *_told(erased, events)})
+    rows = reads.probe("artifacts", "artifact_id, key_id", "artifact_id", told)
+    held = {str(artifact): bytes(key) for artifact, key in rows}
+    owners = _owners(reads, {key for _, key in others} | set(held.values()))
+    values = theirs | {(p, k) for p, k in others if k not in owners or (p in named and owners[k][1] < 0)}
+    going = {a for a, k in held.items() if a in erased.originals or k not in owners or owners[k][0] == erased.stream}
+    sealing = {key for _, key in values} | {held[artifact] for artifact in going}
+    own = sorted(key for key in sealing & owners.keys() if owners[key][1] == OWN_KEY)
+    return _Going(own, sorted(values), sorted(going), sorted(going | (set(told) - held.keys())))
+
+
+def _values(reads: Reads, erased: Erased, events: Sequence[Event]) -> set[tuple[int, bytes]]:
+    """Position and key of the values of the message, or of the one person in it."""
+    places = sorted({event.position for event in events})
     if erased.is_message:
-        rows = cursor.read(f"{sql} AND exclusive = 0", (erased.stream,))
+        rows = reads.probe("sealed_values", "position, key_id", "position", places)
     elif erased.recipient != WHOLE_MESSAGE:
-        rows = cursor.read(f"{sql} AND recipient = ?", (erased.stream, erased.recipient))
+        sql = "SELECT key_id FROM person_keys WHERE stream = ? AND person = ?"
+        keys = [bytes(key) for (key,) in reads.read(sql, (erased.stream, erased.recipient))]
+        pairs = [(place, key) for place in places for key in keys]
+        rows = reads.probe_pairs("sealed_values", "position, key_id", ("position", "key_id"), pairs)
     else:
         rows = []
-    return [(bytes(digest), stream, recipient) for digest, stream, recipient in rows]
+    return {(int(position), bytes(key)) for position, key in rows}
+
+
+def _told(erased: Erased, events: Iterable[Event]) -> Iterator[str]:
+    """Originals that came with a message that goes, or with a delivery after it was said that its recipient is erased."""
+    for event in events:
+        is_late = event.stream != erased.stream and event.position > erased.position > 0
+        if erased.is_message or (is_late and erased.recipient != WHOLE_MESSAGE):
+            yield from event.fields.get("artifacts", ())
+
+
+def _owners(reads: Reads, keys: Iterable[bytes]) -> dict[bytes, tuple[str, int]]:
+    """Key -> the stream and person it seals for; a key that is gone has none."""
+    rows = reads.probe("person_keys", "key_id, stream, person", "key_id", sorted(keys))
+    return {bytes(key): (str(stream), int(person)) for key, stream, person in rows}
