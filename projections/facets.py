@@ -31,8 +31,10 @@ MARK_TEXTS: dict[str, str] = {
     "unmapped": "the provider used a word that no table knows",
     "dispatch_unclear": "a call of ours may or may not have been taken",
     "clock.contradicts": "the provider's clocks disagree",
+    "protected": "the identity of the recipient is protected",
 }
 """Mark -> what it says of a delivery. Every mark that `marks` gives is here."""
+PROTECTED = "protected"
 
 _DEADLINES = {
     State.WARNED: "deadline.warned",
@@ -63,9 +65,9 @@ class Facet(NamedTuple):
         return int.from_bytes(digest[:8], "big") >> 1
 
 
-def marks(folded: Folded) -> tuple[str, ...]:
+def marks(folded: Folded, *, is_protected: bool = False) -> tuple[str, ...]:
     """What is worth finding about a delivery, sorted."""
-    found = {"final" if folded.is_final else "open"}
+    found = {"final" if folded.is_final else "open"} | ({PROTECTED} if is_protected else set())
     found |= {flag for flag in folded.flags if flag in MARK_TEXTS}
     found |= {_DEADLINES[d.state] for d in folded.deadlines if d.state in _DEADLINES}
     found |= {mark for doubt, mark in _NOT_PROVEN.items() if doubt in folded.evidence.not_proven}

@@ -14,48 +14,51 @@ from typing import Any
 import msgspec
 
 from ledger.database import Cursor, Reads, Row
-from ledger.events import Event, message_of
+from ledger.events import Event, delivery_stream, message_of
+from ledger.streams import WHOLE_MESSAGE
 from projections.deadlines import RESET, Term, in_force, next_due
 from projections.facets import Facet, marks, marks_text
 from projections.facts import Fact, seen_as, to_fact
 from projections.fold import fold
 from projections.rulesets import CURRENT, Ruleset
 from projections.runner import Table, Target, Unapplied
-from projections.stories import Joined, MessageRow, Story, Told, is_claim, missing, note, root
+from projections.stories import Joined, MessageRow, Story, Told, is_claim, missing, note, protected, root
 
 CHUNK = 500
 
 _facts = msgspec.json.Decoder(list[Fact])
 _joined = msgspec.json.Decoder(tuple[Joined, ...])
 _batches = msgspec.json.Decoder(tuple[str, ...])
+_protected = msgspec.json.Decoder(tuple[int, ...])
 _encode = msgspec.json.encode
 
 MESSAGE_COLUMNS = (
     "message, tenant, account, provider, opened_position, opened_at, registered, recipients, batches, joined_into, joined, "
-    "first_type, updated_position"
+    "first_type, updated_position, protected"
 )
 DELIVERY_COLUMNS = (
     "message, recipient, tenant, account, provider, status, sub_status, since, is_final, opened_position, opened_at, "
-    "updated_position, grade, next_due, facet, folded"
+    "updated_position, grade, next_due, facet, is_protected, folded"
 )
 TERM_RULE = "deadline."
 """Begins the rule of `ruleset.changed` where an organisation sets its own terms for an expectation."""
 
 TABLES = {
-    "facts": Table("stream text NOT NULL, facts bytes NOT NULL", "stream"),
+    "facts": Table("stream text NOT NULL, facts bytes NOT NULL", "stream", whose="stream"),
     "messages": Table(
         "message text NOT NULL, tenant text NOT NULL, account text NOT NULL, provider text NOT NULL, opened_position bigint NOT NULL, "
         "opened_at text NOT NULL, registered smallint NOT NULL, recipients integer NOT NULL, batches bytes NOT NULL, "
-        "joined_into text NOT NULL, joined bytes NOT NULL, first_type text NOT NULL, updated_position bigint NOT NULL",
+        "joined_into text NOT NULL, joined bytes NOT NULL, first_type text NOT NULL, updated_position bigint NOT NULL, "
+        "protected bytes NOT NULL",
         "message",
         ("tenant, opened_position", "joined_into WHERE joined_into > ''"),
     ),
-    "batch_messages": Table("batch text NOT NULL, message text NOT NULL", "batch, message"),
+    "batch_messages": Table("batch text NOT NULL, message text NOT NULL", "batch, message", whose="batch"),
     "deliveries": Table(
         "message text NOT NULL, recipient integer NOT NULL, tenant text NOT NULL, account text NOT NULL, provider text NOT NULL, "
         "status text NOT NULL, sub_status text NOT NULL, since text NOT NULL, is_final smallint NOT NULL, "
         "opened_position bigint NOT NULL, opened_at text NOT NULL, updated_position bigint NOT NULL, grade text NOT NULL, "
-        "next_due text NOT NULL, facet bigint NOT NULL, folded bytes NOT NULL",
+        "next_due text NOT NULL, facet bigint NOT NULL, is_protected smallint NOT NULL, folded bytes NOT NULL",
         "message, recipient",
         (
             # Whole rows are long; what a list looks at is read from these two alone.
@@ -64,6 +67,9 @@ TABLES = {
             "tenant, account, opened_position WHERE is_final = 0",
             "next_due, message, recipient WHERE next_due > ''",
         ),
+    ),
+    "protected": Table(
+        "tenant text NOT NULL, message text NOT NULL, recipient integer NOT NULL", "message, recipient", ("tenant",)
     ),
     "facets": Table(
         "facet bigint NOT NULL, tenant text NOT NULL, provider text NOT NULL, account text NOT NULL, status text NOT NULL, "
@@ -85,13 +91,14 @@ def read_row(row: Row) -> MessageRow:
     values = dict(zip(MESSAGE_COLUMNS.split(", "), row, strict=True))
     values["joined"] = _joined.decode(bytes(values["joined"]))
     values["batches"] = _batches.decode(bytes(values["batches"]))
+    values["protected"] = _protected.decode(bytes(values["protected"]))
     return MessageRow(**values)
 
 
 def stored(row: MessageRow) -> tuple[Any, ...]:
     """A row as it is stored in read_messages, in the order of `MESSAGE_COLUMNS`."""
     values = {name: getattr(row, name) for name in MESSAGE_COLUMNS.split(", ")}
-    return tuple(_encode(v) if name in {"joined", "batches"} else v for name, v in values.items())
+    return tuple(_encode(v) if name in {"joined", "batches", "protected"} else v for name, v in values.items())
 
 
 def stories(reads: Reads, messages: Iterable[str]) -> dict[str, Story]:
@@ -117,7 +124,7 @@ class StatusModel:
     """
 
     name = "status"
-    version = 5
+    version = 6
     tables = TABLES
 
     def __init__(self, rules: Ruleset = CURRENT) -> None:
@@ -183,6 +190,7 @@ class _Work:
         whole: messages all deliveries of which must be folded again; `single`: streams of single deliveries.
         batches: streams of batches with new facts.
         parted: messages that were parted from another.
+        shielded: messages some of whose recipients became protected, or are no longer.
         terms: that organisations set.
         facets: that deliveries have.
     """
@@ -199,6 +207,8 @@ class _Work:
         self.single: set[str] = set()
         self.batches: set[str] = set()
         self.parted: set[str] = set()
+        self.shielded: set[str] = set()
+        self.protected: dict[str, dict[str, set[int]]] = {}
         self.stories: dict[str, Story] = {}
         self.terms: list[tuple[str, Term]] = []
         self.facets: set[Facet] = set()
@@ -232,13 +242,17 @@ class _Work:
 
     def _note_shape(self, event: Event, message: str) -> None:
         row = self.rows.get(message) or MessageRow(message, event.tenant)
-        before = (row.recipients, row.batches, row.joined)
+        before, hidden = (row.recipients, row.batches, row.joined), set(row.protected)
         note(row, event)
         self.rows[message] = row
         self.touched.add(message)
         if before != (row.recipients, row.batches, row.joined):
             self.whole.add(message)
             self.parted |= {j.stream for j in before[2]} - {j.stream for j in row.joined}
+        if changed := hidden ^ set(row.protected):
+            self.shielded.add(message)
+            self.single |= {delivery_stream(message, index) for index in changed if index >= 0}
+            self.whole |= {message} if WHOLE_MESSAGE in changed else set()
 
     # --- afterwards
 
@@ -253,6 +267,7 @@ class _Work:
         self.tables.save_facts({stream: self.facts[stream] for stream in self.added})
         self.tables.save_messages([self.rows[message] for message in sorted(self.touched)])
         self.tables.drop_deliveries(sorted(gone))
+        self._shield()
         self.tables.save_terms(self.terms)
         for chunk in _chunks(self._affected()):
             self._fold(chunk)
@@ -278,6 +293,25 @@ class _Work:
                 self.whole.add(message)
                 gone |= {message} if into else set()
         return gone
+
+    def _shield(self) -> None:
+        """Say anew whose identity is protected in the stories whose shape, or protection, is another now."""
+        tellers = {self._teller(message) for message in (self.shielded | self.whole | self.parted) & self.rows.keys()}
+        if not self.tables.shields() and not any(row.protected for row in self.rows.values()):
+            return
+        told = {stream: teller for teller in tellers for stream in self._story(teller).messages}
+        hidden = [
+            (self.rows[teller].tenant, stream, index)
+            for teller in tellers
+            for stream, found in self._protected(teller).items()
+            for index in found
+        ]
+        self.tables.save_protected(told, hidden)
+
+    def _protected(self, teller: str) -> dict[str, set[int]]:
+        if teller not in self.protected:
+            self.protected[teller] = protected(self._story(teller), self.rows)
+        return self.protected[teller]
 
     def _teller(self, message: str) -> str:
         return self.rows[message].joined_into or message
@@ -324,14 +358,16 @@ class _Work:
         channel = self.channels.get(row.provider, "")
         folded = fold(mine, sole=row.recipients == 1, channel=channel, terms=terms, rules=self.rules)
         grade = str(folded.evidence.grade)
-        facet = Facet(row.tenant, row.provider, row.account, folded.status, grade, marks_text(marks(folded)))
+        is_protected = index in self._protected(message).get(message, ())
+        said = marks_text(marks(folded, is_protected=is_protected))
+        facet = Facet(row.tenant, row.provider, row.account, folded.status, grade, said)
         self.facets.add(facet)
         position = max((fact.position for fact in mine), default=row.opened_position)
         return (
             *(row.message, index, row.tenant, row.account, row.provider),
             *(folded.status, folded.sub_status, folded.since, int(folded.is_final)),
             *(row.opened_position, row.opened_at, position),
-            *(grade, next_due(folded.deadlines), facet.number(), _encode(folded)),
+            *(grade, next_due(folded.deadlines), facet.number(), int(is_protected), _encode(folded)),
         )
 
 
@@ -377,6 +413,16 @@ class _Tables:
     def save_facets(self, facets: Sequence[Facet]) -> None:
         sql = f"INSERT INTO {self.table('facets')} (facet, {', '.join(Facet._fields)}) VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"
         self.cursor.executemany(sql, [(facet.number(), *facet) for facet in facets])
+
+    def shields(self) -> bool:
+        """Whether anybody's identity is protected so far."""
+        return bool(self.cursor.read(f"SELECT 1 FROM {self.table('protected')} LIMIT 1"))
+
+    def save_protected(self, messages: Iterable[str], rows: Iterable[tuple[str, str, int]]) -> None:
+        """Whose identity is protected in these messages: these, and nobody else."""
+        name = self.table("protected")
+        self.cursor.executemany(f"DELETE FROM {name} WHERE message = ?", [(m,) for m in sorted(messages)])
+        self.cursor.executemany(f"INSERT INTO {name} (tenant, message, recipient) VALUES (?,?,?)", sorted(rows))
 
     def save_facts(self, facts: Mapping[str, Sequence[Fact]]) -> None:
         rows = [(stream, _encode(facts[stream])) for stream in sorted(facts)]

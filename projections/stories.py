@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ledger.events import MAX_DECLARED, Event, delivery_stream
+from ledger.streams import PROTECTED, UNPROTECTED, WHOLE_MESSAGE, indexes
 from ledger.writer import TOLD_ELSEWHERE
 
 
@@ -34,6 +35,7 @@ class MessageRow:
         joined: messages that were joined into it directly.
         joined_into: the message that tells its story, or "".
         first_type: type of its first event, declarations apart.
+        protected: indexes of the recipients whose identity is protected, as its own stream says; WHOLE_MESSAGE: everybody's.
     """
 
     message: str
@@ -49,6 +51,7 @@ class MessageRow:
     joined: tuple[Joined, ...] = ()
     first_type: str = ""
     updated_position: int = 0
+    protected: tuple[int, ...] = ()
 
 
 class _Clear(msgspec.Struct):
@@ -89,6 +92,10 @@ def note(row: MessageRow, event: Event) -> None:
         row.joined += tuple(Joined(stream, said.recipients) for stream in said.streams if stream != row.message)
     elif event.type == "streams.parted":
         row.joined = tuple(joined for joined in row.joined if joined.stream not in said.streams)
+    elif event.type == PROTECTED:
+        row.protected = tuple(sorted({*row.protected, *indexes(event.fields)}))
+    elif event.type == UNPROTECTED:
+        row.protected = tuple(sorted(set(row.protected) - set(indexes(event.fields))))
 
 
 CLAIM = "lane.claimed"
@@ -161,6 +168,27 @@ class Story:
         """Every stream of the story, deliveries included."""
         own = [delivery_stream(self.teller.message, i) for i in range(self.teller.recipients)]
         return [*own, *self.index_of, *(told.stream for told in self.shared())]
+
+
+def protected(story: Story, rows: Mapping[str, MessageRow]) -> dict[str, set[int]]:
+    """Whose identity is protected in each message of a story: who is in one of them is so in all.
+
+    WHOLE_MESSAGE stands beside them where that is everybody.
+    """
+    own = {(stream, index) for stream in story.messages if stream in rows for index in rows[stream].protected}
+    told = story.teller.message
+    of_teller = {story.index_of.get(delivery_stream(stream, i), -1) if stream != told else i for stream, i in own}
+    own |= {(told, index) for index in of_teller if index >= 0}
+    for stream, index in story.index_of.items():
+        message, _, number = stream.partition("/")
+        own |= {(message, int(number))} if index in of_teller else set()
+    everybody = {(told, index) for index in range(story.teller.recipients)}
+    if any(index == WHOLE_MESSAGE for _, index in own) or (everybody and everybody <= own):
+        own |= {(stream, WHOLE_MESSAGE) for stream in story.messages} | everybody
+    found: dict[str, set[int]] = {}
+    for stream, index in own:
+        found.setdefault(stream, set()).add(index)
+    return found
 
 
 def _pairs(row: MessageRow) -> dict[str, dict[int, int]]:
