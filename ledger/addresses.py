@@ -7,6 +7,7 @@ of which country is not known here (`ledger.regions`).
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,7 +45,9 @@ def _visible(value: str) -> str:
     """Without marks that nobody sees (direction, joiners), with every decimal digit written as ASCII does."""
     if value.isascii() and value.isprintable():
         return value
-    shown = (c for c in unicodedata.normalize("NFKC", value) if unicodedata.category(c) not in {"Cf", "Cc"} or c.isspace())
+    shown = (
+        c for c in unicodedata.normalize("NFKC", value) if unicodedata.category(c) not in {"Cf", "Cc"} or c.isspace()
+    )
     return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in shown)
 
 
@@ -94,11 +97,9 @@ def _email(value: str, _region: str) -> str:
         return text.casefold()
     local, _, domain = text.rpartition("@")
     if len(text) <= MAX_EMAIL_CHARS:
-        try:
+        with contextlib.suppress(ValueError):  # no address: compared as text
             read = validate_email(text, **_EMAIL_OPTIONS)
             local, domain = read.local_part or "", read.ascii_domain or read.domain
-        except ValueError:  # compared as text
-            pass
     folded = unicodedata.normalize("NFC", local.casefold())
     return f"{folded}@{domain.casefold()}" if "@" in text else domain.casefold()
 
@@ -145,6 +146,11 @@ def located(address: Address, region: str) -> Address:
         return address
     there = address._replace(region=region)
     return there if normal(there) != normal(address) else address
+
+
+def is_region(text: object) -> bool:
+    """Whether this is a country whose telephone numbers are known."""
+    return text in phonenumbers.SUPPORTED_REGIONS
 
 
 def is_national(address: Address) -> bool:
@@ -194,7 +200,11 @@ def forms(address: Address) -> tuple[str, ...]:
     They left extensions out; that form is the number of somebody else, and nobody is found by it.
     """
     form, former = normal(address), _FORMER.get(address.kind, _former_text)(address.value)
-    return (form,) if form.startswith((former, f"{former};ext=")) and ";ext=" in form else tuple(dict.fromkeys((form, former)))
+    return (
+        (form,)
+        if form.startswith((former, f"{former};ext=")) and ";ext=" in form
+        else tuple(dict.fromkeys((form, former)))
+    )
 
 
 # --- as it was done before regions, extensions and IDNA 2008; must never change
@@ -212,10 +222,8 @@ def _former_email(value: str) -> str:
     local, at, domain = value.strip().strip("<>").rpartition("@")
     if not at:
         return domain.casefold()
-    try:
+    with contextlib.suppress(UnicodeError):
         domain = domain.encode("idna").decode() if not domain.isascii() else domain
-    except UnicodeError:
-        pass
     return f"{local.casefold()}@{domain.casefold().rstrip('.')}"
 
 
