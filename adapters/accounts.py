@@ -2,7 +2,7 @@
 
 These may change, so they lie beside the log; each act is also an event in the account's stream. Webhook secrets and credentials are
 sealed under a key that is wrapped by the key-encryption key; they leave this module only for a signature check or a call. What an
-account's settings are is said by its provider's `Client`, and checked in `adapters.configuring`.
+account's settings are is said by its provider's `Client`, and checked in `adapters.configuring`; `adapters.setup` keeps them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from adapters import configuring, vocabulary
+from adapters import configuring, setup, vocabulary
 from adapters.configuring import AccountSettings, Change
 from adapters.providers import registry
 from adapters.providers.calling import Access
@@ -211,7 +209,7 @@ class Accounts:
             msg = f"account {account!r} is closed: nothing is called for it"
             raise ConfigurationError(msg)
         try:
-            settings = configuring.convert(registry()[found.provider], self._settings(tenant, account))
+            settings = configuring.convert(registry()[found.provider], setup.read(self.ledger, tenant, account))
         except InvalidError as error:
             msg = f"account {account!r}: {error}; set it with: delivery-ledger accounts configure {account} --set NAME=VALUE"
             raise ConfigurationError(msg) from error
@@ -223,12 +221,7 @@ class Accounts:
         found = self.get(tenant, account)
         sql = "SELECT name, added_at FROM account_credentials WHERE tenant = ? AND account = ?"
         held = {str(name): str(added_at) for name, added_at in self.ledger.database.read(sql, (tenant, account))}
-        return configuring.view(registry()[found.provider], account, self._settings(tenant, account), held)
-
-    def _settings(self, tenant: str, account: str) -> dict[str, Any]:
-        sql = "SELECT settings FROM account_settings WHERE tenant = ? AND account = ?"
-        rows = self.ledger.database.read(sql, (tenant, account))
-        return msgspec.json.decode(rows[0][0], type=dict[str, Any]) if rows else {}
+        return configuring.view(registry()[found.provider], account, setup.read(self.ledger, tenant, account), held)
 
     def configure(self, tenant: str, account: str, values: Mapping[str, Any], actor: str = "") -> tuple[Change, ...]:
         """Give an account these settings and no others; the same again changes nothing.
@@ -247,21 +240,12 @@ class Accounts:
         found = self.get(tenant, account)
         settled = configuring.settled(registry()[found.provider], values)
         with self._configuring:
-            changes = configuring.changes(self._settings(tenant, account), settled)
+            changes = configuring.changes(setup.read(self.ledger, tenant, account), settled)
             if changes:
                 said = {f"setting.{change.name}": configuring.told(change) for change in changes}
                 self.record("account.setting_changed", tenant, account, actor, {"count": len(changes)}, said=said)
-                self._put_settings(tenant, account, settled)
+                setup.keep(self.ledger, tenant, account, settled)
         return changes
-
-    def _put_settings(self, tenant: str, account: str, settled: Mapping[str, Any]) -> None:
-        row = (tenant, account, msgspec.json.encode(settled).decode(), time_text(self.ledger.clock()))
-        sql = (
-            "INSERT INTO account_settings VALUES (?,?,?,?) ON CONFLICT (tenant, account) "
-            "DO UPDATE SET settings = excluded.settings, changed_at = excluded.changed_at"
-        )
-        with self.ledger.database.writing() as cursor:
-            cursor.execute(sql, row)
 
     def set_credentials(self, tenant: str, account: str, values: Mapping[str, str], actor: str = "") -> None:
         """Keep credentials by name, in the place of those of the same name; they are never shown again.

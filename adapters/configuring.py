@@ -1,4 +1,7 @@
-"""What an account's settings and credentials may be, by its provider's `Client`: pure; where they are kept is in `adapters.accounts`."""
+"""What an account's settings and credentials may be, by its provider's `Client`: pure; `adapters.setup` and `.accounts` keep them.
+
+One setting is of every account: `region`, the country to which its national telephone numbers belong.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from adapters import strictjson
 from adapters.calls import check_base_url
 from adapters.providers.calling import Client
 from adapters.providers.contract import Provider
+from adapters.setup import REGION
 from adapters.strictjson import refuse
+from ledger.addresses import is_region
 from ledger.canonical import check
 from ledger.errors import InvalidEventError
 
@@ -70,12 +75,14 @@ def convert(provider: Provider, values: Mapping[str, Any]) -> msgspec.Struct:
     client = _client(provider)
     known = _fields(client)
     for name in values:
-        if name not in known:
-            refuse(name, f"there is no such setting; there are {', '.join(known)}")
+        if name not in {*known, REGION}:
+            refuse(name, f"there is no such setting; there are {', '.join([*known, REGION])}")
     for name, each in known.items():
         if each.required and name not in values:
             refuse(name, "must be set")
-    found = strictjson.convert(values, client.settings)
+    if REGION in values and not is_region(values[REGION]):
+        refuse(REGION, "no country whose telephone numbers are known; write its two letters, as in NL or SE")
+    found = strictjson.convert({n: v for n, v in values.items() if n != REGION}, client.settings)
     why = check_base_url(found)
     if why:
         refuse("base_url", why)
@@ -89,7 +96,8 @@ def settled(provider: Provider, values: Mapping[str, Any]) -> dict[str, Any]:
         InvalidError: see `convert`; also when they hold what no event can carry.
     """
     found = convert(provider, values)
-    data = msgspec.json.encode({name: getattr(found, name) for name in values}, order="deterministic")
+    said = {name: values[name] if name == REGION else getattr(found, name) for name in values}
+    data = msgspec.json.encode(said, order="deterministic")
     plain = msgspec.json.decode(
         data, type=dict[str, Any]
     )  # as it will be read back, so that the same is seen to be the same
@@ -147,7 +155,7 @@ def view(provider: Provider, account: str, settings: dict[str, Any], held: Mappi
     secrets = provider.client.secrets
     advice = (
         *(f"setting {n} must be set: --set {n}=VALUE" for n, f in known.items() if f.required and n not in settings),
-        *(f"setting {n} is not known any more: --unset {n}" for n in settings if n not in known),
+        *(f"setting {n} is not known any more: --unset {n}" for n in settings if n not in {*known, REGION}),
         *(
             f"credential {n} is not set ({meaning}): --secret {n}=@FILE"
             for n, meaning in secrets.items()
@@ -158,7 +166,8 @@ def view(provider: Provider, account: str, settings: dict[str, Any], held: Mappi
         account=account,
         provider=provider.name,
         settings=settings,
-        defaults={n: _default(f) for n, f in known.items() if not f.required and n not in settings},
+        defaults={n: _default(f) for n, f in known.items() if not f.required and n not in settings}
+        | ({} if REGION in settings else {REGION: provider.region}),
         credentials=tuple(Credential(n, meaning, held.get(n, "")) for n, meaning in secrets.items()),
         advice=advice,
     )

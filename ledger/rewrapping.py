@@ -18,6 +18,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "person_keys": ("key_id",),
     "account_secrets": ("tenant", "account", "name"),
     "account_credentials": ("tenant", "account", "name"),
+    "account_setup": ("tenant", "account"),
     "quarantine": ("quarantine_id",),
     "tasks": ("task",),
 }

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from adapters import reaching, revocations, trust
+from adapters import reaching, revocations, setup, trust
 from adapters.accounts import Accounts
 from adapters.announcing import announce, tables
 from adapters.apikeys import ApiKeys
@@ -99,6 +99,7 @@ def _opened(settings: Settings) -> Iterator[System]:
         with suppress(ForkError):
             leader.check()
         announce(ledger)
+        setup.seal_earlier(ledger)
         runner = Runner(
             ledger,
             [

@@ -439,9 +439,9 @@ def test_an_account_whose_settings_cannot_be_read_is_off_and_stops_no_other(offi
     office.world.accounts.configure(TENANT, "spare", {"reads_list": True})
     office.read_the_list()
     with office.world.ledger.database.writing() as cursor:
-        cursor.execute("UPDATE account_settings SET settings = '{' WHERE account = 'spare'")
+        cursor.execute("UPDATE account_setup SET sealed = wrapped WHERE account = 'spare'")
     assert 3 == len(office.run())
-    assert ("off", "DecodeError") == (office.view("list", "spare").state, office.view("list", "spare").off)
+    assert ("off", "CorruptError") == (office.view("list", "spare").state, office.view("list", "spare").off)
 
 
 def test_a_closed_account_is_left_alone_and_a_new_one_is_seen(office: Office) -> None:
