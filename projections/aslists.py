@@ -67,7 +67,7 @@ def found(  # noqa: PLR0917  what is read and how it is judged, then as for `pro
         ValueError: an unknown status, grade or mark, or a time that is none.
     """
     require_known(filters)
-    sealed = sealed_digests(replay.ledger.keyring, tenant, filters)
+    sealed = sealed_digests(replay.ledger, tenant, filters)
     begin, oldest = _bounds(replay, filters, cursor)
     messages, after = _candidates(replay, tenant, sealed, begin, oldest)
     page: list[Judged] = []

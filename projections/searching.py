@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ledger.addresses import guess, normal
+from ledger import regions
 from ledger.application import Ledger
 from ledger.canonical import MAX_INT
 from ledger.database import Reads, Row
 from ledger.errors import NotFoundError
 from ledger.events import time_text
-from ledger.observations import Address
-from ledger.sealing import Keyring
 from ledger.streams import clean
 from projections.facets import MARK_TEXTS
 from projections.grades import Grade
@@ -129,7 +127,7 @@ def found(
     begin, oldest = _bounds(ledger, filters, cursor)
     if facets is not None and not facets:
         return [], ""
-    sealed = sealed_digests(ledger.keyring, tenant, filters)
+    sealed = sealed_digests(ledger, tenant, filters)
     few = _few(reads, sealed)
     if few is not None:
         ranges = _Ranges(reads, "message", _of_messages(reads, tenant, few.shown, begin, oldest))
@@ -200,18 +198,17 @@ def moment(name: str, text: str) -> str:
         raise ValueError(msg) from error
 
 
-def sealed_digests(keyring: Keyring, tenant: str, filters: Filters) -> list[list[bytes]]:
+def sealed_digests(ledger: Ledger, tenant: str, filters: Filters) -> list[list[bytes]]:
     """Per filter on a sealed value, the keyed digests that would show it; one that comes to nothing, as white space does, finds nothing."""
-    given = Address(filters.address_kind, filters.recipient)
-    addresses = [given] if filters.address_kind else guess(filters.recipient)
-    wanted: list[tuple[str, list[tuple[str, ...]]]] = [
-        (filters.recipient, [("address", address.kind, normal(address)) for address in addresses]),
-        (filters.reference, [("any_reference", clean(filters.reference.strip()))]),
-        (filters.label, [("label", clean(filters.label).casefold())]),
-        (filters.batch, [("in_batch", clean(filters.batch.strip()))]),
-        (filters.document, [("document", filters.document.strip().lower())]),
-    ]
-    return [[keyring.lookup(tenant, *parts) for parts in one] for said, one in wanted if said]
+    recipient = regions.digests(ledger, tenant, filters.recipient, filters.address_kind) if filters.recipient else []
+    named = {
+        "any_reference": clean(filters.reference.strip()) if filters.reference else None,
+        "label": clean(filters.label).casefold() if filters.label else None,
+        "in_batch": clean(filters.batch.strip()) if filters.batch else None,
+        "document": filters.document.strip().lower() if filters.document else None,
+    }
+    others = [[ledger.keyring.lookup(tenant, kind, form)] for kind, form in named.items() if form is not None]
+    return ([recipient] if recipient else []) + others
 
 
 # --- where a page is read
