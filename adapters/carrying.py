@@ -13,6 +13,7 @@ from adapters import acts, keeping, safeguards
 from adapters.accounts import CONSOLE, Accounts
 from adapters.acts import Act
 from adapters.keeping import Hold, Policy
+from adapters.outbox import ActRefusedError
 from adapters.safeguards import Safeguards
 from projections.acts import SAFEGUARDS_RULE
 from projections.keeping import POLICY_RULE
@@ -112,6 +113,9 @@ def _done(accounts: Accounts, queries: Queries, tenant: str, act: Act) -> Act:
     carry = CARRIED.get(act.rule)
     if carry is None or not act.may_go:
         return act
+    if not act.reason:
+        msg = f"what act {act.act} asked for cannot be opened any more; ask for it again"
+        raise ActRefusedError(msg)
     carry(accounts, queries, tenant, act)
     return acts.get(queries, tenant, act.act)
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from adapters import keeping
+from adapters import carrying, keeping
+from adapters.accounts import Accounts
+from adapters.acts import Act
+from adapters.http.acts import accepted
 from adapters.http.routes import Answer, Call, NoQuery, route
 from adapters.http.types import Given, Text
 from adapters.keeping import Hold, Policy
 from adapters.records import END, AwareTime, Name, utc
+from projections.queries import Queries
 
 OFFICERS = ("compliance",)
 Why = Annotated[str, Meta(min_length=1, max_length=1_000, description="why; sealed beside the event")]
+MayBeWhy = Annotated[str, Meta(max_length=1_000, description="why; sealed beside the event")]
 Label = Annotated[str, Meta(max_length=1_000)]
 Term = Annotated[str, Meta(pattern=f"^{keeping.KEEP.pattern}{END}", description=keeping.KEEP_ADVICE)]
 
@@ -64,18 +69,21 @@ class NewPolicy(Given):
 
     Attributes:
         label: only for what bears it; such a policy goes before one without a label, and of several the longest counts.
+        reason: why; needed where this takes two people.
     """
 
     provider: Name
     keep: Term
     label: Label = ""
+    reason: MayBeWhy = ""
 
 
 class PolicyEnd(Given):
-    """Which policy is to end; `label` as it was set."""
+    """Which policy is to end; `label` as it was set, `reason` as when it is set."""
 
     provider: Name
     label: Label = ""
+    reason: MayBeWhy = ""
 
 
 @route("GET /v1/holds", scopes=OFFICERS, answers={200: HoldList}, access="holds")
@@ -100,12 +108,10 @@ def place_hold(call: Call[NoQuery, NewHold]) -> Answer:
     return Answer(keeping.place(*whose, new.scope, new.value, new.reason, floor, call.actor), 201)
 
 
-@route("POST /v1/holds/{hold}/release", scopes=OFFICERS, answers={200: Hold}, problems=(409,))
+@route("POST /v1/holds/{hold}/release", scopes=OFFICERS, answers={200: Hold, 202: Act}, problems=(409,))
 def release_hold(call: Call[NoQuery, Release]) -> Answer:
-    """End a hold; one that has ended stays as it is, and 409 before its floor."""
-    services = call.services
-    whose = (services.accounts, services.queries, call.tenant)
-    return Answer(keeping.release(*whose, call.path["hold"], call.body.reason, call.actor))
+    """End a hold; one that has ended stays as it is, and 409 before its floor. 202: it stands until a second person agrees to the act."""
+    return _told(carrying.release(*_whose(call), call.path["hold"], call.body.reason, call.actor))
 
 
 @route("GET /v1/retention", scopes=OFFICERS, answers={200: PolicyList})
@@ -117,17 +123,29 @@ def list_policies(call: Call[NoQuery, None]) -> Answer:
 @route(
     "POST /v1/retention",
     scopes=OFFICERS,
-    answers={200: Policy},
+    answers={200: Policy, 202: Act},
     example={"provider": "kpn_sms", "keep": "18m"},
 )
 def set_policy(call: Call[NoQuery, NewPolicy]) -> Answer:
-    """Set a policy, in the place of the one for the same provider and label."""
+    """Set a policy, in the place of the one for the same provider and label. 202: once a second person agrees to the act.
+
+    Nothing that the provider carried is erased within seven days from then, so that a mistake can be taken back.
+    """
     new = call.body
-    return Answer(keeping.keep(call.services.accounts, call.tenant, new.provider, new.keep, new.label, call.actor))
+    return _told(carrying.keep(*_whose(call), new.provider, new.keep, new.label, new.reason, call.actor))
 
 
-@route("POST /v1/retention/remove", scopes=OFFICERS, answers={200: Policy})
+@route("POST /v1/retention/remove", scopes=OFFICERS, answers={200: Policy, 202: Act})
 def remove_policy(call: Call[NoQuery, PolicyEnd]) -> Answer:
-    """End a policy: what it was for is never due, unless another policy is for it."""
+    """End a policy: what it was for is never due, unless another policy is for it. 202: once a second person agrees to the act."""
     ended = call.body
-    return Answer(keeping.keep(call.services.accounts, call.tenant, ended.provider, "", ended.label, call.actor))
+    return _told(carrying.keep(*_whose(call), ended.provider, "", ended.label, ended.reason, call.actor))
+
+
+def _whose(call: Call[Any, Any]) -> tuple[Accounts, Queries, str]:
+    return call.services.accounts, call.services.queries, call.tenant
+
+
+def _told(done: Hold | Policy | Act) -> Answer:
+    """What was done, or the act that waits for a second person."""
+    return accepted(done) if isinstance(done, Act) else Answer(done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adapters.http import (
     accounts,
+    acts,
     catalogue,
     downtimes,
     evidence,
@@ -20,6 +21,7 @@ from adapters.http import (
     operation,
     originals,
     queries,
+    safeguards,
     samples,
     saved,
     schedules,
@@ -46,6 +48,8 @@ _MODULES = (
     tasks,
     schedules,
     keeping,
+    acts,
+    safeguards,
     accounts,
     keys,
     jobs,

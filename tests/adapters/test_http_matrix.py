@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters import acts
 from adapters.apikeys import AUDITED, SCOPES
 from adapters.http.openapi import problem_statuses
 from adapters.http.routes import ANY_KEY, NO_KEY, Route
@@ -16,7 +17,7 @@ from tests.adapters.conftest import Api, accepted, serving
 from tests.adapters.test_http_hooks import REPORT, URL, kpn
 
 KEYED = [r for r in ROUTES if r.scopes is not NO_KEY]
-NAMES = {"api_key", "message", "artifact", "item", "hold", "downtime", "account", "task", "saved", "sample"}
+NAMES = {"api_key", "message", "artifact", "item", "hold", "act", "downtime", "account", "task", "saved", "sample"}
 """Names of what belongs to one tenant; of schedules, which need a setting, tests/adapters/test_http_schedules tells the same."""
 OWNED = [r for r in KEYED if NAMES & set(r.parameters) and (r.method, r.path) != ("PUT", "/v1/saved-queries/{saved}")]
 BODIES: dict[str, Any] = {
@@ -32,6 +33,8 @@ BODIES: dict[str, Any] = {
     "/v1/lanes/{item}/dismiss": {"note": "n"},
     "/v1/lanes/{item}/unclaim": {"note": "n"},
     "/v1/holds/{hold}/release": {"reason": "n"},
+    "/v1/acts/{act}/approve": {"reason": "n"},
+    "/v1/acts/{act}/decline": {"reason": "n"},
     "/v1/downtimes/{downtime}/end": {"until": "2026-03-02T10:00:00Z", "note": "n"},
     "/v1/downtimes/{downtime}/withdraw": {"note": "n"},
     "/v1/accounts/{account}/deletions": {"name": "send/1"},
@@ -52,6 +55,7 @@ ANY = {
     "artifact": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "item": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "hold": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
+    "act": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "downtime": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "recipient": "0",
     "account": "sms",
@@ -174,9 +178,10 @@ async def _made(api: Api) -> dict[str, str]:
         "sample": ("samples", {"size": 1}),
         "task": ("reports", {"query": "disputed"}),
     }
-    return {
+    made = {
         name: str((await api.call(f"POST /v1/{path}", json=body)).json[name]) for name, (path, body) in asked.items()
     }
+    return made | {"act": acts.ask(api.system.accounts, api.system.queries, api.tenant, "hold.release", "n").act}
 
 
 async def test_key_is_taken_from_either_header(sqlite_api: Api) -> None:
