@@ -41,10 +41,15 @@ class Account:
 
 
 class Accounts:
-    """The accounts of one ledger."""
+    """The accounts of one ledger.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Args:
+        user: name that the operating system has for whoever types at the command line; sealed with what is done there.
+    """
+
+    def __init__(self, ledger: Ledger, user: str = "") -> None:
         self.ledger = ledger
+        self.user = user
         self._configuring = threading.Lock()  # the last event says what is in force
 
     # --- accounts
@@ -65,7 +70,7 @@ class Accounts:
         msg = f"tenant {tenant} has no account {account!r}; add it with: delivery-ledger accounts add {account} --provider NAME"
         raise NotFoundError(msg)
 
-    def add(self, tenant: str, account: str, provider: str, actor: str = "") -> Account:
+    def add(self, tenant: str, account: str, provider: str, actor: str = CONSOLE) -> Account:
         """Open an account; opening it again changes nothing.
 
         Raises:
@@ -91,7 +96,7 @@ class Accounts:
         self.record("account.added", tenant, account, actor, {"provider": provider})
         return self.get(tenant, account)
 
-    def disable(self, tenant: str, account: str, note: str, actor: str = "") -> Account:
+    def disable(self, tenant: str, account: str, note: str, actor: str = CONSOLE) -> Account:
         """Close an account: its webhooks are refused from now on; what it delivered stays."""
         self.get(tenant, account)
         with self.ledger.database.writing() as cursor:
@@ -128,6 +133,7 @@ class Accounts:
         item = Item([], duplicates=[(0, key) for key in keys])
         values = []
         committed = {**(said or {}), **({"note": note} if note else {})}
+        committed |= {"user": self.user} if actor == CONSOLE and self.user else {}
         if committed:
             row, key = self.ledger.new_key(stream, OWN_KEY)
             item.keys.append(row)
@@ -142,7 +148,7 @@ class Accounts:
 
     # --- webhook secrets
 
-    def add_secret(self, tenant: str, account: str, name: str, secret: bytes, actor: str = "") -> None:
+    def add_secret(self, tenant: str, account: str, name: str, secret: bytes, actor: str = CONSOLE) -> None:
         """Keep a webhook secret under its key id; several may be valid at once (rotation).
 
         Args:
@@ -155,7 +161,7 @@ class Accounts:
         self._put_sealed("account_secrets", tenant, account, name, secret)
         self.record("account.key_added", tenant, account, actor, {"key_id": name})
 
-    def retire_secret(self, tenant: str, account: str, name: str, actor: str = "") -> None:
+    def retire_secret(self, tenant: str, account: str, name: str, actor: str = CONSOLE) -> None:
         """Destroy a webhook secret; what it verified stays verified.
 
         Raises:
@@ -223,7 +229,9 @@ class Accounts:
         held = {str(name): str(added_at) for name, added_at in self.ledger.database.read(sql, (tenant, account))}
         return configuring.view(registry()[found.provider], account, setup.read(self.ledger, tenant, account), held)
 
-    def configure(self, tenant: str, account: str, values: Mapping[str, Any], actor: str = "") -> tuple[Change, ...]:
+    def configure(
+        self, tenant: str, account: str, values: Mapping[str, Any], actor: str = CONSOLE
+    ) -> tuple[Change, ...]:
         """Give an account these settings and no others; the same again changes nothing.
 
         The event comes first: a setting that changed without one would be worse than an event whose change must be asked for again.
@@ -247,7 +255,7 @@ class Accounts:
                 setup.keep(self.ledger, tenant, account, settled)
         return changes
 
-    def set_credentials(self, tenant: str, account: str, values: Mapping[str, str], actor: str = "") -> None:
+    def set_credentials(self, tenant: str, account: str, values: Mapping[str, str], actor: str = CONSOLE) -> None:
         """Keep credentials by name, in the place of those of the same name; they are never shown again.
 
         Raises:
@@ -260,7 +268,7 @@ class Accounts:
             self.record("account.key_added", tenant, account, actor, {"key_id": name})
             self._put_sealed("account_credentials", tenant, account, name, value.encode())
 
-    def retire_credential(self, tenant: str, account: str, name: str, actor: str = "") -> None:
+    def retire_credential(self, tenant: str, account: str, name: str, actor: str = CONSOLE) -> None:
         """Destroy a credential.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from adapters.accounts import Accounts
+from adapters.accounts import CONSOLE, Accounts
 from adapters.desk import Calls
 from adapters.jobs.rows import Row, Rows, Turn
 from adapters.jobs.rows import said as trouble_of
@@ -58,7 +58,7 @@ def enter(
     until: datetime | None,
     *,
     note: str,
-    actor: str = "",
+    actor: str = CONSOLE,
 ) -> Downtime:
     """Say that a provider did not work for an account; the same again changes nothing, and answers how it stands by now.
 
@@ -84,7 +84,7 @@ def enter(
     return downtimes.one(ledger.database, tenant, events[0].id) or _as_written(events)
 
 
-def end(ledger: Ledger, tenant: str, downtime: str, until: datetime, *, note: str, actor: str = "") -> Downtime:
+def end(ledger: Ledger, tenant: str, downtime: str, until: datetime, *, note: str, actor: str = CONSOLE) -> Downtime:
     """Say when a downtime that goes on was over.
 
     Raises:
@@ -103,7 +103,7 @@ def end(ledger: Ledger, tenant: str, downtime: str, until: datetime, *, note: st
     return _with(found, _append(ledger, said, [_Told(UP, ENTERED, at)], ("end", downtime), downtime))
 
 
-def withdraw(ledger: Ledger, tenant: str, downtime: str, *, note: str, actor: str = "") -> Downtime:
+def withdraw(ledger: Ledger, tenant: str, downtime: str, *, note: str, actor: str = CONSOLE) -> Downtime:
     """Say that a downtime never was, also a detected one; withdrawn once more it stays so.
 
     Raises:
@@ -142,7 +142,7 @@ def listed(ledger: Ledger, tenant: str, account: str = "", limit: int = 100) -> 
 
 
 class _Said(NamedTuple):
-    """Whose downtime, and who says what of it; `actor` is "" for the ledger itself and the command line."""
+    """Whose downtime, and who says what of it; `actor` is "" for the ledger itself."""
 
     tenant: str
     account: str
@@ -192,7 +192,7 @@ def _append(ledger: Ledger, said: _Said, told: Sequence[_Told], once: Sequence[s
         first = ledger.event(ledger.known([key])[key])
         return [
             first,
-            *(e for e in ledger.feed(first.position, len(told) - 1) if first.id in e.fields.get("events", ())),
+            *(e for e in ledger.between(first.position, first.position + len(told) - 1) if first.id in e.fields.get("events", ())),
         ]
 
 

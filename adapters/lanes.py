@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.accounts import Accounts
+from adapters.accounts import CONSOLE, Accounts
 from adapters.importing import recognise
 from adapters.providers import registry
 from adapters.receiving import read
@@ -84,7 +84,7 @@ class Lanes:
             raise NotFoundError(msg)
         return self.queries.lanes(tenant, "", item)[0], self.ledger.event(rows[0][0])
 
-    def retry(self, tenant: str, item: str, note: str, actor: str = "") -> Outcome:
+    def retry(self, tenant: str, item: str, note: str, actor: str = CONSOLE) -> Outcome:
         """Read it again with today's code.
 
         Raises:
@@ -101,7 +101,7 @@ class Lanes:
         self._settle(tenant, event, "lane.retried", note, actor)
         return outcome
 
-    def claim(self, tenant: str, item: str, message: str, note: str, actor: str = "") -> Outcome:
+    def claim(self, tenant: str, item: str, message: str, note: str, actor: str = CONSOLE) -> Outcome:
         """Say which message it belongs to; the same again is once.
 
         Raises:
@@ -122,7 +122,7 @@ class Lanes:
             raise StillWaitingError
         return outcome
 
-    def unclaim(self, tenant: str, item: str, note: str, actor: str = "") -> str:
+    def unclaim(self, tenant: str, item: str, note: str, actor: str = CONSOLE) -> str:
         """Take a claim back: what it brought counts no longer, and the item waits again. The same again is once.
 
         Returns:
@@ -176,7 +176,7 @@ class Lanes:
             raise ClaimError(msg)
         return event
 
-    def dismiss(self, tenant: str, item: str, note: str, actor: str = "") -> None:
+    def dismiss(self, tenant: str, item: str, note: str, actor: str = CONSOLE) -> None:
         """Say that it needs nothing; it is kept all the same.
 
         Raises:

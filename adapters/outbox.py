@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from adapters import sending
-from adapters.accounts import Accounts
+from adapters.accounts import CONSOLE, Accounts
 from adapters.desk import Calls, arrival_of
 from adapters.journal import CUT_OFF, Call, Journal
 from adapters.providers import registry
@@ -389,7 +389,9 @@ class Outbox:
         )
         return DispatchView(message, row.account, row.provider, row.state, STATES[row.state], row.due_at, views)
 
-    def resolve(self, tenant: str, message: str, number: int, note: str, *, was_sent: bool, actor: str = "") -> str:
+    def resolve(
+        self, tenant: str, message: str, number: int, note: str, *, was_sent: bool, actor: str = CONSOLE
+    ) -> str:
         """A person says what became of an unclear call; one that was not sent is tried again.
 
         Raises:
@@ -408,7 +410,7 @@ class Outbox:
         journal.resolve(call, was_sent=was_sent, rule_text=note, actor=actor)
         return self._set(row, "queued", self.ledger.clock())
 
-    def cancel(self, tenant: str, message: str, note: str, actor: str = "") -> str:
+    def cancel(self, tenant: str, message: str, note: str, actor: str = CONSOLE) -> str:
         """Withdraw a send of which nothing was taken yet.
 
         Raises:

@@ -100,7 +100,7 @@ class Sampling:
     signed_head: Callable[[], SignedHead]
 
     def ask(
-        self, tenant: str, size: int, where: Filters, *, note: str = "", commitment: str = "", actor: str = ""
+        self, tenant: str, size: int, where: Filters, *, note: str = "", commitment: str = "", actor: str = CONSOLE
     ) -> int:
         """Record the question; the sample's id is its position.
 
@@ -120,7 +120,7 @@ class Sampling:
         asked = {name: value for name, value in asdict(where).items() if value}
         said = {"where": asked, "commitment": commitment}
         clear = {"rule": "sample.question", "numbers": {"size": size}}
-        return self.accounts.record("sample.asked", tenant, actor or CONSOLE, actor, clear, note, said)
+        return self.accounts.record("sample.asked", tenant, actor, actor, clear, note, said)
 
     def question(self, tenant: str, sample: int) -> Question:
         """What was asked.
@@ -129,7 +129,7 @@ class Sampling:
             NotFoundError: the tenant asked for no such sample, or what it asked for was erased.
         """
         msg = f"there is no sample {sample}; `sample ask` prints a sample's number"
-        event = _asked(self.queries.ledger.event(sample), tenant) if sample > 0 else None
+        event = next((e for e in self.queries.ledger.events_at([sample]) if _is_asked(e, tenant)), None)
         if event is None:
             raise NotFoundError(msg)
         values = self.queries.ledger.values([event]).get(event.position, {})
@@ -139,7 +139,7 @@ class Sampling:
         return Question(sample, event.id, f["account"], f["numbers"]["size"], values["where"], values["commitment"])
 
     def draw(
-        self, tenant: str, sample: int, secret: str = "", actor: str = "", progress: Progress = lambda *_: None
+        self, tenant: str, sample: int, secret: str = "", actor: str = CONSOLE, progress: Progress = lambda *_: None
     ) -> Sample:
         """Draw a sample, or draw it again: the answer is always the same.
 
@@ -241,5 +241,5 @@ class Sampling:
                 return
 
 
-def _asked(event: Event, tenant: str) -> Event | None:
-    return event if event.type == "sample.asked" and event.tenant == tenant else None
+def _is_asked(event: Event, tenant: str) -> bool:
+    return event.type == "sample.asked" and event.tenant == tenant

@@ -260,12 +260,12 @@ class Settling:
     """What one person of one organisation does about disputes.
 
     Attributes:
-        actor: id of the API key that acts; "" at the command line.
+        actor: id of the API key that acts, or `console`.
     """
 
     ledger: Ledger
     tenant: str
-    actor: str = ""
+    actor: str = CONSOLE
 
     def show(self, message: str, recipient: int) -> Dispute:
         """Both sides of a contradiction.

@@ -63,13 +63,13 @@ class Terms:
     """The terms of one organisation.
 
     Attributes:
-        actor: id of the API key that acts; "" at the command line.
+        actor: id of the API key that acts, or `console`.
     """
 
     accounts: Accounts
     queries: Queries
     tenant: str
-    actor: str = ""
+    actor: str = CONSOLE
 
     def views(self) -> TermViews:
         """What holds for messages that are opened now."""

@@ -15,7 +15,7 @@ from rich.text import Text
 from adapters.configuring import AccountSettings, Change
 from adapters.desk import account_desk
 from ledger.errors import ConfigurationError
-from ops.console import EXIT_WRONG, Json, Tenant, out, print_json, system
+from ops.console import EXIT_WRONG, Json, Tenant, operated, out, print_json, system
 from ops.show import plain, when
 
 
@@ -153,6 +153,7 @@ def delete(
 
     with system() as s:
         whose = tenant or s.settings.tenant
+        operated(s, "accounts delete", whose, {"name": name, **({"message": message} if message else {})})
         desk = account_desk(s.accounts, s.intake, s.caller, whose, account)
         done = delete_there(desk, name, s.signed_head().checkpoint.size, reason=override, message=message)
     if json:

@@ -15,6 +15,7 @@ import msgspec
 from cyclopts import Parameter
 from eventsourcing.persistence import PersistenceError
 
+from adapters.accounts import CONSOLE
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
 from ops import (
     accounts_cli,
@@ -51,12 +52,15 @@ from ops.console import (
     Tenant,
     bar,
     err,
+    looked,
+    operated,
     out,
     print_json,
     system,
 )
 from ops.known_cli import AtPosition, ByRules, KnownAt, OccurredAt
 from ops.settings import Settings, load
+from ops.system import opened
 
 app = cyclopts.App(
     name="delivery-ledger",
@@ -140,6 +144,7 @@ def status(
             view = msgspec.structs.replace(view, deliveries=(answering.delivery(view.tenant, message, recipient),))
         if not view.known:
             view = msgspec.structs.replace(view, deliveries=with_terms(s.ledger.database, view.tenant, view.deliveries))
+        looked(s, view.tenant, "status", [message])
     if json:
         print_json(view)
         return
@@ -169,6 +174,7 @@ def trail(
     with system() as s:
         answering = known_cli.reader(s, position, known_at, occurred_at, rules)
         found = answering.trail(tenant or s.settings.tenant, message, recipient)
+        looked(s, tenant or s.settings.tenant, "trail", [message])
     if json:
         print_json(found)
         return
@@ -239,6 +245,7 @@ def search(
         while page.next and (lacking := limit - len(page.deliveries)) > 0:
             more = answering.search(tenant or s.settings.tenant, filters, page.next, lacking)
             page = msgspec.structs.replace(page, deliveries=page.deliveries + more.deliveries, next=more.next)
+        looked(s, tenant or s.settings.tenant, "search", (view.message for view in page.deliveries))
     if json:
         print_json(page)
         return
@@ -275,7 +282,9 @@ def import_(
         msg = f"no such file or folder: {', '.join(missing)}"
         raise ConfigurationError(msg)
     with system(fresh=False) as s, bar("importing", quiet=json) as progress:
-        importer = Importer(s.ledger, s.intake, s.accounts, s.quarantine, tenant or s.settings.tenant, account=account)
+        whose = tenant or s.settings.tenant
+        operated(s, "import", whose)
+        importer = Importer(s.ledger, s.intake, s.accounts, s.quarantine, whose, account=account, actor=CONSOLE)
         report = importer.run(paths, progress)
         s.runner.run()
         views = [s.queries.message(importer.tenant, m) for m in sorted(report.messages)[: show.MESSAGES_SHOWN]]
@@ -311,6 +320,7 @@ def fsck(*, record: bool = False, json: Json = False) -> int:
     from ledger import fsck as checker
 
     with system(fresh=False) as s, bar("checking", quiet=json) as progress:
+        operated(s, "fsck")
         verdict = checker.check(s.ledger, s.heads, progress)
         unapplied = s.runner.unapplied()
         if record:
@@ -337,6 +347,8 @@ def fsck(*, record: bool = False, json: Json = False) -> int:
 def rebuild(*, json: Json = False) -> None:
     """Build every read model again from position 1 beside the live one, compare, then swap."""
     with system() as s:
+        operated(s, "rebuild")
+        s.runner.run()
         total = s.ledger.head().size
         rebuilt = []
         for model in s.runner.models:
@@ -394,6 +406,16 @@ def migrate(
     finally:
         opened_database.close()
     out.print("The tables, guards and roles are in place.")
+    _say_migrated(settings)
+
+
+def _say_migrated(settings: Settings) -> None:
+    """Write that it was done, where a log has begun and its keys are here."""
+    try:
+        with opened(settings) as s:
+            operated(s, "db migrate")
+    except ConfigurationError as error:
+        out.print(f"Not recorded in the log: {error}", markup=False)
 
 
 # --- accounts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -14,6 +14,9 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from adapters import operations
+from adapters.accounts import CONSOLE
+from adapters.http.access import MAX_STREAMS
 from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
 from ops.settings import load
@@ -60,6 +63,35 @@ def system(*, fresh: bool = True) -> Iterator[System]:
             yield found
         except InvalidError as error:
             raise ConfigurationError(str(error)) from error
+
+
+def operated(s: System, what: str, tenant: str = "", said: Mapping[str, object] | None = None) -> None:
+    """Write that somebody has work done by hand, before it is done. A frozen ledger takes nothing, and is worked on all the same.
+
+    Args:
+        what: the command.
+        tenant: whose work it is; "": the ledger's own.
+        said: more of it; sealed.
+    """
+    if not s.ledger.frozen:
+        operations.asked(s.accounts, CONSOLE, what, tenant, said=said)
+
+
+def looked(  # noqa: PLR0917  as in `adapters.http.access`
+    s: System, tenant: str, kind: str, messages: Iterable[str] = (), artifacts: Sequence[str] = (), reason: str = ""
+) -> None:
+    """Write who looked, before he sees anything; at the command line each look is an event.
+
+    Args:
+        messages: those that are shown.
+        artifacts: originals that are shown.
+    """
+    shown = list(dict.fromkeys(messages))
+    for part in [shown[i : i + MAX_STREAMS] for i in range(0, len(shown), MAX_STREAMS)] or [[]]:
+        named = {"streams": part, "artifacts": list(artifacts)}
+        clear = {"rule": f"access.{kind}", "numbers": {"looks": 1}, **{n: v for n, v in named.items() if v}}
+        if not s.ledger.frozen:
+            s.accounts.record("access.recorded", tenant, CONSOLE, CONSOLE, clear, reason)
 
 
 @contextmanager

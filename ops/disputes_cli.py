@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from ops.console import Json, Limit, Note, Tenant, out, print_json, system
+from ops.console import Json, Limit, Note, Tenant, looked, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def list_(*, limit: Limit = 50, cursor: str = "", tenant: Tenant = "", json: Jso
 
     with system() as s:
         page = s.queries.search(tenant or s.settings.tenant, Filters(status="disputed"), cursor, limit)
+        looked(s, tenant or s.settings.tenant, "search", (view.message for view in page.deliveries))
     if json:
         print_json(page)
         return
@@ -50,6 +51,7 @@ def show(message: str, recipient: int, /, *, tenant: Tenant = "", json: Json = F
     """Both sides: each fact with its time, source, originals, and what the delivery would be if it alone held."""
     with system(fresh=False) as s:
         found = _settling(s, tenant).show(message, recipient)
+        looked(s, tenant or s.settings.tenant, "trail", [message])
     _show(found, json=json)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from ops.console import Json, Tenant, out, print_json, system
+from ops.console import Json, Tenant, looked, out, print_json, system
 from ops.known_cli import AtPosition, ByRules, KnownAt, OccurredAt, reader
 from ops.show import plain, when
 
@@ -52,6 +52,7 @@ def explain(
         if recipient is not None:
             view = msgspec.structs.replace(view, deliveries=(answering.delivery(view.tenant, message, recipient),))
         found = list(_explained(s, view, language, zone))
+        looked(s, view.tenant, "status", [message])
     if json:
         print_json(found)
         return

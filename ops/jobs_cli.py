@@ -60,6 +60,7 @@ def run(name: str, /, *, account: str = "", tenant: Tenant = "", json: Json = Fa
             if job.off or not is_ours:
                 known.ask(job)
                 continue
+            known.note_asked(job)
             with bar(" ".join(filter(None, (job.name, job.account))), quiet=json) as progress:
                 known.run(job, is_asked=True, progress=progress)
         s.runner.run()

@@ -10,7 +10,7 @@ from cyclopts import App
 from rich.table import Table
 
 from ledger.errors import ConfigurationError
-from ops.console import Json, Tenant, out, print_json, system
+from ops.console import Json, Tenant, looked, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def holds_list(*, all_: bool = False, tenant: Tenant = "", json: Json = False) -
 
     with system() as s:
         found = keeping.holds(s.queries, tenant or s.settings.tenant, released=all_)
+        looked(s, tenant or s.settings.tenant, "holds")
     print_json(found) if json else _show_holds(found)
 
 

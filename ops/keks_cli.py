@@ -11,7 +11,7 @@ from ledger.application import OWN_TENANT
 from ledger.errors import ConfigurationError, NotFoundError
 from ledger.rewrapping import Rewrapped, rewrap, wrapped_by
 from ops import keyfiles
-from ops.console import EXIT_WRONG, Json, bar, out, print_json, system
+from ops.console import EXIT_WRONG, Json, bar, operated, out, print_json, system
 from ops.system import System
 
 kek = App(name="kek", help="Key-encryption keys: they wrap every key in the database, and lie outside it.")
@@ -54,6 +54,7 @@ def rotate(*, make_only: bool = False, json: Json = False) -> int:
 def rewrap_(*, json: Json = False) -> int:
     """Wrap by the newest key-encryption key whatever an older one still wraps; goes on where it was broken off."""
     with system(fresh=False) as s:
+        operated(s, "keys kek rewrap")
         return _rewrap(s, json=json)
 
 

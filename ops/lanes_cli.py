@@ -7,7 +7,7 @@ from cyclopts import App
 from rich.table import Table
 
 from ops import show as views
-from ops.console import Json, Limit, Note, Tenant, out, print_json, system
+from ops.console import Json, Limit, Note, Tenant, looked, out, print_json, system
 from ops.show import when
 
 lanes = App(name="lanes", help="What waits for a person: unreadable, unmatched and quarantined arrivals.")
@@ -23,6 +23,7 @@ def list_(*, state: str = "open", tenant: Tenant = "", json: Json = False) -> No
     with system() as s:
         tenant = tenant or s.settings.tenant
         found, held = s.queries.lanes(tenant, state), s.quarantine.list(tenant)
+        looked(s, tenant, "lanes")
     print_json({"items": found, "quarantined": held}) if json else views.lanes(out, found, held)
 
 
@@ -34,6 +35,7 @@ def show(item: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
     with system() as s:
         found, event = s.lanes.item(tenant or s.settings.tenant, item)
         body = stored_arrival(s.ledger, event).body if "artifacts" in event.fields else b""
+        looked(s, event.tenant, "original", artifacts=event.fields.get("artifacts", ())[:1])
     start = body[:2000].decode("utf-8", "backslashreplace")
     print_json(
         {**msgspec.to_builtins(found), "body_bytes": len(body), "body_start": start}
@@ -51,6 +53,7 @@ def suggest(item: str, /, *, limit: Limit = 10, tenant: Tenant = "", json: Json 
 
     with system() as s:
         found = likeliest(s.lanes, tenant or s.settings.tenant, item, limit)
+        looked(s, tenant or s.settings.tenant, "search", (each.message for each in found.suggestions))
     if json:
         print_json(found)
         return

@@ -14,7 +14,7 @@ from ledger import exports, identity, proofs
 from ledger.errors import ConfigurationError, ForkError
 from ledger.notes import NoteKey
 from ops import keyfiles
-from ops.console import EXIT_WRONG, Json, bar, err, out, print_json, system
+from ops.console import EXIT_WRONG, Json, bar, err, operated, out, print_json, system
 from ops.system import System
 
 checkpoint = cyclopts.App(
@@ -49,6 +49,7 @@ def checkpoint_push(
     setting `push_targets`.
     """
     with system(fresh=False) as s:
+        operated(s, "checkpoint push")
         return push_all(s, targets)
 
 
@@ -120,6 +121,7 @@ def keys_show(*, json: Json = False) -> None:
 def keys_rotate() -> None:
     """Make a new log key and use it beside the one in use: every head carries both signatures until the old one is retired."""
     with system(fresh=False) as s:
+        operated(s, "keys log rotate")
         added = identity.add_key(s.ledger, s.leader.identity(), keyfiles.add_log_key(s.settings.key_folder))
     out.print(f"{added.vkey()} is in use.", markup=False)
     out.print(
@@ -137,6 +139,7 @@ def keys_retire(key_id: str, /) -> None:
     with system(fresh=False) as s:
         who = s.leader.identity()
         gone = _key(who, key_id)
+        operated(s, "keys log retire")
         identity.retire_key(s.ledger, who, gone)
     out.print(f"{gone.vkey()} is out of use.", markup=False)
 
@@ -152,6 +155,7 @@ def keys_revoke(key_id: str, /, *, recovery_key: Path) -> None:
     with system(fresh=False) as s:
         who = s.leader.identity()
         gone = _key(who, key_id)
+        operated(s, "keys log revoke")
         identity.revoke_key(s.ledger, who, gone, keyfiles.recovery_key(recovery_key))
     out.print(f"{gone.vkey()} is revoked. Tell everyone who checks this log.", markup=False)
 
@@ -194,6 +198,7 @@ def recover(*, yes: bool = False) -> int:
             return EXIT_WRONG
         with s.leader.leading():
             head = identity.succeed(s.ledger, s.heads, s.identity, s.log_keys)
+            operated(s, "recover")
     out.print(f"The log goes on as {head.checkpoint.origin}. Start every process of this ledger anew.", markup=False)
     out.print(
         "Proofs handed out before stay valid under the heads they carry. Tell those who check this log the new origin."
@@ -227,6 +232,7 @@ def export(
         msg = "--format tiles is the whole log; leave out --after, --only-tenant and --only-type"
         raise ConfigurationError(msg)
     with system(fresh=False) as s, bar("exporting", quiet=json) as progress:
+        operated(s, "export", only_tenant)
         head = s.signed_head()
         if format == "tiles":
             files = exports.write_tiles(s.ledger, folder, head, progress)

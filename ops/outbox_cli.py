@@ -16,7 +16,7 @@ from adapters.providers.calling import Document, Submission
 from ledger.addresses import guess
 from ledger.observations import Address, Reference
 from ledger.streams import Registration
-from ops.console import EXIT_WRONG, Json, Note, Tenant, err, out, print_json, system
+from ops.console import EXIT_WRONG, Json, Note, Tenant, err, looked, operated, out, print_json, system
 from ops.show import when
 
 outbox = App(name="outbox", help="Sends through providers: what waits, what is unclear, and what to do about it.")
@@ -120,6 +120,7 @@ def show(message: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
     """How far the send of a message is, call by call."""
     with system() as s:
         view = s.outbox.view(tenant or s.settings.tenant, message)
+        looked(s, tenant or s.settings.tenant, "dispatch", [message])
     _show(view, json=json)
 
 
@@ -127,11 +128,12 @@ def show(message: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
 def run(*, json: Json = False) -> None:
     """Send what is due now; `serve` does it by itself."""
     with system() as s:
-        looked = s.outbox.run()
+        operated(s, "outbox run")
+        count = s.outbox.run()
     if json:
-        print_json({"looked_at": looked})
+        print_json({"looked_at": count})
     else:
-        out.print(f"Looked at {looked} sends.")
+        out.print(f"Looked at {count} sends.")
 
 
 @outbox.command

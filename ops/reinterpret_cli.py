@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ledger.errors import ConfigurationError
-from ops.console import EXIT_WRONG, Json, Tenant, bar, err, out, print_json, system
+from ops.console import EXIT_WRONG, Json, Tenant, bar, err, operated, out, print_json, system
 from ops.show import plain
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ def reinterpret(
     began = _time(since) if since else None
     with system() as s, bar("reading again", quiet=json) as progress:
         whose = tenant or s.settings.tenant
+        if not dry_run:
+            operated(s, "reinterpret", whose)
+            s.runner.run()
         reader = Reinterpreter(s.ledger, s.intake, s.lanes, s.queries, s.runner, whose)
         report = reader.run(provider=provider, account=account, since=began, is_dry=dry_run, progress=progress)
     print_json(report) if json else _show(report, is_dry=dry_run)

@@ -101,10 +101,11 @@ def _zipped(folder: Path, path: Path) -> Path:
 
 def _record(s: System, asked: ReportAsk, made: Made, reason: str) -> None:
     """Say in the log what leaves, before anybody can read it."""
+    from adapters.accounts import CONSOLE  # noqa: PLC0415  so that --help is quick
     from adapters.reports.register import ACCOUNT  # noqa: PLC0415  so that --help is quick
     from adapters.reports.reporting import encoded  # noqa: PLC0415  as above
 
     clear = {"rule": "report.made", "code": made.query, "tree_size": made.position, "root": made.root}
     told = {"parameters": encoded(asked.parameters), "digest": made.digest, "files": encoded(made.files)}
     numbers = {"numbers": {"rows": made.rows}}
-    s.accounts.record("report.delivered", asked.tenant, ACCOUNT, "", {**clear, **numbers}, reason, told)
+    s.accounts.record("report.delivered", asked.tenant, ACCOUNT, CONSOLE, {**clear, **numbers}, reason, told)

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from ledger.errors import ConfigurationError
-from ops.console import Json, Tenant, bar, out, print_json, system
+from ops.console import Json, Tenant, bar, looked, out, print_json, system
 from ops.query_cli import parsed
 from ops.show import plain
 
@@ -100,7 +100,9 @@ def _asked(  # noqa: PLR0917  as the command line has them
 def _drawn(s: System, tenant: str, number: int, secret: str, *, json: bool) -> Sample:
     s.runner.run()  # up to the question, whoever wrote meanwhile
     with bar("drawing", quiet=json) as progress:
-        return _sampling(s).draw(tenant, number, secret, progress=progress)
+        found = _sampling(s).draw(tenant, number, secret, progress=progress)
+    looked(s, tenant, "sample", (each.message for each in found.drawn))
+    return found
 
 
 def _show(found: Sample, *, json: bool) -> None:

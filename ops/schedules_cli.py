@@ -12,7 +12,7 @@ from rich.table import Table
 
 from adapters.accounts import CONSOLE
 from ledger.errors import ConfigurationError
-from ops.console import Json, Tenant, out, print_json, system
+from ops.console import Json, Tenant, looked, out, print_json, system
 from ops.query_cli import Set, parsed
 from ops.show import plain, when
 
@@ -33,6 +33,7 @@ def list_(*, tenant: Tenant = "", json: Json = False) -> None:
     with system(fresh=False) as s:
         found = known(s)
         views = [found.view(each) for each in found.list(tenant or s.settings.tenant)]
+        looked(s, tenant or s.settings.tenant, "schedules")
     if json:
         print_json(views)
         return
@@ -55,6 +56,7 @@ def show(schedule: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
     with system(fresh=False) as s:
         known, whose = _known(s, tenant)
         view = known.view(known.get(whose, schedule))
+        looked(s, whose, "schedules")
     _show(view, json=json)
 
 
@@ -230,6 +232,7 @@ def saved(*, tenant: Tenant = "", json: Json = False) -> None:
 
     with system(fresh=False) as s:
         found = queries.all_of(s.ledger, tenant or s.settings.tenant)
+        looked(s, tenant or s.settings.tenant, "saved")
     if json:
         print_json(found)
         return

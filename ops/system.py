@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -114,7 +116,7 @@ def _opened(settings: Settings) -> Iterator[System]:
         )
         roots = settings.trust_roots or trust.SYSTEM_STORE
         intake = Intake(ledger, attester(lambda: trust.load(roots), revocations.of_revoked(ledger)))
-        accounts = Accounts(ledger)
+        accounts = Accounts(ledger, user=_user())
         quarantine, calls = Quarantine(ledger, accounts, intake), Noticing(caller)
         queries = Queries(ledger, runner)
         yield System(
@@ -141,6 +143,16 @@ def _opened(settings: Settings) -> Iterator[System]:
         if leader is not None:
             leader.close()
         ledger.close()
+
+
+def _user() -> str:
+    """What the operating system calls whoever runs this, and who he was before he became root."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # in a container
+        name = str(os.getuid())
+    before = os.environ.get("SUDO_USER", "")
+    return f"{name} (sudo by {before})"[:200] if before else name
 
 
 def _identity(ledger: Ledger, name: str, settings: Settings) -> Identity:

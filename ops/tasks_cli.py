@@ -9,7 +9,7 @@ from cyclopts import App
 from rich.table import Table
 
 from adapters.accounts import CONSOLE
-from ops.console import EXIT_WRONG, Json, Limit, Tenant, err, out, print_json, system
+from ops.console import EXIT_WRONG, Json, Limit, Tenant, err, looked, operated, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def show(task: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
     from ops.tasks import tasks as queue  # noqa: PLC0415  as above
 
     with system(fresh=False) as s:
-        found = queue(s)
-        view = viewed(found, found.rows.get(tenant or s.settings.tenant, task))
+        found, whose = queue(s), tenant or s.settings.tenant
+        view = viewed(found, found.rows.get(whose, task))
+        looked(s, whose, "task")
     _show(view, json=json)
 
 
@@ -68,7 +69,10 @@ def cancel(task: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
     from ops.tasks import tasks as queue  # noqa: PLC0415  as above
 
     with system(fresh=False) as s:
-        view = brief(queue(s).cancel(tenant or s.settings.tenant, task))
+        found, whose = queue(s), tenant or s.settings.tenant
+        row = found.rows.get(whose, task)
+        operated(s, "tasks cancel", whose, {"task": row.task})
+        view = brief(found.cancel(whose, row.task))
     _show(view, json=json)
 
 
@@ -93,7 +97,7 @@ def fetch(task: str, folder: Path, /, *, tenant: Tenant = "", json: Json = False
         for name in [file.name for file in result.files]:
             file, parts = found.file(row, name)
             said = {"task": row.task, "file": name, "sha256": file.sha256}
-            s.accounts.record("access.recorded", row.tenant, CONSOLE, "", {"rule": "access.report"}, said=said)
+            s.accounts.record("access.recorded", row.tenant, CONSOLE, CONSOLE, {"rule": "access.report"}, said=said)
             with (folder / name).open("xb") as written:
                 written.writelines(parts)
     if json:
@@ -108,6 +112,7 @@ def run(*, json: Json = False) -> None:
     from ops.tasks import runner  # noqa: PLC0415  as above
 
     with system() as s:
+        operated(s, "tasks run")
         is_ours = s.leader.is_leading()
         tries = runner(s).run() if is_ours else 0
     if json:

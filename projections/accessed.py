@@ -1,4 +1,4 @@
-"""Read model: who read or exported what; one row per message that an event about looking or exporting names, or one when it names none."""
+"""Read model: who read, exported or erased what; one row per message that an event about it names, or one when it names none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ledger.database import Cursor
 from ledger.events import Event, message_of
 from projections.runner import Table, Target, Unapplied
 
-TYPES = frozenset({"access.recorded", "evidence.exported", "report.delivered"})
+ERASED = "evidence.erased"
+TYPES = frozenset({"access.recorded", "evidence.exported", "report.delivered", ERASED})
 COLUMNS = "tenant, position, message, at, actor, kind, code, looks, together, originals"
 
 
@@ -18,7 +19,7 @@ class AccessedModel:
     """Who looked is known by key, by message and by kind."""
 
     name = "accessed"
-    version = 1
+    version = 2
     tables = {
         "accesses": Table(
             "tenant text NOT NULL, position bigint NOT NULL, message text NOT NULL, at text NOT NULL, actor text NOT NULL, "
@@ -28,6 +29,7 @@ class AccessedModel:
                 "tenant, message, position WHERE message > ''",
                 "tenant, actor, position, message",
                 "tenant, kind, position, message",
+                "tenant, position WHERE message = ''",
             ),
         )
     }
@@ -67,7 +69,9 @@ def accesses(event: Event) -> list[tuple[object, ...]]:
         ValueError: it does not have the shape that is expected of it.
     """
     said = msgspec.convert(event.fields, _Clear)
-    messages = list(dict.fromkeys(message_of(stream) for stream in said.streams)) or [""]
+    streams = (event.stream,) if event.type == ERASED else said.streams
+    named = (message_of(stream) for stream in streams if not stream.startswith("account/"))
+    messages = list(dict.fromkeys(named)) or [""]
     source = (said.recorded_at, said.actor, said.rule or event.type, said.code)
     counts = (said.numbers.get("looks", 1), len(messages), len(said.artifacts))
     return [(event.tenant, event.position, message, *source, *counts) for message in messages]

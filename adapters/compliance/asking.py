@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from adapters.accounts import CONSOLE, Accounts
+from adapters.accounts import Accounts
 from adapters.compliance.contract import ComplianceQuery, Context, CursorError, Header, Row
 from adapters.compliance.registry import find
 from adapters.strictjson import InvalidError, convert
@@ -113,7 +113,7 @@ def record(accounts: Accounts, actor: str, header: Header, reason: str = "", sho
     """Record who asked what and why; call it before anybody sees a row.
 
     Args:
-        actor: id of an API key; "" for the command line.
+        actor: id of an API key, or `console`.
         shown: messages of whom it is about to be told something.
 
     Returns:
@@ -122,4 +122,4 @@ def record(accounts: Accounts, actor: str, header: Header, reason: str = "", sho
     clear: dict[str, Any] = {"rule": "access.query", "code": header.query, "tree_size": header.position}
     clear |= {"streams": list(shown)} if shown else {}
     said = {"parameters": dict(header.parameters)}
-    return accounts.record("access.recorded", header.tenant, actor or CONSOLE, actor, clear, reason, said)
+    return accounts.record("access.recorded", header.tenant, actor, actor, clear, reason, said)

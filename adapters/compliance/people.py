@@ -42,7 +42,7 @@ class Request:
         kind: of the address; "" tries what it may be.
         language: of the README.
         reason: why; recorded.
-        actor: who asked: id of an API key; "" at the command line.
+        actor: who asked: id of an API key, or `console`.
     """
 
     tenant: str
@@ -50,7 +50,7 @@ class Request:
     kind: str = ""
     language: str = "en"
     reason: str
-    actor: str = ""
+    actor: str = CONSOLE
 
 
 class Package(msgspec.Struct, frozen=True):
@@ -85,7 +85,7 @@ class _Written(NamedTuple):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """Somebody looked at a message, or exported it; `actor` is the id of an API key, "" at the command line."""
+    """Somebody looked at a message, or exported it; `actor` is the id of an API key, `console`, or "" for what is done by the clock."""
 
     at: str
     actor: str
@@ -270,5 +270,5 @@ def _record(accounts: Accounts, asked: Request, package: Package, found: Sequenc
         clear: dict[str, Any] = {"rule": "export.person", "tree_size": package.position, "numbers": numbers}
         clear |= {"streams": [each.message for each in part]} if part else {}
         clear |= {"artifacts": artifacts[:MAX_RECORDED]} if artifacts else {}
-        whose = (asked.tenant, asked.actor or CONSOLE, asked.actor)
+        whose = (asked.tenant, asked.actor, asked.actor)
         accounts.record("evidence.exported", *whose, clear, asked.reason.strip(), {"manifest": digest})

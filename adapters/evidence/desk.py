@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from adapters.accounts import Accounts
+from adapters.accounts import CONSOLE, Accounts
 from adapters.evidence.pack import Ask, Finish, Pack, build, head_at, record_export
 from ledger import identity, notes
 from ledger.checkpoints import HeadFile, SignedHead
@@ -31,12 +31,12 @@ class Desk:
     log_keys: Sequence[Ed25519PrivateKey]
     finish: Finish
 
-    def issue(self, ask: Ask, at: int | None = None, actor: str = "") -> Pack:
+    def issue(self, ask: Ask, at: int | None = None, actor: str = CONSOLE) -> Pack:
         """Make a pack and record that it leaves.
 
         Args:
             at: tree size of a signed head; today's without it.
-            actor: who asked: id of an API key, or "".
+            actor: who asked: id of an API key, or `console`.
 
         Raises:
             NotFoundError: no such message, recipient or signed head.

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from adapters.accounts import Accounts
+from adapters.accounts import CONSOLE, Accounts
 from adapters.evidence import container, verify
 from adapters.evidence.names import People, emails_in
 from adapters.evidence.originals import Disclosed, Original, collect, open_all
@@ -210,7 +210,7 @@ def build(
     return Pack(container.write(members), draft)
 
 
-def record_export(accounts: Accounts, pack: Pack, actor: str = "") -> int:
+def record_export(accounts: Accounts, pack: Pack, actor: str = CONSOLE) -> int:
     """Write that a pack left, in the stream of the message's account; returns the position."""
     draft = pack.draft
     account = next((str(e.fields["account"]) for e in draft.trail.events if "account" in e.fields), "evidence")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adapters import operations
 from adapters.accounts import Account, AccountCheck, check
 from adapters.configuring import AccountSettings
 from adapters.deleting import delete
@@ -116,5 +117,7 @@ def delete_there(call: Call[NoQuery, NewDeletion]) -> Answer:
     if asked.message:
         require_message(services, call.tenant, asked.message)
     desk = account_desk(services.accounts, services.intake, services.outbox.calls, call.tenant, call.path["account"])
+    said = {"name": asked.name, **({"message": asked.message} if asked.message else {})}
+    operations.asked(services.accounts, call.actor, "accounts delete", call.tenant, call.path["account"], said)
     size = services.log.signed_head().checkpoint.size
     return Answer(Deleted(*delete(desk, asked.name, size, reason=asked.override, message=asked.message or "")))

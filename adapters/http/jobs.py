@@ -36,4 +36,5 @@ def list_jobs(call: Call[NoQuery, None]) -> Answer:
 def run_job(call: Call[RunQuery, None]) -> Answer:
     """Have a job of an account run in a moment, whatever is due; the ledger's own jobs are not run on a tenant's behalf."""
     jobs = call.services.jobs
-    return Answer(jobs.ask(*jobs.find(call.tenant, call.path["job"], call.query.account)), 202)
+    (job,) = jobs.find(call.tenant, call.path["job"], call.query.account)
+    return Answer(jobs.ask(job, call.actor), 202)

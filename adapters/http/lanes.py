@@ -26,7 +26,7 @@ class Suggesting(Given):
     min_position: Position = 0
 
 
-@route("GET /v1/lanes", scopes=OPERATORS, answers={200: LaneList})
+@route("GET /v1/lanes", scopes=OPERATORS, answers={200: LaneList}, access="lanes")
 def list_lanes(call: Call[LaneQuery, None]) -> Answer:
     """What could not be read or matched, oldest first, and webhooks that failed verification, newest first."""
     services, asked = call.services, call.query
@@ -36,7 +36,7 @@ def list_lanes(call: Call[LaneQuery, None]) -> Answer:
     return Answer(LaneList(tuple(items), tuple(quarantined), position))
 
 
-@route("GET /v1/lanes/{item}", scopes=OPERATORS, answers={200: LaneItem})
+@route("GET /v1/lanes/{item}", scopes=OPERATORS, answers={200: LaneItem}, access="lanes")
 def show(call: Call[Reading, None]) -> Answer:
     """One item; its originals are at /v1/artifacts."""
     return Answer(call.services.lanes.item(call.tenant, call.path["item"])[0])

@@ -20,13 +20,13 @@ class SavedQueries(msgspec.Struct, frozen=True):
     queries: tuple[SavedQuery, ...]
 
 
-@route("GET /v1/saved-queries", scopes=SCOPES, answers={200: SavedQueries})
+@route("GET /v1/saved-queries", scopes=SCOPES, answers={200: SavedQueries}, access="saved")
 def list_saved(call: Call[NoQuery, None]) -> Answer:
     """The saved queries of everybody in the organisation."""
     return Answer(SavedQueries(tuple(saved.all_of(call.services.ledger, call.tenant))))
 
 
-@route("GET /v1/saved-queries/{saved}", scopes=SCOPES, answers={200: SavedQuery})
+@route("GET /v1/saved-queries/{saved}", scopes=SCOPES, answers={200: SavedQuery}, access="saved")
 def show_saved(call: Call[NoQuery, None]) -> Answer:
     """One saved query."""
     return Answer(saved.find(call.services.ledger, call.tenant, call.path["saved"]))

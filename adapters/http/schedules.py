@@ -85,7 +85,7 @@ class WebhookKeys(msgspec.Struct, frozen=True):
 # --- schedules
 
 
-@route("GET /v1/report-schedules", scopes=SCOPES, answers={200: ScheduleViews})
+@route("GET /v1/report-schedules", scopes=SCOPES, answers={200: ScheduleViews}, access="schedules")
 def list_schedules(call: Call[NoQuery, None]) -> Answer:
     """The schedules of reports, and when each is run next."""
     schedules = call.services.schedules
@@ -101,7 +101,7 @@ def create_schedule(call: Call[NoQuery, Schedule]) -> Answer:
     return _answer(call, found, 201)
 
 
-@route("GET /v1/report-schedules/{schedule}", scopes=SCOPES, answers={200: ScheduleView})
+@route("GET /v1/report-schedules/{schedule}", scopes=SCOPES, answers={200: ScheduleView}, access="schedules")
 def show_schedule(call: Call[NoQuery, None]) -> Answer:
     """One schedule; its ETag is needed to change it."""
     return _answer(call, _found(call))

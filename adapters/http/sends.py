@@ -57,7 +57,9 @@ def list_sends(call: Call[SendsQuery, None]) -> Answer:
     return Answer(Sends(views, rows[-1].message if len(rows) == asked.limit else ""))
 
 
-@route("GET /v1/messages/{message}/dispatch", scopes=("read", "operator"), answers={200: DispatchView})
+@route(
+    "GET /v1/messages/{message}/dispatch", scopes=("read", "operator"), answers={200: DispatchView}, access="dispatch"
+)
 def show_dispatch(call: Call[NoQuery, None]) -> Answer:
     """How far the send of a message is, call by call."""
     return Answer(call.services.outbox.view(call.tenant, call.path["message"]))

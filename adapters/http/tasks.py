@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
+from adapters import operations
 from adapters.http.authentication import require_scope
 from adapters.http.queries import SCOPES
 from adapters.http.routes import Answer, Call, NoQuery, route
@@ -101,7 +102,7 @@ def list_tasks(call: Call[TasksQuery, None]) -> Answer:
     return Answer(TaskList(seen, rows[-1].task if len(rows) == call.query.limit else ""))
 
 
-@route("GET /v1/tasks/{task}", scopes=SCOPES, answers={200: TaskView})
+@route("GET /v1/tasks/{task}", scopes=SCOPES, answers={200: TaskView}, access="task")
 def show_task(call: Call[NoQuery, None]) -> Answer:
     """How far a task is, what was asked, and what came of it."""
     return Answer(view(call.services.tasks, _row(call)))
@@ -110,7 +111,9 @@ def show_task(call: Call[NoQuery, None]) -> Answer:
 @route("DELETE /v1/tasks/{task}", scopes=SCOPES, answers={200: TaskView})
 def cancel_task(call: Call[NoQuery, None]) -> Answer:
     """Cancel a task: it stops in a moment, and what it made is deleted. One that ended stays as it is."""
-    return Answer(brief(call.services.tasks.cancel(call.tenant, _row(call).task)))
+    row, said = _row(call), {"task": call.path["task"]}
+    operations.asked(call.services.accounts, call.actor, "tasks cancel", call.tenant, said=said)
+    return Answer(brief(call.services.tasks.cancel(call.tenant, row.task)))
 
 
 @route("GET /v1/tasks/{task}/files/{download}", scopes=SCOPES, answers={200: {"*/*": bytes}})

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from adapters import sending
-from adapters.accounts import Account, Accounts
+from adapters import operations, sending
+from adapters.accounts import CONSOLE, Account, Accounts
 from adapters.desk import AccountDesk, Calls
 from adapters.jobs import polling
 from adapters.jobs.polling import Polls
@@ -245,6 +245,11 @@ class Board:
 
     # --- people
 
+    def note_asked(self, job: Job, actor: str = CONSOLE) -> None:
+        """Write who asks for a run, before it; a frozen ledger takes nothing, and its own jobs are run all the same."""
+        if not self.ledger.frozen:
+            operations.asked(self.accounts, actor, f"jobs run {job.name}"[:80], job.tenant, job.account)
+
     def views(self, tenant: str) -> list[JobView]:
         """How the tenant's jobs and the ledger's own stand."""
         rows = self.rows.all()
@@ -269,8 +274,11 @@ class Board:
             raise NotFoundError(msg)
         return found
 
-    def ask(self, job: Job) -> JobView:
-        """Have whichever process leads run a job in a moment.
+    def ask(self, job: Job, actor: str = CONSOLE) -> JobView:
+        """Have whichever process leads run a job in a moment; who asked is written first.
+
+        Args:
+            actor: id of an API key, or `console`.
 
         Raises:
             ActRefusedError: it is off; says what would switch it on.
@@ -278,6 +286,7 @@ class Board:
         if job.off:
             msg = f"job {job.name} of {job.account} is off: {job.off}"
             raise ActRefusedError(msg)
+        self.note_asked(job, actor)
         self.rows.ensure([job], self.ledger.clock())
         self.rows.ask(job.key, self.ledger.clock())
         return view(job, self.rows.all()[job.key])

@@ -26,7 +26,7 @@ def _messages(found: Golden, recipient: str) -> list[str]:
 
 def _look(found: Golden, actor: str, rule: str, kind: str = "access.recorded", note: str = "", **more: Any) -> None:
     clear = {"rule": rule, **more}
-    found.world.accounts.record(kind, TENANT, actor or "console", actor, clear, note)
+    found.world.accounts.record(kind, TENANT, actor or "clock", actor, clear, note)
 
 
 def test_who_looked_in_the_fixed_ledger(found: Golden) -> None:
@@ -74,7 +74,7 @@ def test_exports_queries_and_the_command_line(found: Golden, is_behind: bool) ->
     """What left and what was asked, with why; whether the read model has come so far or not makes no difference."""
     (message,) = _messages(found, "silent@pec.uno.example")
     _look(found, "key_officer", "export.pack", "evidence.exported", "court", streams=[message], artifacts=[message])
-    _look(found, "", "export.pack", "evidence.exported", streams=[f"{message}/0", f"{message}/1"])
+    _look(found, "console", "export.pack", "evidence.exported", streams=[f"{message}/0", f"{message}/1"])
     header = _header(found)
     asking.record(found.world.accounts, "key_officer", header, "monthly")
     if not is_behind:
@@ -92,9 +92,62 @@ def test_exports_queries_and_the_command_line(found: Golden, is_behind: bool) ->
     ] == rows
     only = ask(found, "access", actor="console").column("kind", "together")
     assert [("export.pack", 1)] == only
-    assert 2 == len(ask(found, "access", message=message).rows)
+    assert ["yes", "yes"] == ask(found, "access", message=message).column("shown")
     positions = ask(found, "access").column("position")
     assert sorted(positions, reverse=True) == positions
+
+
+@pytest.mark.parametrize("is_behind", [True, False])
+def test_who_looked_at_a_person_is_found_by_address(found: Golden, is_behind: bool) -> None:  # noqa: FBT001
+    """At any message to it, however it is written; a list that names no message and came later may have shown it, and is told so."""
+    messages = _messages(found, "anna@pec.uno.example")
+    texts = set(_messages(found, "+31612349001"))
+    _look(found, "key_system", "access.feed")
+    _look(found, "key_system", "access.query", code="scorecard/1")
+    _look(found, "key_system", "access.search")
+    _look(found, "key_clerk", "access.search", streams=[messages[0], *texts])
+    _look(found, "key_officer", "export.person", "evidence.exported", "her request", streams=messages)
+    if not is_behind:
+        found.world.runner.run()
+    else:
+        _advance_only(found, "status")
+    told = ask(found, "access", recipient="ANNA@pec.uno.example", since="2026-04-15")
+    assert [
+        *[("key_officer", "export.person", "yes", "her request")] * len(messages),
+        ("key_clerk", "access.search", "yes", None),
+        ("key_system", "access.feed", "perhaps", None),
+    ] == told.column("actor", "kind", "shown", "reason")
+    assert set(messages) == {message for message in told.column("message") if message}
+    for number, cursor in enumerate(told.cursors, 1):
+        again = ask(found, "access", cursor, recipient="anna@pec.uno.example", since="2026-04-15")
+        assert told.rows[number:] == again.rows
+    assert [] == ask(found, "access", recipient="nobody@pec.uno.example").rows
+    both = ask(found, "access", recipient="anna@pec.uno.example", message=messages[0], kind="access.search")
+    assert [messages[0]] == both.column("message")
+
+
+def test_a_list_from_before_a_message_was_known_did_not_show_it(on_sqlite: Golden) -> None:
+    """Only what came later may have."""
+    ledger, message = on_sqlite.world.ledger, "01a1fd8e-f93d-70a6-8da5-105f5469bc25"
+    _look(on_sqlite, "key_system", "access.feed")
+    said = {"account": "sms", "provider": "kpn_sms", "arrival": "poll", "about": "message"}
+    ledger.append(Item([ledger.draft("submission.accepted", TENANT, message, said)]))
+    for expected in ([], [("key_clerk", "access.feed", "perhaps")]):
+        on_sqlite.world.runner.run()
+        assert expected == ask(on_sqlite, "access", message=message).column("actor", "kind", "shown")
+        _look(on_sqlite, "key_clerk", "access.feed")
+
+
+def test_erasing_is_found_by_message(found: Golden) -> None:
+    """Who erased it and when; what was done by the clock names nobody."""
+    (message,) = _messages(found, "silent@pec.uno.example")
+    ledger = found.world.ledger
+    for actor in ("key_officer", ""):
+        said = {"rule": "erasure.message", "about": "message", **({"actor": actor} if actor else {})}
+        ledger.append(Item([ledger.draft("evidence.erased", TENANT, message, said)]))
+    found.world.runner.run()
+    told = ask(found, "access", message=message, kind="erasure.message").column("actor", "message", "shown")
+    assert [(None, message, "yes"), ("key_officer", message, "yes")] == told
 
 
 def _header(found: Golden) -> Any:
@@ -144,7 +197,7 @@ def test_access_is_what_a_recount_finds(on_sqlite: Golden) -> None:
     ledger = on_sqlite.world.ledger
     kinds = ("access.recorded", "evidence.exported", "report.delivered")
     expected = [
-        (event.position, message, event.fields["rule"], event.fields.get("actor", "console"))
+        (event.position, message, event.fields["rule"], event.fields.get("actor"))
         for event in ledger.feed(0, 10_000)
         if event.type in kinds and event.tenant == TENANT
         for message in event.fields.get("streams", [None])
