@@ -18,11 +18,11 @@ from adapters.accounts import CONSOLE, Accounts
 from adapters.outbox import ActRefusedError
 from adapters.providers import registry
 from adapters.strictjson import refuse
-from ledger.addresses import guess, normal
+from ledger import regions
+from ledger.application import Ledger
 from ledger.database import Reads
 from ledger.errors import NotFoundError
 from ledger.events import Event, parse_time, time_text
-from ledger.sealing import Keyring
 from ledger.streams import WHOLE_MESSAGE, clean
 from projections import keeping
 from projections.deadlines import LATEST
@@ -85,12 +85,10 @@ class Policy(msgspec.Struct, frozen=True):
     position: int
 
 
-_DIGESTS: dict[str, Callable[[Keyring, str, str], list[bytes]]] = {
-    "recipient": lambda ring, tenant, value: [
-        ring.lookup(tenant, "address", a.kind, normal(a)) for a in guess(clean(value))
-    ],
-    "label": lambda ring, tenant, value: [ring.lookup(tenant, "label", clean(value).casefold())],
-    "batch": lambda ring, tenant, value: [ring.lookup(tenant, "in_batch", clean(value.strip()))],
+_DIGESTS: dict[str, Callable[[Ledger, str, str], list[bytes]]] = {
+    "recipient": lambda ledger, tenant, value: regions.digests(ledger, tenant, clean(value)),
+    "label": lambda ledger, tenant, value: [ledger.keyring.lookup(tenant, "label", clean(value).casefold())],
+    "batch": lambda ledger, tenant, value: [ledger.keyring.lookup(tenant, "in_batch", clean(value.strip()))],
 }
 """Scope -> the keyed digests under which a delivery of it is found."""
 SCOPES = ("message", *_DIGESTS)
@@ -345,12 +343,11 @@ class Covering:
         self._by_message: dict[str, list[Hold]] = {}
         self._by_digest: dict[bytes, list[Hold]] = {}
         self._all: list[Hold] = []
-        ring = queries.ledger.keyring
         for hold in holds(queries, tenant):
             if hold.scope == "message" and hold.value:
                 self._by_message.setdefault(hold.value, []).append(hold)
             elif hold.scope in _DIGESTS and hold.value:
-                for digest in _DIGESTS[hold.scope](ring, tenant, hold.value):
+                for digest in _DIGESTS[hold.scope](queries.ledger, tenant, hold.value):
                     self._by_digest.setdefault(digest, []).append(hold)
             else:  # nobody can say any more what it is on
                 self._all.append(hold)
@@ -382,7 +379,7 @@ def held(queries: Queries, tenant: str, message: str, recipient: int) -> tuple[H
 
 def label_digest(queries: Queries, tenant: str, label: str) -> bytes:
     """The keyed digest under which whatever bears a label is found."""
-    return _DIGESTS["label"](queries.ledger.keyring, tenant, label)[0]
+    return _DIGESTS["label"](queries.ledger, tenant, label)[0]
 
 
 def found_under(reads: Reads, deliveries: Sequence[Delivery], told: Mapping[str, Story]) -> dict[Delivery, set[bytes]]:

@@ -11,6 +11,7 @@ from adapters.accounts import CONSOLE, Accounts
 from adapters.importing import recognise
 from adapters.providers import registry
 from adapters.receiving import read
+from ledger import regions
 from ledger.application import Ledger
 from ledger.claiming import unclaim
 from ledger.decision import Outcome
@@ -151,7 +152,7 @@ class Lanes:
         Raises:
             StillWaitingError: it cannot read it.
         """
-        reading = self._reading(event, tenant, "")
+        (reading,) = regions.read_there(self.ledger, [self._reading(event, tenant, "")])
         return self._waiting(reading, event) if event.fields["rule"] == UNMATCHED else reading.observations
 
     def _waiting(self, reading: Reading, event: Event) -> tuple[Observation, ...]:

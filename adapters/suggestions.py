@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from adapters.lanes import Lanes, StillWaitingError, stored_arrival
-from ledger.addresses import guess, normal
+from ledger.addresses import forms, guess, normal
 from ledger.application import Ledger
 from ledger.events import Event, parse_time, time_text
 from ledger.observations import Address, Observation
@@ -195,7 +195,8 @@ class _Finder:
     def look_up(self) -> None:
         """Messages that the item names."""
         lookup, c = self.ledger.keyring.lookup, self.clues
-        digests = {lookup(self.tenant, "address", a.kind, normal(a)): "address.same" for a in c.addresses[:TOKENS]}
+        forms_of = ((a.kind, form) for a in c.addresses[:TOKENS] for form in forms(a))
+        digests = {lookup(self.tenant, "address", *each): "address.same" for each in forms_of}
         digests |= {lookup(self.tenant, "any_reference", _name(r)): "reference.same" for r in c.references[:TOKENS]}
         digests |= {lookup(self.tenant, "in_batch", _name(b)): "batch.same" for b in c.batches[:TOKENS]}
         digests |= {lookup(self.tenant, "document", d.strip().lower()): "document.same" for d in c.documents[:TOKENS]}

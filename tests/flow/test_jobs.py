@@ -441,7 +441,8 @@ def test_an_account_whose_settings_cannot_be_read_is_off_and_stops_no_other(offi
     with office.world.ledger.database.writing() as cursor:
         cursor.execute("UPDATE account_setup SET sealed = wrapped WHERE account = 'spare'")
     assert 3 == len(office.run())
-    assert ("off", "CorruptError") == (office.view("list", "spare").state, office.view("list", "spare").off)
+    view = office.view("list", "spare")
+    assert ("off", "CorruptError") == (view.state, view.off.partition(":")[0])
 
 
 def test_a_closed_account_is_left_alone_and_a_new_one_is_seen(office: Office) -> None:
