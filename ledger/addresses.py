@@ -182,16 +182,15 @@ def guess(value: str) -> list[Address]:
     return others + ([Address(kind, value) for kind in sorted(PHONES)] if is_number else [])
 
 
-def meant(value: str, kind: str = "", regions: Iterable[str] = ()) -> tuple[tuple[str, str], ...]:
-    """Every (kind, form) under which what a person typed may have been filed.
+def candidates(value: str, kind: str = "", regions: Iterable[str] = ()) -> list[Address]:
+    """Every address that a person may have meant.
 
     Args:
         kind: of the address; "" tries what it may be.
         regions: where a number without a country may belong.
     """
     given = [Address(kind, value)] if kind else guess(value)
-    tried = [a for each in given for a in (each, *(located(each, region) for region in regions))]
-    return tuple(dict.fromkeys((a.kind, form) for a in tried for form in forms(a)))
+    return list(dict.fromkeys(a for each in given for a in (each, *(located(each, region) for region in regions))))
 
 
 def forms(address: Address) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ledger.addresses import is_national, located, meant, normal
+from ledger.addresses import candidates, forms, is_national, located, normal
 from ledger.application import Ledger
 from ledger.names import Reading
 from ledger.observations import Address, Observation
@@ -74,12 +74,16 @@ def _seen_in(region: str, seen: Observation) -> Observation:
     return replace(seen, recipient=recipient, declares=tuple(located(each, region) for each in seen.declares))
 
 
-def digests(ledger: Ledger, tenant: str, value: str, kind: str = "") -> list[bytes]:
-    """The keyed digests under which recipients are found that a person may have meant.
+def meant(ledger: Ledger, tenant: str, value: str, kind: str = "") -> list[Address]:
+    """Every address that a person may have meant who typed one; a number without a country in every region.
 
     Args:
-        value: an address as it was typed.
         kind: of the address; "" tries what it may be.
     """
-    found = meant(value, kind, of_tenant(ledger, tenant))
+    return candidates(value, kind, of_tenant(ledger, tenant))
+
+
+def digests(ledger: Ledger, tenant: str, value: str, kind: str = "") -> list[bytes]:
+    """The keyed digests under which recipients are found whom a person may have meant; as `meant`."""
+    found = dict.fromkeys((a.kind, form) for a in meant(ledger, tenant, value, kind) for form in forms(a))
     return [ledger.keyring.lookup(tenant, "address", *each) for each in found]
