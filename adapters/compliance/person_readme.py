@@ -74,10 +74,12 @@ That this package was made is recorded in the log, with the digest of SHA256SUMS
     reasons={
         "secret": "carry a secret by the provider's contract",
         "erased": "their key was destroyed",
+        "missing": "are kept in files that are gone, though nothing was erased",
         "untied": "the digest that ties them to the log was erased",
         "other_messages": "tell of other messages too",
         "other_persons": "name somebody else",
         "unsearchable": "hold parts in which nobody can look for other people's names",
+        "erased_person": "tell of somebody who was erased, and are kept for somebody else's sake",
     },
 )
 
@@ -120,10 +122,12 @@ Che questo pacchetto è stato fatto è scritto nel registro, con l'impronta di S
     reasons={
         "secret": "contengono un segreto per contratto del fornitore",
         "erased": "la loro chiave è stata distrutta",
+        "missing": "sono conservati in file che non ci sono più, benché nulla sia stato cancellato",
         "untied": "l'impronta che li lega al registro è stata cancellata",
         "other_messages": "parlano anche di altri messaggi",
         "other_persons": "nominano qualcun altro",
         "unsearchable": "contengono parti in cui nessuno può cercare i nomi di altri",
+        "erased_person": "parlano di qualcuno che è stato cancellato e sono conservati per un'altra persona",
     },
 )
 
@@ -166,10 +170,12 @@ Dat dit pakket is gemaakt, staat in het logboek, met de vingerafdruk van SHA256S
     reasons={
         "secret": "bevatten volgens het contract van de aanbieder een geheim",
         "erased": "hun sleutel is vernietigd",
+        "missing": "worden bewaard in bestanden die weg zijn, hoewel er niets is gewist",
         "untied": "de vingerafdruk die ze aan het logboek bindt, is gewist",
         "other_messages": "gaan ook over andere berichten",
         "other_persons": "noemen iemand anders",
         "unsearchable": "bevatten delen waarin niemand naar namen van anderen kan zoeken",
+        "erased_person": "gaan over iemand die is gewist en worden bewaard voor iemand anders",
     },
 )
 
@@ -212,10 +218,12 @@ Att det här paketet har gjorts står i loggen, med fingeravtrycket av SHA256SUM
     reasons={
         "secret": "innehåller en hemlighet enligt leverantörens avtal",
         "erased": "deras nyckel har förstörts",
+        "missing": "förvaras i filer som är borta, fastän inget har raderats",
         "untied": "fingeravtrycket som binder dem till loggen har raderats",
         "other_messages": "handlar också om andra meddelanden",
         "other_persons": "nämner någon annan",
         "unsearchable": "har delar där ingen kan söka efter andras namn",
+        "erased_person": "handlar om någon som har raderats och sparas för någon annans skull",
     },
 )
 

@@ -7,6 +7,7 @@ it comes along beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -24,14 +25,16 @@ from ledger.streams import clean
 WITHHELD = {
     "secret": "it carries a secret by the provider's contract and is never handed out",
     "erased": "its key was destroyed",
+    "missing": "the file in which it is kept is gone, though nothing was erased",
     "untied": "the digest that ties it to the log was erased",
     "not_chosen": "this pack was asked for without originals",
     "other_messages": "it tells of other messages too",
     "other_persons": "it names somebody who is not shown in this pack",
     "unsearchable": "it holds parts in which nobody can look for the names of those who are not shown",
+    "erased_person": "it tells of somebody who was erased, and is kept for somebody else's sake",
 }
-"""Reason -> what it means. The last three can be overruled by a person who gives a reason."""
-OVERRULED = frozenset({"other_messages", "other_persons", "unsearchable"})
+"""Reason -> what it means. The last four can be overruled by a person who gives a reason."""
+OVERRULED = frozenset({"other_messages", "other_persons", "unsearchable", "erased_person"})
 SCAN_EVENTS = 5_000
 ROLES = ("body", "request")
 Disclosed = Mapping[int, Mapping[str, Opened]]
@@ -125,7 +128,7 @@ def open_all(  # noqa: PLR0917  whose, of what, with what, for whom
             continue
         named = tuple(original.event.fields["artifacts"])
         if named not in arrivals:
-            arrivals[named] = _why_shared(ledger, tenant, trail, original.event, opened, people)
+            arrivals[named] = _why_shared(ledger, tenant, _messages(trail), original.event, opened, people)
         original.withheld = _why(ledger, original, opened, people, arrivals[named])
         if original.withheld in OVERRULED and overrule:
             original.withheld = ""
@@ -139,12 +142,9 @@ def _why(ledger: Ledger, original: Original, opened: Disclosed, people: People, 
         return "secret"
     if original.path not in opened.get(original.event.position, {}):
         return "untied"
-    try:
-        body = ledger.artifact(original.artifact).body
-    except (ErasedError, FileNotFoundError):
-        return "erased"
-    if shared or not people.is_strict:
-        return shared
+    body, lost = _body(ledger, original.artifact)
+    if lost or shared or not people.is_strict:
+        return lost or shared
     try:
         # The digest is disclosed together with the name of the file it came in.
         said = chain([str(opened[original.event.position][original.path].value)], texts(body))
@@ -153,11 +153,24 @@ def _why(ledger: Ledger, original: Original, opened: Disclosed, people: People, 
         return "unsearchable"
 
 
+def _body(ledger: Ledger, artifact: str) -> tuple[bytes, str]:
+    """The bytes, or why they are not there."""
+    try:
+        return ledger.artifact(artifact).body, ""
+    except (ErasedError, NotFoundError):
+        return b"", "erased"
+    except FileNotFoundError:
+        return b"", "missing"
+
+
+def _messages(trail: Trail) -> set[str]:
+    return {message_of(stream) for stream in trail.streams if not stream.startswith("batch/")}
+
+
 def _why_shared(  # noqa: PLR0917  as above
-    ledger: Ledger, tenant: str, trail: Trail, event: Event, opened: Disclosed, people: People
+    ledger: Ledger, tenant: str, messages: AbstractSet[str], event: Event, opened: Disclosed, people: People
 ) -> str:
     """Whether today's reading of the arrival finds other messages or persons in it."""
-    messages = {message_of(stream) for stream in trail.streams if not stream.startswith("batch/")}
     try:
         owner = ledger.artifact_place(event.fields["artifacts"][0])[1]
         seen = _observations(ledger, tenant, event, opened)
@@ -174,6 +187,37 @@ def _why_shared(  # noqa: PLR0917  as above
         if people.is_strict and not all(people.may_see(address) for address in named):
             return "other_persons"
     return ""
+
+
+def names_others(  # noqa: PLR0917  as above
+    ledger: Ledger, tenant: str, artifact: str, event: Event, messages: AbstractSet[str], people: People
+) -> str:
+    """Why an original cannot be told to be about some people alone; "" when it can.
+
+    What cannot be searched for others' names is judged by what today's code reads in it.
+
+    Args:
+        event: that commits to its digest.
+        messages: whose story it may tell.
+        people: who is meant; `hidden` are the others whose names are looked for.
+
+    Returns:
+        A key of WITHHELD.
+
+    Raises:
+        ErasedError, NotFoundError, FileNotFoundError: it is not there any more.
+    """
+    opened = ledger.disclosures([event])
+    for each in _observations(ledger, tenant, event, opened):
+        if _messages_of(ledger, tenant, event, each) - messages or each.about in {"batch", "account"}:
+            return "other_messages"
+        named = [*each.declares, *([each.recipient] if each.recipient else [])]
+        if not all(people.may_see(address) for address in named):
+            return "other_persons"
+    try:
+        return "other_persons" if people.names_hidden(texts(ledger.artifact(artifact).body)) else ""
+    except (UnsearchableError, RecursionError):
+        return ""
 
 
 def _messages_of(ledger: Ledger, tenant: str, event: Event, seen: Observation) -> set[str]:
