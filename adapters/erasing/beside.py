@@ -1,0 +1,205 @@
+"""What names a person beside the messages: acts of people, what waits in lanes, the quarantine, the tasks.
+
+All of it lies in streams and tables that no keyed digest leads into, so everything of the organisation is opened and searched, a page at
+a time. What is in force is not taken away by the way: a hold without a value would cover everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from adapters import keeping
+from adapters.compliance.registry import find
+from adapters.erasing.spellings import Person
+from adapters.quarantine import Quarantine
+from adapters.reports.register import Register
+from adapters.reports.reporting import DELIVERY
+from adapters.reports.schedules import REPORT
+from adapters.tasks.rows import Row
+from adapters.tasks.store import Tasks
+from ledger import erasing
+from ledger.erasing import Destroyed, Erased
+from ledger.errors import ErasedError, NotFoundError
+from ledger.events import Event, read
+from projections.originals import WAITS, concerns
+from projections.queries import Queries
+
+PAGE = 500
+IN_FORCE = "in_force"
+OF_MESSAGE = "other_messages"
+LASTING = {"query.saved": "query", "report.scheduled": "schedule"}
+"""Types of events that tell of things with versions -> what such a thing is called."""
+
+
+class Act(NamedTuple):
+    """An event of an account's stream whose sealed values, or originals, name the person.
+
+    Attributes:
+        stays: why it stays; "" when it goes.
+        originals: that go with it.
+    """
+
+    event: Event
+    stays: str
+    originals: tuple[str, ...] = ()
+
+    @property
+    def waits(self) -> bool:
+        """Whether it opened an item of a lane."""
+        return self.event.type == WAITS
+
+
+class Acts:
+    """The acts of one organisation, searched for one person.
+
+    Args:
+        spared: id of the act that asked for all this; it goes last.
+    """
+
+    def __init__(self, queries: Queries, tenant: str, person: Person, spared: str = "") -> None:
+        self.queries, self.ledger, self.reads = queries, queries.ledger, queries.ledger.database
+        self.tenant, self.person, self.spared = tenant, person, spared
+        holds, policies = keeping.holds(queries, tenant), keeping.policies(queries, tenant)
+        self._in_force = {each.position for each in holds} | {each.position for each in policies}
+
+    def page(self, after: tuple[str, int] = ("", 0), limit: int = PAGE) -> tuple[list[Act], tuple[str, int] | None]:
+        """What is found among so many events after a place (stream and version), and the place to go on after."""
+        begin, end = f"account/{self.tenant}/", f"account/{self.tenant}0"  # 0 is what follows /
+        column = self.ledger.position_column
+        sql = (
+            f"SELECT {column}, state FROM stored_events WHERE (originator_id, originator_version) > (?, ?) "
+            "AND originator_id < ? ORDER BY originator_id, originator_version LIMIT ?"
+        )
+        place = after if after[0] else (begin, 0)
+        events = [read(p, bytes(state)) for p, state in self.reads.read(sql, (*place, end, limit))]
+        following = (events[-1].stream, events[-1].originator_version) if len(events) == limit else None
+        return list(self._named(events)), following
+
+    def _named(self, events: Sequence[Event]) -> Iterator[Act]:
+        values = self.ledger.values(events)
+        for event in events:
+            held = values.get(event.position, {})
+            if event.id == self.spared:
+                continue
+            originals = event.fields.get("artifacts", ()) if event.type == WAITS else ()
+            if (held and self.person.in_values(held)) or any(map(self._names, originals)):
+                yield self._judged(event, held, tuple(originals))
+
+    def _names(self, artifact: str) -> bool:
+        """Whether an original that waits names the person."""
+        try:
+            return self.person.in_bytes(self.ledger.artifact(artifact).body)
+        except (ErasedError, NotFoundError, FileNotFoundError):
+            return False
+
+    def _judged(self, event: Event, held: Mapping[str, object], originals: tuple[str, ...]) -> Act:
+        if event.position in self._in_force or self._lasts(event, held):
+            return Act(event, IN_FORCE)
+        told = [each for found in concerns(self.reads, originals).values() for each in found if each.is_message]
+        if originals and not self._are_gone({each.owner for each in told}):
+            return Act(event, OF_MESSAGE)
+        return Act(event, "", originals)
+
+    def _lasts(self, event: Event, held: Mapping[str, object]) -> bool:
+        """Whether it is a version of something in force whose newest version does not name the person."""
+        noun, name = LASTING.get(event.type), held.get("name")
+        if noun is None or not isinstance(name, str):
+            return False
+        newest = Register(self.ledger, event.type, noun).newest(self.tenant, name)
+        return newest is not None and newest.rule != f"{noun}.deleted" and not self.person.in_values(dict(newest.said))
+
+    def _are_gone(self, messages: Collection[str]) -> bool:
+        """Whether what an original tells of was erased."""
+        gone = self.reads.probe("person_keys", "stream", "stream", sorted(messages), "AND person = -1")
+        return not gone
+
+    def end(self, act: Act, actor: str) -> None:
+        """End what an act made, if it is in force: a saved query or schedule that names the person."""
+        noun = LASTING.get(act.event.type)
+        name = self.ledger.values([act.event]).get(act.event.position, {}).get("name") if noun else None
+        if noun and isinstance(name, str):
+            register = Register(self.ledger, act.event.type, noun)
+            newest = register.newest(self.tenant, name)
+            if newest is not None and newest.rule != f"{noun}.deleted":
+                register.put(self.tenant, name, newest.version, "deleted", {}, actor)
+
+
+def said(acts: Iterable[Act]) -> list[Erased]:
+    """What is to be said of acts that go, stream by stream."""
+    found: dict[str, list[Act]] = {}
+    for act in acts:
+        if not act.stays:
+            found.setdefault(act.event.stream, []).append(act)
+    return [
+        Erased(
+            stream, originals=tuple(a for act in going for a in act.originals), events=tuple(a.event.id for a in going)
+        )
+        for stream, going in found.items()
+    ]
+
+
+def held(queries: Queries, erased: Iterable[Erased]) -> Destroyed:
+    """What there is of it."""
+    return sum((erasing.left(queries.ledger.database, each) for each in erased), Destroyed())
+
+
+# --- beside the log
+
+
+def quarantined(quarantine: Quarantine, tenant: str, person: Person) -> Iterator[str]:
+    """Ids of refused webhooks that name the person."""
+    for quarantine_id, arrival in quarantine.kept(tenant):
+        if person.in_bytes(arrival.body) or person.in_values([dict(arrival.headers), arrival.name]):
+            yield quarantine_id
+
+
+class Tasked(NamedTuple):
+    """What is done with tasks: the first are removed with what came of them, the others are begun again."""
+
+    removed: list[Row]
+    again: list[Row]
+
+
+def tasked(tasks: Tasks, tenant: str, person: Person) -> Tasked:
+    """The tasks that name the person in what was asked, and those whose results may: nobody can search a sealed spreadsheet."""
+    found = Tasked([], [])
+    for row in _tasks(tasks, tenant):
+        request = tasks.rows.request(row)
+        if not request:
+            continue
+        if person.in_values(request):
+            found.removed.append(row)
+        elif row.state == "running":
+            found.again.append(row)
+        elif row.state != "queued" and _may_name(row, request):
+            found.removed.append(row)
+    return found
+
+
+def _tasks(tasks: Tasks, tenant: str) -> Iterator[Row]:
+    before = ""
+    while page := tasks.rows.newest(tenant, before, PAGE):
+        yield from page
+        before = page[-1].task
+
+
+def _may_name(row: Row, request: Mapping[str, object]) -> bool:
+    if row.kind == DELIVERY:  # it holds no answer itself, and whom it went to was looked at
+        return False
+    try:
+        return row.kind != REPORT or any(column.personal for column in find(str(request.get("query", ""))).columns)
+    except NotFoundError:
+        return True
+
+
+def remove(tasks: Tasks, found: Tasked) -> None:
+    """Remove what is to be removed, and have the rest begun again."""
+    now = tasks.ledger.clock()
+    for row in found.removed:
+        if row.state in {"queued", "running"}:
+            tasks.cancel(row.tenant, row.task)
+        tasks.drop_files(row.run)
+        tasks.rows.expire(row)
+    for row in found.again:
+        tasks.rows.put_back(row, now, counts=False)
