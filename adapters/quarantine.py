@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -101,6 +101,25 @@ class Quarantine:
         )
         return [Quarantined(*row) for row in self.ledger.database.read(sql, (tenant, account, account))]
 
+    def kept(self, tenant: str) -> Iterator[tuple[str, Arrival]]:
+        """What is kept, each with its id; by and by."""
+        columns = "quarantine_id, key_id, wrapped, sealed"
+        sql = f"SELECT {columns} FROM quarantine WHERE tenant = ? AND quarantine_id > ? ORDER BY quarantine_id LIMIT 10"
+        after = ""
+        while rows := self.ledger.database.read(sql, (tenant, after)):
+            for after, *row in rows:
+                yield str(after), self._opened(*row)
+
+    def drop(self, tenant: str, quarantine_ids: Sequence[str]) -> None:
+        """Delete some of what is kept."""
+        rows = [(tenant, each) for each in quarantine_ids]
+        with self.ledger.database.writing() as cursor:
+            cursor.executemany("DELETE FROM quarantine WHERE tenant = ? AND quarantine_id = ?", rows)
+
+    def _opened(self, key_id: bytes, wrapped: bytes, sealed: bytes) -> Arrival:
+        key = self.ledger.keyring.unwrap(bytes(key_id), bytes(wrapped))
+        return _arrival(json.loads(unseal_artifact(key, bytes(sealed), bytes(key_id))))
+
     def flush_counts(self, *, everything: bool = False) -> int:
         """Append one event per account and finished hour with the number of refused webhooks; drop what is too old.
 
@@ -130,8 +149,7 @@ class Quarantine:
         keys = self.accounts.secrets(tenant, account)
         outcomes = []
         for quarantine_id, key_id, wrapped, sealed in self.ledger.database.read(sql, (tenant, account)):
-            key = self.ledger.keyring.unwrap(bytes(key_id), bytes(wrapped))
-            kept = _arrival(json.loads(unseal_artifact(key, bytes(sealed), bytes(key_id))))
+            kept = self._opened(key_id, wrapped, sealed)
             arrival, checked = verified(kept, keys, kept.observed_at)
             if checked.verdict is not Verdict.VERIFIED:
                 continue
