@@ -15,6 +15,7 @@ from adapters.accounts import Accounts
 from adapters.providers import registry
 from adapters.providers.calling import Access, Client, Document, Submission
 from adapters.providers.contract import Provider
+from ledger import regions
 from ledger.errors import ConfigurationError, LedgerError
 from ledger.intake import Intake, Registered
 from ledger.observations import Address, Fingerprint
@@ -29,12 +30,12 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     """A submission as the outbox keeps it, sealed.
 
     Attributes:
-        recipients: (kind, value) in the order of their index.
+        recipients: (kind, value) or (kind, value, region) in the order of their index.
         documents: (name, media type, bytes).
         options: of the provider's client, as JSON values.
     """
 
-    recipients: tuple[tuple[str, str], ...]
+    recipients: tuple[tuple[str, ...], ...]
     sender: str
     subject: str
     text: str
@@ -76,7 +77,7 @@ def encode(submission: Submission) -> bytes:
     """The payload of a submission; `options` as the caller gave them."""
     return msgspec.msgpack.encode(
         Payload(
-            tuple((a.kind, a.value) for a in submission.recipients),
+            tuple(tuple(a) if a.region else (a.kind, a.value) for a in submission.recipients),
             submission.sender,
             submission.subject,
             submission.text,
@@ -96,7 +97,7 @@ def decode(payload: bytes, client: Client, message: str, requested_at: datetime)
     said = msgspec.msgpack.decode(payload, type=Payload)
     return Submission(
         message=message,
-        recipients=tuple(Address(kind, value) for kind, value in said.recipients),
+        recipients=tuple(Address(*each) for each in said.recipients),
         sender=said.sender,
         subject=said.subject,
         text=said.text,
@@ -144,6 +145,8 @@ def dispatch(
 ) -> Registered:
     """Have a registered send sent from here: checked, then durable with its payload; the outbox does the rest.
 
+    Of two spellings of one recipient the first is sent to; national numbers are those of the account's region.
+
     Args:
         registration: without documents; their digests are taken from the submission, as they will go out.
         submission: without message and time; `options` as the caller gave them.
@@ -157,11 +160,14 @@ def dispatch(
     client = sender_of(provider)
     access = accounts.access(tenant, registration.account, submission.requested_at)
     check_secrets(client, access, registration.account)
+    whose = (tenant, registration.account, registration.provider)
+    recipients = regions.placed(intake.ledger, *whose, registration.recipients)
+    submission = replace(submission, recipients=recipients)
     why = client.check(replace(submission, options=options(client, submission.options)), access)
     if why:
         raise NotSendableError(why)
     documents = tuple(fingerprint(document, provider.channel) for document in submission.documents)
-    whole = replace(registration, documents=documents)
+    whole = replace(registration, documents=documents, recipients=recipients)
     return intake.register(tenant, whole, clear, idempotency, encode(submission))
 
 

@@ -15,7 +15,6 @@ from adapters.http.types import NewDispatch, NewDocument, NewMessage, NewReferen
 from adapters.providers.calling import Document, Submission
 from adapters.records import utc
 from adapters.strictjson import refuse
-from ledger.addresses import normal
 from ledger.events import time_text
 from ledger.observations import Address, ArrivalKind, Fingerprint, Reference, ZoneBasis
 from ledger.streams import Registration
@@ -83,12 +82,7 @@ def register(call: Call[NoQuery, NewMessage]) -> Answer:
 
 
 def _recipients(new: NewMessage) -> tuple[Address, ...]:
-    """One spelling of each, as the ledger will count them."""
-    found: dict[tuple[str, str], Address] = {}
-    for given in new.recipients:
-        address = Address(given.kind, given.address)
-        found.setdefault((address.kind, normal(address)), address)
-    return tuple(found.values())
+    return tuple(Address(given.kind, given.address) for given in new.recipients)
 
 
 def _submission(new: NewMessage, said: NewDispatch, now: datetime) -> Submission:

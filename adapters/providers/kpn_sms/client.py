@@ -50,7 +50,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def number(recipient: Address) -> str:
     """A recipient's number as it is sent: `+`, country, number."""
-    return normal(Address("phone", recipient.value))
+    return normal(recipient._replace(kind="phone"))
 
 
 def check(submission: Submission, access: Access) -> str:
