@@ -24,7 +24,7 @@ from adapters.evidence.readme import readme
 from adapters.evidence.trail import Trail, tell
 from adapters.stamping import checkpoint_subject
 from ledger import notes, proofs
-from ledger.addresses import normal
+from ledger.addresses import kept, normal
 from ledger.application import Ledger, Opened
 from ledger.checkpoints import HeadFile, SignedHead
 from ledger.commitments import to_text
@@ -264,7 +264,7 @@ def _people(trail: Trail, whole: Trail, opened: Disclosed) -> People:
     values = [(path, each) for said in opened.values() for path, each in said.items()]
     for path, each in values:
         if path.partition(".")[0] == "recipient" and isinstance(each.value, dict):
-            address = Address(each.value["kind"], each.value["address"])
+            address = kept(each.value)
             index = whole.persons.get((each.owner, int(path.partition(".")[2]))) if "." in path else None
             if trail.is_whole or index in trail.recipients:
                 shown.add(normal(address))
