@@ -93,8 +93,8 @@ def _email(value: str, _region: str) -> str:
     text = _visible(value).strip()
     inner = text.strip("<>").rstrip(".")
     text = text if "<" in inner else inner  # a name and then the address: the library reads that
-    if _PLAIN_EMAIL.fullmatch(text.casefold()):
-        return text.casefold()
+    if text.isascii() and _PLAIN_EMAIL.fullmatch(text.lower()):
+        return text.lower()
     local, _, domain = text.rpartition("@")
     if len(text) <= MAX_EMAIL_CHARS:
         with contextlib.suppress(ValueError):  # no address: compared as text
