@@ -53,6 +53,8 @@ from ledger.types import TYPES
 MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 IN_DATABASE_BYTES = 256 * 1024
 MAX_CACHED_KEYS = 50_000
+KEY_KEPT_S = 60.0
+"""How long a key of a person is remembered: what another process had destroyed is forgotten by then."""
 PAGE = 1_000
 WHOLE_MESSAGE = -1
 OWN_TENANT = OWN_STREAM = "ledger"
@@ -203,7 +205,7 @@ class Ledger(Application[Any]):
         self.random = random
         self.frozen = ""
         self.position_column = "rowid" if database.kind == "sqlite" else "notification_id"
-        self._keys: dict[tuple[str, int], PersonKey] = {}
+        self._keys: dict[tuple[str, int], tuple[float, PersonKey]] = {}
         super().__init__({})
         self._check_keyring()
         try:
@@ -298,7 +300,10 @@ class Ledger(Application[Any]):
             raise ForkError(self.frozen)
         for draft in item.drafts:
             check_fields(draft.fields)
-        return self.appender.submit(item)
+        future = self.appender.submit(item)
+        if any(draft.topic.startswith("evidence.erased/") for draft in item.drafts):
+            future.add_done_callback(lambda _appended: self._keys.clear())
+        return future
 
     def draft(
         self,
@@ -406,14 +411,20 @@ class Ledger(Application[Any]):
         sql = f"SELECT {c}, state FROM stored_events WHERE {c} > ? ORDER BY {c} LIMIT ?"
         return [read(p, bytes(state)) for p, state in self.database.read(sql, (after, limit))]
 
+    def between(self, after: int, until: int) -> list[Event]:
+        """The events after a position up to another; whoever works for one tenant sees that tenant's and the ledger's own."""
+        c = self.position_column
+        sql = f"SELECT {c}, state FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}"
+        return [read(p, bytes(state)) for p, state in self.database.read(sql, (after, until))]
+
     def event(self, event_position: int) -> Event:
         """One event by position.
 
         Raises:
             NotFoundError: there is no such position.
         """
-        found = self.feed(event_position - 1, 1)
-        if not found or found[0].position != event_position:
+        found = self.events_at([event_position])
+        if not found:
             msg = f"there is no event at position {event_position}"
             raise NotFoundError(msg)
         return found[0]
@@ -436,6 +447,19 @@ class Ledger(Application[Any]):
         moment = parse_time(at)
         since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
         return int(self.database.read(_POSITION_BEFORE, (since // timedelta(microseconds=1),))[0][0])
+
+    def recorded_at(self, event_position: int) -> str:
+        """When an event was recorded, whoever's it is: all that one head covers were at one time.
+
+        Raises:
+            NotFoundError: there is no such position.
+        """
+        sql = "SELECT recorded_at FROM heads WHERE size >= ? ORDER BY size LIMIT 1"
+        rows = self.database.read(sql, (event_position,))
+        if not rows:
+            msg = f"there is no event at position {event_position}"
+            raise NotFoundError(msg)
+        return time_text(_EPOCH + timedelta(microseconds=rows[0][0]))
 
     def leaves(self, after: int = 0, limit: int = PAGE) -> list[tuple[int, bytes, bytes]]:
         """(position, leaf bytes, stored leaf hash) after a position, for checking."""
@@ -465,21 +489,18 @@ class Ledger(Application[Any]):
         Raises:
             ErasedError: it was destroyed, or never was.
         """
-        found = self._keys.get((stream, person))
-        if found is None:
+        read_at, found = self._keys.get((stream, person), (0.0, None))
+        if found is None or time.monotonic() - read_at > KEY_KEPT_S:
             sql = "SELECT key_id, wrapped FROM person_keys WHERE stream = ? AND person = ? LIMIT 1"
             rows = self.database.read(sql, (stream, person))
             if not rows:
                 raise ErasedError
             key_id = bytes(rows[0][0])
             found = PersonKey(key_id, self.keyring.unwrap(key_id, bytes(rows[0][1])))
-            self.remember_key(stream, person, found)
+            while len(self._keys) >= MAX_CACHED_KEYS:
+                self._keys.pop(next(iter(self._keys)), None)
+            self._keys[stream, person] = time.monotonic(), found
         return found
-
-    def remember_key(self, stream: str, person: int, key: PersonKey) -> None:
-        while len(self._keys) >= MAX_CACHED_KEYS:
-            self._keys.pop(next(iter(self._keys)), None)
-        self._keys[stream, person] = key
 
     def _open_keys(self, key_ids: Sequence[bytes]) -> dict[bytes, bytes]:
         rows = self.database.probe("person_keys", "key_id, wrapped", "key_id", list(dict.fromkeys(key_ids)))
@@ -589,8 +610,7 @@ class Ledger(Application[Any]):
             sql = "SELECT hash FROM tile_hashes WHERE level = ? AND tile_index >= ? AND tile_index < ? ORDER BY tile_index"
             rows = self.database.read(sql, (level, begin, begin + count))
         else:
-            c = self.position_column
-            sql = f"SELECT leaf FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}"
+            sql = "SELECT leaf FROM leaf_hashes WHERE notification_id > ? AND notification_id <= ? ORDER BY notification_id"
             rows = self.database.read(sql, (begin, begin + count))
         return tree.root_of(bytes(r[0]) for r in rows)
 

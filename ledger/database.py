@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ledger.errors import ConfigurationError
-from ledger.postgresql import PRIVACY_ROLE, READER_SCHEMA, SERVICE_ROLE, PostgresDatabase
+from ledger.postgresql import PRIVACY_ROLE, READER_SCHEMA, SERVICE_ROLE, TENANT_ROLE, PostgresDatabase
 from ledger.sqlite import SQLiteDatabase
 
 __all__ = [
     "PRIVACY_ROLE",
     "READER_SCHEMA",
     "SERVICE_ROLE",
+    "TENANT_ROLE",
     "Cursor",
     "Database",
     "PostgresDatabase",

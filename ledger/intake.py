@@ -320,7 +320,8 @@ class Intake:
         for position, state in sorted((p, bytes(s)) for p, s in rows):
             event = read(position, state)
             context.messages[event.stream] = evolve(context.messages[event.stream], event)
-        self._messages.update({s: context.messages[s] for s in missing})
+        # What this tenant sees nothing of may be another's: nobody may find it empty later.
+        self._messages.update({s: context.messages[s] for s in missing if context.messages[s].version})
         while len(self._messages) > MAX_CACHED_MESSAGES:
             self._messages.popitem(last=False)
 

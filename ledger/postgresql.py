@@ -1,7 +1,8 @@
 """PostgreSQL 15 or newer: for everything that is more than one process.
 
-Three roles: the owner migrates; the service reads and appends; the privacy role destroys keys and what they seal. A login that
-serves is a member of the service role and of nothing that could change the past (`unsafe_rights`).
+Four roles: the owner migrates; the service reads and appends; the privacy role destroys keys and what they seal; the tenant role sees of
+every table what belongs to one organisation. A login that serves is a member of the service role and of nothing that could change the
+past (`unsafe_rights`); it becomes the tenant role for all that is done for one organisation (`ledger.tenants`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
@@ -21,6 +22,7 @@ from psycopg.rows import dict_row, tuple_row
 from psycopg.sql import SQL, Identifier
 
 from ledger.errors import ConfigurationError
+from ledger.tenants import tenant
 
 SCHEMA = (Path(__file__).parent / "schema" / "postgresql.sql").read_text()
 RIGHTS = (Path(__file__).parent / "schema" / "rights.sql").read_text()
@@ -28,6 +30,7 @@ LOG_SCHEMA = "public"
 READER_SCHEMA = "delivery_read"
 SERVICE_ROLE = "delivery_ledger_service"
 PRIVACY_ROLE = "delivery_ledger_privacy"
+TENANT_ROLE = "delivery_ledger_tenant"
 OLDEST = 150_000
 PATIENCE_S = 30.0
 """How long whoever needs a connection waits for one: as long as a cluster takes to fail over."""
@@ -53,6 +56,7 @@ _SESSION = {
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')"
 SNAPSHOT_IDLE = "10min"
 """Who reads from a snapshot may take longer between two reads than who writes."""
+_ENTER = "SELECT set_config('role', %s, false), set_config('delivery_ledger.tenant', %s, false)"
 _TYPES = {"bytes": "bytea", "str": "text", "int": "bigint"}
 
 
@@ -138,11 +142,10 @@ class Transaction(_Reads):
         return self.cursor.execute(translate(sql), tuple(params)).fetchall()
 
 
-class PostgresDatabase(_Reads, PostgresDatastore):
-    """A PostgreSQL database, reached by a DSN (several hosts are allowed; libpq picks the primary)."""
+class _Connections(PostgresDatastore):
+    """Connections as one login, opened at first use."""
 
-    def __init__(self, url: str, *, pool_size: int = 2, max_size: int = 20) -> None:
-        self.url = url
+    def __init__(self, url: str, connection_class: type[psycopg.Connection[Any]], min_size: int, max_size: int) -> None:
         self.pre_ping = False
         self.pool_open_timeout = None
         self.single_row_tracking = True
@@ -155,9 +158,9 @@ class PostgresDatabase(_Reads, PostgresDatastore):
         self.psycopg_python_types = {}
         self.pool = ConnectionPool(
             _conninfo(url),
-            connection_class=psycopg.Connection,
+            connection_class=connection_class,
             kwargs={"row_factory": dict_row, "prepare_threshold": 3, "autocommit": True},
-            min_size=pool_size,
+            min_size=min_size,
             max_size=max_size,
             open=False,
             configure=self.after_connect_func(),
@@ -170,12 +173,69 @@ class PostgresDatabase(_Reads, PostgresDatastore):
 
         return after_connect
 
+
+class _TenantConnection(psycopg.Connection[Any]):
+    """A connection in the tenant role, once it was used.
+
+    Attributes:
+        tenant: whose rows it sees; "" while that is not known.
+    """
+
+    tenant = ""
+
+
+class _TenantConnections(_Connections):
+    """Connections that see what belongs to one organisation; never used for anything else, so that none can be left in the wrong role."""
+
+    @contextmanager
+    def get_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        with super().get_connection() as given:
+            connection = cast("_TenantConnection", given)
+            wanted, known = tenant(), connection.tenant
+            connection.tenant = ""  # whatever goes wrong from here on, it is set again
+            if known != wanted:
+                connection.execute(_ENTER, (TENANT_ROLE, wanted))
+            yield connection
+            connection.tenant = wanted
+
+
+class PostgresDatabase(_Reads, _Connections):
+    """A PostgreSQL database, reached by a DSN (several hosts are allowed; libpq picks the primary)."""
+
+    def __init__(self, url: str, *, pool_size: int = 2, max_size: int = 20) -> None:
+        self.url = url
+        super().__init__(url, psycopg.Connection, pool_size, max_size)
+        self._of_tenants = _TenantConnections(url, _TenantConnection, 0, max_size)
+
+    @contextmanager
+    def get_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection that sees everything or, for whoever works for an organisation, what belongs to that."""
+        with self._of_tenants.get_connection() if tenant() else super().get_connection() as connection:
+            yield connection
+
+    def close(self) -> None:
+        super().close()
+        if hasattr(self, "_of_tenants"):  # the frame closes what was never opened, too
+            self._of_tenants.close()
+
     # --- schema and rights
 
     def ensure_schema(self) -> None:
-        """Make the tables on first use, if the connected role may; otherwise the owner runs `db migrate` first."""
+        """Make the tables on first use, if the connected role may; otherwise the owner runs `db migrate` first.
+
+        Raises:
+            ConfigurationError: they are of an older version, or the connected role may not work for one organisation.
+        """
         if not self.read("SELECT to_regclass('stored_events')")[0][0]:
             self.migrate()
+        if not self.read("SELECT to_regclass('leaf_hashes')")[0][0]:
+            msg = "the tables are of an older version; run `delivery-ledger db migrate` as their owner"
+            raise ConfigurationError(msg)
+        ((login, is_member),) = self.read("SELECT session_user, pg_has_role(session_user, ?, 'MEMBER')", (TENANT_ROLE,))
+        if not is_member:
+            line = SQL("GRANT {} TO {}").format(Identifier(TENANT_ROLE), Identifier(login))
+            msg = f"this login may not work for one organisation; an administrator has to run: {line.as_string()}"
+            raise ConfigurationError(msg)
 
     def migrate(self, service: str = SERVICE_ROLE, privacy: str = PRIVACY_ROLE, grant_to: str = "") -> None:
         """Create roles, tables, guards and grants; the connected role becomes the owner. Repeatable.
@@ -188,11 +248,14 @@ class PostgresDatabase(_Reads, PostgresDatastore):
         """
         with self._migrating() as connection:
             check_server(connection)
-            for role in (service, privacy):
+            for role in (service, privacy, TENANT_ROLE):
                 _ensure_role(connection, role)
             with connection.transaction():
                 for statement in _statements(service, privacy):
                     connection.execute(statement)
+            _grant(connection, TENANT_ROLE, service)
+            with suppress(ConfigurationError):  # who only migrates never works for one organisation
+                _grant(connection, TENANT_ROLE, connection.info.user)
             if grant_to:
                 _grant(connection, service, grant_to)
 
@@ -266,13 +329,19 @@ def _ensure_role(connection: psycopg.Connection[Any], role: str) -> None:
 
 
 def _statements(service: str, privacy: str) -> list[Any]:
-    names = {"service": service, "privacy": privacy, "reader": READER_SCHEMA, "schema": LOG_SCHEMA}
+    names = {
+        "service": service,
+        "privacy": privacy,
+        "tenant": TENANT_ROLE,
+        "reader": READER_SCHEMA,
+        "schema": LOG_SCHEMA,
+    }
     quoted = {name: Identifier(value).as_string() for name, value in names.items()}
     return re.sub(r"\{(\w+)\}", lambda found: quoted[found[1]], SCHEMA).split("--;\n")
 
 
-def _grant(connection: psycopg.Connection[Any], service: str, login: str) -> None:
-    line = SQL("GRANT {} TO {}").format(Identifier(service), Identifier(login))
+def _grant(connection: psycopg.Connection[Any], role: str, login: str) -> None:
+    line = SQL("GRANT {} TO {}").format(Identifier(role), Identifier(login))
     try:
         connection.execute(line)
     except errors.UndefinedObject as error:

@@ -102,14 +102,13 @@ def position_of(ledger: Ledger, event_id: str) -> int:
         made_us = (UUID(event_id).int >> 80) * 1000
     except ValueError:
         raise NotFoundError(missing) from None
-    after, wanted = _size_before(ledger, made_us - EARLIER_US), f'"id":"{UUID(event_id)}"'.encode()
+    after, wanted = _size_before(ledger, made_us - EARLIER_US), str(UUID(event_id))
     until = _size_before(ledger, made_us + LATER_US)
     while after < until:
-        page = ledger.leaves(after, PAGE)
-        for position, state, _ in page:
-            if wanted in state:
-                return position
-        after = page[-1][0] if page else until
+        for event in ledger.between(after, after + PAGE):
+            if event.id == wanted:
+                return event.position
+        after += PAGE
     raise NotFoundError(missing)
 
 

@@ -67,10 +67,8 @@ def hashes(ledger: Ledger, tile: Tile) -> bytes:
         sql = "SELECT hash FROM tile_hashes WHERE level = ? AND tile_index >= ? AND tile_index < ? ORDER BY tile_index"
         rows = ledger.database.read(sql, (tile.level, begin, end))
     else:
-        c = ledger.position_column
-        rows = ledger.database.read(
-            f"SELECT leaf FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}", (begin, end)
-        )
+        sql = "SELECT leaf FROM leaf_hashes WHERE notification_id > ? AND notification_id <= ? ORDER BY notification_id"
+        rows = ledger.database.read(sql, (begin, end))
     return b"".join(bytes(row[0]) for row in rows)
 
 

@@ -19,6 +19,7 @@ from ledger.errors import NotFoundError
 from ledger.events import parse_time, time_text
 from projections import aslists, downtimes
 from projections.aslists import Judged
+from projections.discretion import protected
 from projections.queries import (
     DELIVERIES_SHOWN,
     MAX_PAGE,
@@ -78,7 +79,7 @@ class Past:
         self.replay = Replay(self.ledger, self.position, rules, occurred_by)
         self.known = Known(
             position=self.position,
-            recorded_at=str(self.ledger.event(self.position).fields["recorded_at"]),
+            recorded_at=self.ledger.recorded_at(self.position),
             known_at=moment("known_at", asof.known_at) if asof.known_at else "",
             occurred_at=occurred_by,
             rules=asof.rules,
@@ -97,17 +98,20 @@ class Past:
         Raises:
             NotFoundError: the tenant had no such message yet; says since when it has.
         """
-        return self.replay.teller(tenant, message)
+        row = self.replay.teller(tenant, message)
+        self.queries.require_shown(row.message)
+        return row
 
     def message(self, tenant: str, message: str) -> MessageView:
         """A message and its first deliveries; of one with more than 500 recipients the statuses are not counted."""
         row = self.message_row(tenant, message)
         story = self.replay.story(row)
-        streams = telling(story)
+        streams = self.queries.shown(row.message, telling(story))
         self.replay.load(streams)
         events = [e for stream in streams for e in self.replay.events[stream]]
         is_counted = row.recipients <= MAX_PAGE
-        judged = self._judged(row, story, self.replay.deliveries(row)[: MAX_PAGE if is_counted else DELIVERIES_SHOWN])
+        told = self._judged(row, story, self.replay.deliveries(row)[: MAX_PAGE if is_counted else DELIVERIES_SHOWN])
+        judged = [each for each in told if self.queries.shows_protected or not each.is_protected]
         statuses = Counter(each.folded.status for each in judged) if is_counted else {}
         values = self.ledger.values([e for e in events if e.type != "recipients.declared"])
         return message_view(
@@ -132,7 +136,7 @@ class Past:
         return replace(view, known=self.known)
 
     def _require(self, row: MessageRow, recipient: int) -> None:
-        if recipient not in self.replay.deliveries(row):
+        if recipient not in self.replay.deliveries(row) or self.queries.is_hidden(row.message, recipient):
             msg = f"message {row.message} had no recipient {recipient} at position {self.position}"
             raise NotFoundError(msg)
 
@@ -141,22 +145,24 @@ class Past:
         own = {index: [each for each in story.of(index) if each.scope == "recipient"] for index in indexes}
         self.replay.load(each.stream for streams in own.values() for each in streams)
         shared = self.replay.facts(story.shared())
+        hidden = protected(self.ledger.database, [row.message])
         judged = []
         for index, streams in own.items():
             facts = [*self.replay.facts(streams), *shared]
             position = max((fact.position for fact in facts), default=row.opened_position)
-            judged.append(Judged(row, index, self.replay.folded(row, facts), position))
+            folded = self.replay.folded(row, facts)
+            judged.append(Judged(row, index, folded, position, (row.message, index) in hidden))
         return judged
 
     def _views(self, judged: Sequence[Judged]) -> list[DeliveryView]:
-        addresses = self.queries.addresses([(each.row.message, each.recipient) for each in judged])
+        opened = self.queries.addresses([(each.row.message, each.recipient) for each in judged])
         whose = {(each.row.tenant, each.row.account) for each in judged}
         down = downtimes.known_by(self.ledger, whose, self.position, self.replay.occurred_by)
         return [
             DeliveryView(
                 message=row.message,
                 recipient=recipient,
-                address=addresses.get((row.message, recipient), AddressView()),
+                address=opened.get((row.message, recipient), AddressView()),
                 account=row.account,
                 provider=row.provider,
                 status=folded.status,
@@ -173,7 +179,7 @@ class Past:
                 deadlines=folded.deadlines,
                 downtimes=downtimes_of(down.get((row.tenant, row.account), ()), row.opened_at, folded),
             )
-            for row, recipient, folded, position in judged
+            for row, recipient, folded, position, _ in judged
         ]
 
     def trail(self, tenant: str, message: str, recipient: int | None = None) -> Trail:
@@ -183,12 +189,14 @@ class Past:
             self._require(row, recipient)
         story = self.replay.story(row)
         streams = story.all() if recipient is None else [each.stream for each in story.of(recipient)]
+        streams = self.queries.shown(row.message, streams)
         self.replay.load(streams)
         found = (e for s in dict.fromkeys(streams) for e in self.replay.events[s] if self.replay.is_told(e))
         events = sorted(found, key=lambda e: e.position)
         indexes = self.replay.deliveries(row) if recipient is None else [recipient]
         told_of = self._judged(row, story, indexes) if len(indexes) <= MAX_PAGE else []
-        judged = judgements(reason for each in told_of for reason in each.folded.reasons)
+        seen = (each for each in told_of if self.queries.shows_protected or not each.is_protected)
+        judged = judgements(reason for each in seen for reason in each.folded.reasons)
         values = self.ledger.values(events)
         entries = tuple(entry_of(e, values.get(e.position, {}), judged.get(e.id, ("", ""))) for e in events)
         root = self.ledger.root_at(self.position).hex()
@@ -199,7 +207,9 @@ class Past:
     def search(self, tenant: str, filters: Filters, cursor: str = "", limit: int = 50) -> Page:
         """Deliveries that all filters fitted then, newest message first; see `projections.aslists`."""
         limit = max(1, min(limit, MAX_PAGE))
-        found, following = aslists.found(self.replay, self._judged, tenant, filters, cursor, limit)
+        found, following = aslists.found(
+            self.replay, self._judged, tenant, filters, cursor, limit, shows_protected=self.queries.shows_protected
+        )
         return Page(tuple(self._views(found)), following, self.position, self.known)
 
 

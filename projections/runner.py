@@ -18,7 +18,7 @@ from typing import Protocol
 from eventsourcing.persistence import DataError, IntegrityError, PersistenceError
 
 from ledger.application import Ledger, pages
-from ledger.database import Cursor, Reads
+from ledger.database import TENANT_ROLE, Cursor, Reads
 from ledger.errors import LedgerError
 from ledger.events import Event
 
@@ -68,12 +68,16 @@ class Table:
 
     An index may end with ` WHERE …`: of the rows for which that holds. Rows of one that `may_linger` may outlive what they were made for,
     so a rebuild need not give them again.
+
+    Attributes:
+        whose: the column that says to which tenant a row belongs, one of `WALLS`.
     """
 
     columns: str
     key: str
     indexes: tuple[str, ...] = ()
     may_linger: bool = False
+    whose: str = "tenant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,15 @@ class Rebuilt:
     differences: dict[str, int]
 
 
-UNAPPLIED = Table("model text NOT NULL, position bigint NOT NULL, why text NOT NULL", "model, position")
+UNAPPLIED = Table("model text NOT NULL, position bigint NOT NULL, why text NOT NULL", "model, position", whose="")
+
+WALLS = {
+    "tenant": "tenant = (SELECT own_tenant())",
+    "stream": "EXISTS (SELECT FROM stored_events AS e WHERE e.originator_id = stream OFFSET 0)",
+    "batch": "EXISTS (SELECT FROM stored_events AS e WHERE e.originator_id = batch OFFSET 0)",
+    "": "true",
+}
+"""Column -> what somebody sees who works for one tenant, on PostgreSQL (ledger/schema/postgresql.sql); "": nobody's, so everybody's."""
 
 
 class Runner:
@@ -130,6 +142,7 @@ class Runner:
     def _create(self, cursor: Cursor, name: str, table: Table, suffix: str) -> None:
         full = f"read_{name}{suffix}"
         if not suffix and self._exists(cursor, full):
+            self._wall(cursor, full, table)
             return
         blob = "bytea" if self._schema else "BLOB"
         columns = table.columns.replace("bytes NOT NULL", f"{blob} NOT NULL")
@@ -139,6 +152,16 @@ class Runner:
             indexed, _, where = index.partition(" WHERE ")
             sql = f"CREATE INDEX read_{name}_{secrets.token_hex(4)} ON {self._schema}{full} ({indexed})"
             cursor.execute(sql + (f" WHERE {where}" if where else ""))
+        self._wall(cursor, full, table)
+
+    def _wall(self, cursor: Cursor, full: str, table: Table) -> None:
+        """Let whoever works for one tenant see that tenant's rows of a table."""
+        if not self._schema or cursor.read("SELECT 1 FROM pg_policies WHERE tablename = ?", (full,)):
+            return
+        name = self._schema + full
+        cursor.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+        cursor.execute(f"CREATE POLICY own ON {name} TO {TENANT_ROLE} USING ({WALLS[table.whose]})")
+        cursor.execute(f"GRANT SELECT ON {name} TO {TENANT_ROLE}")
 
     def _exists(self, cursor: Cursor, full: str) -> bool:
         sql = "SELECT 1 FROM sqlite_master WHERE name = ?"

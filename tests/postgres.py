@@ -23,7 +23,7 @@ SETTINGS = {
 }
 OWNER = "ledger_owner"
 """May create roles and own tables, as `delivery-ledger db migrate` needs; no superuser."""
-SHARED_ROLES = ("delivery_ledger_service", "delivery_ledger_privacy")
+SHARED_ROLES = ("delivery_ledger_service", "delivery_ledger_privacy", "delivery_ledger_tenant")
 """Roles belong to the whole server: made beforehand, so that two tests never make one at the same time."""
 
 

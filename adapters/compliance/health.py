@@ -52,7 +52,7 @@ def _log(context: Context) -> _Found:
     size = context.queries.ledger.head().size
     if not size:
         return _Found(OK, "no events yet")
-    return _Found(OK, f"{size} events", str(context.queries.ledger.event(size).fields["recorded_at"]))
+    return _Found(OK, f"{size} events", context.queries.ledger.recorded_at(size))
 
 
 def _frozen(context: Context) -> _Found:
@@ -78,7 +78,7 @@ def _signed_head(context: Context) -> _Found:
     waiting = size - signed.checkpoint.size
     if not waiting:
         return _Found(OK, f"the head of all {size} events is signed")
-    at = str(ledger.event(signed.checkpoint.size + 1).fields["recorded_at"])
+    at = ledger.recorded_at(signed.checkpoint.size + 1)
     age = _age(context, at)
     state = BAD if age > UNSIGNED_BAD else WARN if age > UNSIGNED_WARN else OK
     advice = "no process signs heads: look whether `delivery-ledger serve` runs, and which one leads"

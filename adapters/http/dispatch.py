@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from uuid_utils import uuid7
 
 from adapters.apikeys import ApiKey
-from adapters.http import crossing
+from adapters.http import crossing, reasons
 from adapters.http.access import AccessLog
 from adapters.http.authentication import Crowd, KeyCache, presented, reading, require_scope
 from adapters.http.background import Background
@@ -35,11 +36,13 @@ from adapters.http.errors import (
     UnauthenticatedError,
 )
 from adapters.http.problems import MEDIA_TYPE, Problem, problem_of, problem_of_status
+from adapters.http.reasons import Demanded
 from adapters.http.routes import ANY_KEY, JSON, NO_KEY, NOBODY, Answer, Call, Route
 from adapters.http.services import Services
 from adapters.http.telemetry import ACCESS, UNMATCHED, Metrics
 from adapters.http.throttling import Buckets, Taken, peer
 from adapters.strictjson import convert, decode, refuse
+from ledger.tenants import working_for
 from projections.runner import Runner
 
 T = TypeVar("T")
@@ -76,6 +79,7 @@ class State:
     crowd: Crowd
     metrics: Metrics
     access: AccessLog
+    demanded: Demanded
     background: Background
     connections: Connections
 
@@ -88,7 +92,7 @@ THREADS = web.RequestKey("threads", ThreadPoolExecutor)
 
 
 async def in_thread(request: web.Request, function: Callable[..., T], *args: Any) -> T:
-    """Run what blocks in one of the app's threads.
+    """Run what blocks in one of the app's threads, for whom the request works.
 
     Raises:
         SlowAnswerError: it takes longer than the request may; it is not broken off.
@@ -97,7 +101,7 @@ async def in_thread(request: web.Request, function: Callable[..., T], *args: Any
     try:
         async with asyncio.timeout(state.services.limits.request_timeout_s):
             return await asyncio.get_running_loop().run_in_executor(
-                request.get(THREADS, state.threads), function, *args
+                request.get(THREADS, state.threads), copy_context().run, function, *args
             )
     except TimeoutError:
         raise SlowAnswerError from None
@@ -114,7 +118,7 @@ def handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResp
         call: Call[Any, Any] = await _call(request, route)
         caller = call.actor or "/".join(request.match_info.values())
         request[CALLER] = call.actor
-        with state.crowd.entered(caller) as inside:
+        with working_for(call.tenant or call.path.get("tenant", "")), state.crowd.entered(caller) as inside:
             request[THREADS] = state.threads if inside <= state.services.limits.threads // 2 else state.bulk
             if route.is_stream:
                 streamed: web.StreamResponse = await route.handler(request, call)
@@ -140,7 +144,8 @@ async def _call(request: web.Request, route: Route) -> Call[Any, Any]:
     for name, value in given.items():
         if "\0" in value:  # PostgreSQL holds no such text
             refuse(name, "the character U+0000 cannot be looked for")
-    return Call(state.services, key, request.match_info, convert(given, route.query), None, headers)
+    query = convert(given, route.query)
+    return Call(state.services, key, request.match_info, query, None, headers, reasons.given(headers))
 
 
 async def _key(request: web.Request, text: str) -> ApiKey:
@@ -173,10 +178,13 @@ def _authenticated(state: State, text: str) -> ApiKey:
 
 def _answer(state: State, route: Route, call: Call[Any, Any]) -> Answer:
     """Run the route, remember who looked, and encode what it says; in a thread."""
+    call = reasons.with_reason(state.demanded, route, call)
     answer: Answer = route.handler(call)
+    if not route.reads_only:
+        state.demanded.forget(call.tenant)
     if route.access:
         messages = answer.shown or tuple(call.path[name] for name in ("message",) if name in call.path)
-        state.access.note(call.tenant, call.actor, route.access, messages, call.path.get("artifact", ""))
+        state.access.note(call.tenant, call.actor, route.access, messages, call.path.get("artifact", ""), call.reason)
     if isinstance(answer.body, bytes | Iterator) or answer.body is None:
         return answer
     return replace(answer, body=msgspec.json.encode(answer.body))

@@ -82,14 +82,13 @@ def feed(call: Call[FeedQuery, None]) -> Answer:
     tree_size = ledger.head().size
     events: list[FeedEvent] = []
     after = asked.after
-    while len(events) < asked.limit and after - asked.after < MAX_SCANNED:
-        page = ledger.feed(after, PAGE)
-        for event in page:
-            after = event.position
+    while len(events) < asked.limit and after < tree_size and after - asked.after < MAX_SCANNED:
+        until = min(after + PAGE, tree_size)
+        for event in ledger.between(after, until):
             if event.tenant == call.tenant:
-                events.append(FeedEvent(after, event.leaf.decode(), leaf_hash(event.leaf).hex()))
+                events.append(FeedEvent(event.position, event.leaf.decode(), leaf_hash(event.leaf).hex()))
                 if len(events) == asked.limit:
+                    until = event.position
                     break
-        if len(page) < PAGE:
-            break
+        after = until
     return Answer(Feed(tuple(events), after, max(tree_size, after)))

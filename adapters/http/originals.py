@@ -17,7 +17,7 @@ from adapters.http.lookups import require_few_recipients
 from adapters.http.routes import Answer, Call, route
 from adapters.http.types import Reading
 from adapters.providers import registry
-from ledger.application import Ledger
+from ledger.application import PAGE, Ledger
 from ledger.errors import ErasedError, NotFoundError
 from ledger.events import Event
 
@@ -79,8 +79,8 @@ def artifact(call: Call[Reading, None]) -> Answer:
 
 def _original(ledger: Ledger, tenant: str, artifact_id: str) -> _Original:
     rows = ledger.database.read("SELECT position FROM artifacts WHERE artifact_id = ?", (artifact_id,))
-    item = ledger.feed(rows[0][0] - 1) if rows else []
-    if not item or item[0].tenant != tenant:
+    item = ledger.between(rows[0][0] - 1, rows[0][0] - 1 + PAGE) if rows else []
+    if not item or item[0].position != rows[0][0] or item[0].tenant != tenant:
         msg = f"there is no artifact {artifact_id}"
         raise NotFoundError(msg)
     # Stored with the first event of its item, which may be one that declares recipients and names no original.

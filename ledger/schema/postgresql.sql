@@ -1,6 +1,6 @@
 -- The log and what lies beside it, on PostgreSQL 15 or newer. Run by the owner (`delivery-ledger db migrate`), never by the service.
 -- Positions (notification_id) are 1, 2, 3 … without a gap; log tables are never updated, deleted or truncated.
--- Statements are separated by lines of `--;`. {service} and {privacy} are role names, {reader} the schema of the read models,
+-- Statements are separated by lines of `--;`. {service}, {privacy} and {tenant} are role names, {reader} the schema of the read models,
 -- {schema} that of everything else.
 --
 -- What the service's role may do is append. A transaction of the log inserts one head, then exactly the events that the head
@@ -435,9 +435,9 @@ GRANT EXECUTE ON FUNCTION rewrap_keys(bytea[], bytea[], bytea[]) TO {privacy}
 REVOKE ALL ON stored_events, heads, tile_hashes, duplicates, joins, meta, person_keys, sealed_values, artifacts, lookups,
     accounts, account_secrets, account_setup, account_settings, account_credentials, api_keys, api_key_uses, quarantine, timestamps, outbox,
     jobs, polls, tasks, revocations, revocations_waiting
-    FROM PUBLIC, {service}, {privacy} -- also what default privileges gave
+    FROM PUBLIC, {service}, {privacy}, {tenant} -- also what default privileges gave
 --;
-GRANT USAGE ON SCHEMA {schema} TO {service}, {privacy}
+GRANT USAGE ON SCHEMA {schema} TO {service}, {privacy}, {tenant}
 --;
 GRANT USAGE, CREATE ON SCHEMA {reader} TO {service}
 --;
@@ -455,3 +455,74 @@ GRANT DELETE ON person_keys, sealed_values, artifacts, lookups TO {privacy}
 --;
 -- And what lies beside the log of somebody who is erased.
 GRANT SELECT, DELETE ON timestamps, outbox TO {privacy}
+--;
+-- The second wall between organisations. Whoever works for one of them does so in the role {tenant}, which sees the rows that belong to
+-- the organisation named in `delivery_ledger.tenant`, and none while none is named; a table without a line here it does not see at all.
+-- The service, which appends, keeps the read models and does the jobs, sees everything. Read models get the same wall from whoever makes
+-- them (projections/runner.py).
+--
+-- A SELECT in parentheses is evaluated once for a statement, not for each row; OFFSET 0 keeps the planner from reading a whole table for
+-- what is one probe of an index.
+CREATE OR REPLACE FUNCTION own_tenant() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT nullif(current_setting('delivery_ledger.tenant', true), '')
+$$
+--;
+-- How an event says so: keys and values are of a few plain characters, quotes in other texts are escaped, so this stands nowhere else in one.
+CREATE OR REPLACE FUNCTION own_mark() RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT convert_to('"tenant":"' || {schema}.own_tenant() || '"', 'UTF8')
+$$
+--;
+-- Leaf hashes say nothing of what was hashed (each event holds a nonce), and every proof needs those of the neighbours.
+CREATE OR REPLACE VIEW leaf_hashes AS SELECT notification_id, leaf FROM stored_events
+--;
+GRANT SELECT ON leaf_hashes TO {service}, {tenant}
+--;
+GRANT USAGE ON SCHEMA {reader} TO {tenant}
+--;
+DO $$
+DECLARE
+    by_position constant text := 'EXISTS (SELECT FROM {schema}.stored_events AS e WHERE e.notification_id = position OFFSET 0)';
+    of_tenant constant text := 'tenant = (SELECT {schema}.own_tenant())';
+    wall record;
+BEGIN
+    FOR wall IN SELECT * FROM (VALUES
+        ('{schema}.stored_events', 'SELECT',
+            'position((SELECT {schema}.own_mark()) IN state) > 0 OR position(''"tenant":"ledger"''::bytea IN state) > 0'),
+        ('{schema}.heads', 'SELECT', 'true'),
+        ('{schema}.tile_hashes', 'SELECT', 'true'),
+        ('{schema}.duplicates', 'SELECT', by_position),
+        ('{schema}.joins', 'SELECT', by_position),
+        ('{schema}.meta', '', ''),
+        ('{schema}.person_keys', 'SELECT',
+            'CASE WHEN starts_with(stream, ''account/'') THEN split_part(stream, ''/'', 2) = (SELECT {schema}.own_tenant())
+             ELSE EXISTS (SELECT FROM {schema}.stored_events AS e WHERE e.originator_id = stream OFFSET 0) END'),
+        ('{schema}.sealed_values', 'SELECT', by_position),
+        ('{schema}.artifacts', 'SELECT', by_position),
+        ('{schema}.lookups', 'SELECT', by_position),
+        ('{schema}.accounts', 'SELECT, INSERT, UPDATE', of_tenant),
+        ('{schema}.account_secrets', 'SELECT, INSERT, UPDATE, DELETE', of_tenant),
+        ('{schema}.account_setup', 'SELECT, INSERT, UPDATE', of_tenant),
+        ('{schema}.account_settings', 'SELECT, INSERT, UPDATE, DELETE', of_tenant),
+        ('{schema}.account_credentials', 'SELECT, INSERT, UPDATE, DELETE', of_tenant),
+        ('{schema}.api_keys', 'SELECT, INSERT, UPDATE', of_tenant),
+        ('{schema}.api_key_uses', 'SELECT',
+            'EXISTS (SELECT FROM {schema}.api_keys AS k WHERE k.api_key_id = api_key_uses.api_key_id OFFSET 0)'),
+        ('{schema}.quarantine', 'SELECT, INSERT, DELETE', of_tenant),
+        ('{schema}.timestamps', 'SELECT', of_tenant || ' OR kind = ''checkpoint'''),
+        ('{schema}.revocations', 'SELECT', 'true'),
+        ('{schema}.revocations_waiting', '', ''),
+        ('{schema}.outbox', 'SELECT, UPDATE', of_tenant),
+        ('{schema}.jobs', 'SELECT', of_tenant || ' OR tenant = ''ledger'''),
+        ('{schema}.tasks', 'SELECT, INSERT, UPDATE, DELETE', of_tenant),
+        ('{schema}.polls', 'SELECT', of_tenant),
+        ('{reader}.tracking', 'SELECT', 'true')
+    ) AS walls (name, rights, condition) LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', wall.name);
+        EXECUTE format('DROP POLICY IF EXISTS everything ON %s', wall.name);
+        EXECUTE format('CREATE POLICY everything ON %s TO {service}, {privacy} USING (true)', wall.name);
+        EXECUTE format('DROP POLICY IF EXISTS own ON %s', wall.name);
+        CONTINUE WHEN wall.rights = '';
+        EXECUTE format('CREATE POLICY own ON %s TO {tenant} USING (%s)', wall.name, wall.condition);
+        EXECUTE format('GRANT %s ON %s TO {tenant}', wall.rights, wall.name);
+    END LOOP;
+END $$

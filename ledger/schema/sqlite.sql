@@ -344,3 +344,5 @@ CREATE TABLE IF NOT EXISTS tracking (
     application_name TEXT PRIMARY KEY,
     notification_id INTEGER
 ) WITHOUT ROWID, STRICT
+--;
+CREATE VIEW IF NOT EXISTS leaf_hashes AS SELECT rowid AS notification_id, leaf FROM stored_events

@@ -72,7 +72,7 @@ class Counting:
 
     name = "counting"
     version = 1
-    tables = {"counted": Table("position bigint NOT NULL", "position")}
+    tables = {"counted": Table("position bigint NOT NULL", "position", whose="")}
 
     def __init__(self, bad: dict[int, Exception] | None = None) -> None:
         self.bad = bad or {}
@@ -89,7 +89,7 @@ class Newer(Counting):
     """The same model in its next version, with other columns."""
 
     version = 2
-    tables = {"counted": Table("position bigint NOT NULL, doubled bigint NOT NULL", "position")}
+    tables = {"counted": Table("position bigint NOT NULL, doubled bigint NOT NULL", "position", whose="")}
 
     def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
         rows = [(event.position, 2 * event.position) for event in events]
