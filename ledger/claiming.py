@@ -37,7 +37,7 @@ class Claiming(Decision):
 
         Raises:
             NotFoundError: there is no such message.
-            ClaimError: it is claimed for another message.
+            ClaimError: it is claimed for another message, or was erased there.
         """
         claim = self.reading.claim
         if claim is None or self.reading.unreadable or self._is_unverified():
@@ -48,6 +48,9 @@ class Claiming(Decision):
             self._repeat(vessel, holder, message)
             return None
         self.writer.expect(message)
+        if not message.keeps(WHOLE_MESSAGE) or self.placing.names_erased(message, self.reading.observations):
+            msg = f"message {message.stream}, or whom the item names in it, was erased; dismiss the item: delivery-ledger lanes dismiss"
+            raise ClaimError(msg)
         self._act(vessel, message, claim)
         if not vessel.version:
             self._tell(vessel)

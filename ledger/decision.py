@@ -370,6 +370,9 @@ class Decision:
         originals = [("body", self.arrival.body)]
         if self.arrival.request is not None:
             originals.append(("request", self.arrival.request))
+        message = self.context.messages.get(self.writer.sole_owner())
+        if message is not None and self.placing.names_erased(message, self.reading.observations):
+            return []
         key = self.writer.original_key()
         if key is None:
             return []

@@ -232,13 +232,12 @@ def _going(reads: Reads, erased: Erased, events: Sequence[Event], positions: Seq
     """What goes of some events; what is sealed under a key that is gone goes with it, wherever it is met."""
     named = {event.position for event in events if event.id in erased.events} | set(positions)
     theirs = _values(reads, erased, events)
-    met = sorted(named | {event.position for event in events if event.stream != erased.stream})
-    others = {(int(p), bytes(k)) for p, k in reads.probe("sealed_values", "position, key_id", "position", met)} - theirs
+    others = _at(reads, named) - theirs
     told = sorted({*erased.originals, *_told(erased, events)})
     rows = reads.probe("artifacts", "artifact_id, key_id", "artifact_id", told)
     held = {str(artifact): bytes(key) for artifact, key in rows}
     owners = _owners(reads, {key for _, key in others} | set(held.values()))
-    values = theirs | {(p, k) for p, k in others if k not in owners or (p in named and owners[k][1] < 0)}
+    values = theirs | {(p, k) for p, k in others if k not in owners or owners[k][1] < 0}
     going = {a for a, k in held.items() if a in erased.originals or k not in owners or owners[k][0] == erased.stream}
     sealing = {key for _, key in values} | {held[artifact] for artifact in going}
     own = sorted(key for key in sealing & owners.keys() if owners[key][1] == OWN_KEY)
@@ -246,17 +245,27 @@ def _going(reads: Reads, erased: Erased, events: Sequence[Event], positions: Seq
 
 
 def _values(reads: Reads, erased: Erased, events: Sequence[Event]) -> set[tuple[int, bytes]]:
-    """Position and key of the values of the message, or of the one person in it."""
-    places = sorted({event.position for event in events})
+    """Position and key of what the streams of the message or the delivery hold, and of what the message's holds of the one person.
+
+    A delivery's stream tells of nobody else. The digest of an original stands there under the message's key: it is no secret where the
+    original is short, so it goes as well.
+    """
     if erased.is_message:
-        rows = reads.probe("sealed_values", "position, key_id", "position", places)
-    elif erased.recipient != WHOLE_MESSAGE:
-        sql = "SELECT key_id FROM person_keys WHERE stream = ? AND person = ?"
-        keys = [bytes(key) for (key,) in reads.read(sql, (erased.stream, erased.recipient))]
-        pairs = [(place, key) for place in places for key in keys]
-        rows = reads.probe_pairs("sealed_values", "position, key_id", ("position", "key_id"), pairs)
-    else:
-        rows = []
+        return _at(reads, {event.position for event in events})
+    if erased.recipient == WHOLE_MESSAGE:
+        return set()
+    sql = "SELECT key_id FROM person_keys WHERE stream = ? AND person = ?"
+    keys = [bytes(key) for (key,) in reads.read(sql, (erased.stream, erased.recipient))]
+    places = sorted(event.position for event in events if event.stream == erased.stream)
+    pairs = [(place, key) for place in places for key in keys]
+    rows = reads.probe_pairs("sealed_values", "position, key_id", ("position", "key_id"), pairs)
+    shared = {(int(position), bytes(key)) for position, key in rows}
+    return shared | _at(reads, {event.position for event in events if event.stream != erased.stream})
+
+
+def _at(reads: Reads, positions: Iterable[int]) -> set[tuple[int, bytes]]:
+    """Position and key of all values that are sealed beside some events."""
+    rows = reads.probe("sealed_values", "position, key_id", "position", sorted(positions))
     return {(int(position), bytes(key)) for position, key in rows}
 
 

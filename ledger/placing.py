@@ -14,7 +14,7 @@ from ledger.application import Ledger, Words
 from ledger.errors import NotFoundError
 from ledger.events import delivery_stream, time_text
 from ledger.names import Reading
-from ledger.observations import Observation, Reference
+from ledger.observations import Address, Observation, Reference
 from ledger.streams import WHOLE_MESSAGE, Message, Planned, clean, clean_texts, evolve, plan_names
 from ledger.writer import Context, Writer
 
@@ -82,13 +82,14 @@ class Placing:
         person, planned.stream = WHOLE_MESSAGE, message.stream
         if seen.about == "recipient" and seen.recipient:
             index = self.writer.recipient(message.stream, seen.recipient)
-            if index is None:
+            if index is None and not message.erased:
                 clear["about"] = "other_recipient"
                 texts["recipient"] = value_of(seen.recipient._replace(value=clean(seen.recipient.value)))
-            else:
+            elif index is not None:
                 clear["recipient"] = person = index
                 planned.stream = delivery_stream(message.stream, index)
         planned.values[person] = texts
+        withheld = self.names_erased(message, [seen])
         is_whole = planned.stream == message.stream
         batch = self._new_batch(message, seen)
         if batch and is_whole:
@@ -96,7 +97,11 @@ class Placing:
         event = self.plan.add(planned)
         names = [r for r in seen.references if not (r.exclusive and self._streams([r]))]
         account = self.arrival.account
-        plan_names(self.plan, event, message.stream, account, references=names, documents=seen.documents)
+        if withheld:
+            plan_names(self.plan, event, message.stream, account, references=[r for r in names if r.exclusive])
+            planned.values.clear()
+        else:
+            plan_names(self.plan, event, message.stream, account, references=names, documents=seen.documents)
         if is_whole:
             message = evolve(message, {**clear, "type": seen.type})
         elif batch:  # which batches a message belongs to is said in its own stream
@@ -108,17 +113,26 @@ class Placing:
             self.messages.append(message.stream)
         return event
 
+    def names_erased(self, message: Message, told: Sequence[Observation]) -> bool:
+        """Whether somebody is named who may be a recipient that was erased: nobody can say that it is another."""
+        named = (each for seen in told for each in _named(seen))
+        if all(self.writer.recipient(message.stream, each) is not None for each in named):
+            return False
+        self.writer.expect(message)  # who erases a recipient meanwhile has it decided again
+        return bool(message.erased)
+
     def _new_batch(self, message: Message, seen: Observation) -> str:
         """The stream of the batch that an observation names, when the message is not yet known to belong to it."""
         batch = self.writer.batch_stream(seen.batch, self.source(), message.stream) if seen.batch else ""
         return "" if batch in message.batches else batch
 
     def _declare(self, message: Message, seen: Observation) -> Message:
-        """Declare recipients that the arrival names, unless the sender has already said who they are."""
-        if message.registered:
+        """Declare recipients that the arrival names, unless it is known already who they are, or one of them was erased."""
+        if message.registered or message.erased:
             return message
-        named = [*seen.declares, *([seen.recipient] if seen.recipient and seen.about == "recipient" else [])]
-        fresh = {(a.kind, normal(a)): a for a in reversed(named) if self.writer.recipient(message.stream, a) is None}
+        fresh = {
+            (a.kind, normal(a)): a for a in reversed(_named(seen)) if self.writer.recipient(message.stream, a) is None
+        }
         if not fresh:
             return message
         self.writer.expect(message)
@@ -234,3 +248,8 @@ class Placing:
         values = {WHOLE_MESSAGE: dict(clean_texts(texts)[0])}
         clear = {**self.source(), "rule": f"lane.{lane}"} | ({"notes": sorted(notes)} if notes else {})
         return self.plan.add(Planned("lane.opened", self.writer.account_stream(), clear, values))
+
+
+def _named(seen: Observation) -> list[Address]:
+    """The recipients that an observation names."""
+    return [*seen.declares, *([seen.recipient] if seen.recipient and seen.about == "recipient" else [])]

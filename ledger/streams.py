@@ -46,6 +46,7 @@ class Message:
         tenant: whose it is; "" while it is not written yet.
         protected: indexes of the recipients whose identity is protected; WHOLE_MESSAGE: everybody's.
         unprotected: those of whom a person took it back: no arrival protects them again.
+        erased: indexes of the recipients who were erased; WHOLE_MESSAGE: everybody, with all that was kept of it.
     """
 
     stream: str
@@ -56,6 +57,11 @@ class Message:
     tenant: str = ""
     protected: frozenset[int] = frozenset()
     unprotected: frozenset[int] = frozenset()
+    erased: frozenset[int] = frozenset()
+
+    def keeps(self, person: int) -> bool:
+        """Whether something of a recipient, or of the whole message, may still be kept."""
+        return not self.erased or not {WHOLE_MESSAGE, person} & self.erased
 
 
 def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:
@@ -72,6 +78,8 @@ def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:
         whose = frozenset(indexes(fields))
         added, taken = ("protected", "unprotected") if kind == PROTECTED else ("unprotected", "protected")
         changes |= {added: getattr(message, added) | whose, taken: getattr(message, taken) - whose}
+    if kind == "evidence.erased":
+        changes["erased"] = message.erased | {fields.get("recipient", WHOLE_MESSAGE)}
     batches = {s for s in fields.get("streams", ()) if s.startswith("batch/")}
     return replace(message, batches=message.batches | batches, **changes)
 

@@ -25,6 +25,7 @@ from ledger.streams import (
     Plan,
     Planned,
     clean,
+    person_of,
     plan_recipients,
     plan_whole_protection,
 )
@@ -254,6 +255,8 @@ class Writer:
     def _add_lookup(
         self, index: int, kind: str, parts: tuple[str, ...], stream: str, recipient: int, *, exclusive: bool
     ) -> None:
+        if not exclusive and not self._keeps(stream, recipient):
+            return
         digest = self.digest(kind, *parts)
         if kind == "address":
             is_new = self.context.recipients.setdefault((stream, digest), recipient) == recipient
@@ -275,7 +278,7 @@ class Writer:
         held = self.recipients_of(other)
         probe_recipients(self.ledger, self.context, [(digest, into.stream) for digest in held])
         missing = sorted(r for d, r in held.items() if (into.stream, d) not in self.context.recipients)
-        if missing and not into.registered:
+        if missing and not into.registered and not into.erased:
             addresses = self._declared(other.stream)
             into = self.declare(into, [addresses[r] for r in missing if r in addresses], source)
         first = len(self.plan.events)
@@ -320,15 +323,13 @@ class Writer:
         """The recipients of a message as they were declared, those that are not erased."""
         events = [e for e in self.ledger.stream(stream) if e.type == "recipients.declared"]
         values = [item for said in self.ledger.values(events).values() for item in said.items()]
-        written = {
-            int(path.partition(".")[2]): kept(v)
-            for path, v in values
-            if path.startswith("recipient.")
-        }
+        written = {int(path.partition(".")[2]): kept(v) for path, v in values if path.startswith("recipient.")}
         return written | {index: a for (message, index), a in self.context.addresses.items() if message == stream}
 
     def key(self, owner: str, person: int, *, declared: bool = False) -> PersonKey | None:
-        """A person's key; None when it was destroyed, so that nothing more is kept of an erased person."""
+        """A person's key; None when it was destroyed, or is to be, so that nothing more is kept of an erased person."""
+        if not self._keeps(owner, person):
+            return None
         known = self.context.keys.get((owner, person))
         if known is not None:
             return known
@@ -343,11 +344,28 @@ class Writer:
         self.context.keys[owner, person] = key
         return key
 
-    def original_key(self) -> PersonKey | None:
-        """An original of one message is sealed under that message's key, any other under its own; None after erasure."""
+    def _keeps(self, stream: str, person: int) -> bool:
+        message = self.context.messages.get(stream)
+        return message is None or message.keeps(person)
+
+    def sole_owner(self) -> str:
+        """The one message that the original is about; "" when it is about several, or none."""
         owners = {message_of(e.stream) for e in self.plan.events if e.kind not in WITHOUT_ORIGINAL}
-        if len(owners) == 1 and not next(iter(owners)).startswith(("batch/", "account/")):
-            return self.key(next(iter(owners)), WHOLE_MESSAGE)
+        owner = owners.pop() if len(owners) == 1 else ""
+        return "" if owner.startswith(("batch/", "account/")) else owner
+
+    def original_key(self) -> PersonKey | None:
+        """An original of one message is sealed under that message's key, any other under its own.
+
+        None when it tells of somebody who was erased: of one message, at all; of several, and of nobody else.
+        """
+        streams = {e.stream for e in self.plan.events if e.kind not in WITHOUT_ORIGINAL}
+        kept = [self._keeps(message_of(stream), person_of(stream)) for stream in streams]
+        owner = self.sole_owner()
+        if owner:
+            return self.key(owner, WHOLE_MESSAGE) if all(kept) else None
+        if not any(kept):
+            return None
         row, key = self.ledger.new_key(self.account_stream(), OWN_KEY)
         self._keys.append(row)
         return key

@@ -115,16 +115,26 @@ def events(ledger: Ledger) -> list[Event]:
     return ledger.events_at(range(1, ledger.head().size + 1))
 
 
+class Where(NamedTuple):
+    """Where a value stands: in which event, sealed under whose key."""
+
+    stream: str
+    position: int
+    owner: str
+    person: int
+    path: str
+
+
 class Held(NamedTuple):
     """Everything that can be read.
 
     Attributes:
-        values: (position, stream whose key seals it, person, field path) -> value.
+        values: by where they stand.
         originals: artifact id -> bytes.
         lookups: (stream, recipient, whether it is a provider's own id) of each entry.
     """
 
-    values: dict[tuple[int, str, int, str], Any]
+    values: dict[Where, Any]
     originals: dict[str, bytes]
     lookups: set[tuple[bytes, str, int, bool]]
 
@@ -135,8 +145,9 @@ class Held(NamedTuple):
             return all(stream != e.stream or (person != e.recipient and not e.is_message) for e in erased)
 
         named = {artifact for e in erased for artifact in e.originals}
+        gone = {delivery_stream(e.stream, e.recipient) for e in erased}
         return Held(
-            {where: value for where, value in self.values.items() if stays(where[1], where[2])},
+            {w: value for w, value in self.values.items() if stays(w.owner, w.person) and w.stream not in gone},
             {artifact: body for artifact, body in self.originals.items() if artifact not in named},
             {row for row in self.lookups if stays(row[1], row[2]) or (row[3] and row[2] == WHOLE_MESSAGE)},
         )
@@ -145,7 +156,11 @@ class Held(NamedTuple):
 def held(ledger: Ledger) -> Held:
     every = events(ledger)
     opened = ledger.disclosures(every)
-    values = {(p, v.owner, v.person, path): v.value for p, said in opened.items() for path, v in said.items()}
+    values = {
+        Where(e.stream, e.position, v.owner, v.person, path): v.value
+        for e in every
+        for path, v in opened.get(e.position, {}).items()
+    }
     lookups = ledger.database.read("SELECT digest, stream, recipient, exclusive FROM lookups")
     named = {artifact for event in every for artifact in event.fields.get("artifacts", ())}
     return Held(values, dict(_readable(ledger, named)), {(bytes(d), s, r, bool(e)) for d, s, r, e in lookups})

@@ -78,7 +78,7 @@ def test_of_an_erased_message_only_the_log_and_the_ids_of_the_provider_are_left(
     message, other = send(ledger, "doc-1", ANNA, BO), send(ledger, "doc-2", ANNA)
     for ident in ("doc-1", "doc-2"):
         tell(ledger, report(ident, ANNA))
-    theirs = {k: v for k, v in held(ledger).values.items() if k[1] == other}
+    theirs = {where: value for where, value in held(ledger).values.items() if where.owner == other}
     erase(ledger, message)
     assert {0} == set(rows_of(ledger, message).values())
     assert theirs == held(ledger).values
@@ -120,8 +120,8 @@ def test_values_of_the_whole_message_go_where_the_event_is_named(ledger: Ledger)
     (request,) = [e for e in events(ledger) if e.type == "submission.requested"]
     (said,) = say(ledger, Erased(message, 0, events=(request.id,)))
     destroy(ledger, said)
-    left = {(p, person, path) for p, _, person, path in held(ledger).values}
-    assert not {path for position, _, path in left if position == request.position}
+    left = {(where.position, where.person, where.path) for where in held(ledger).values}
+    assert 1 == request.position
     assert {(2, 1, "recipient.1"), (3, WHOLE_MESSAGE, "label.0")} == left
 
 
