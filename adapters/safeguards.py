@@ -28,7 +28,7 @@ REASONS: Mapping[str, str] = {
     "look-ups": "looking up and listing messages, deliveries and people",
     "evidence": "opening originals and taking evidence packs",
     "queries": "asking compliance queries",
-    "exports": "making and fetching reports and packages about people",
+    "exports": "fetching reports and packages, and the feed of events",
 }
 """What can be made to need a reason."""
 PARTIAL_SEARCH = "partial_search"

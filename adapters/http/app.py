@@ -16,6 +16,7 @@ from adapters.http.authentication import Crowd, KeyCache
 from adapters.http.background import Background
 from adapters.http.connections import Connections, GuardedRunner
 from adapters.http.dispatch import STATE, State, add_headers, around, handler_of
+from adapters.http.reasons import Demanded
 from adapters.http.services import Services
 from adapters.http.table import ROUTES
 from adapters.http.telemetry import Metrics, ServerLogger
@@ -43,6 +44,7 @@ def make(services: Services) -> web.Application:
         crowd=Crowd(limits.requests_per_caller),
         metrics=Metrics(services),
         access=access,
+        demanded=Demanded(services.queries, time.monotonic),
         background=Background(services, access),
         connections=Connections(limits.connections, limits.idle_s, limits.request_timeout_s),
     )

@@ -17,6 +17,7 @@ HttpError
 ├── SignatureError         a signed operation whose signature is not good
 │   └── WebhookSignatureError  likewise, told to whoever called the webhook
 ├── NoVersionError         it does not say which version it changes
+├── ReasonNeededError      the organisation demands a reason for this, and none is given
 ├── SecretBodyError        the original carries a secret and is never handed out
 └── TooManyRecipientsError the whole message is too long for one answer
 """
@@ -96,6 +97,10 @@ class WebhookSignatureError(SignatureError):
 
 class NoVersionError(HttpError):
     """Send the ETag of the version that is changed in the header If-Match, so that nobody else's change is lost."""
+
+
+class ReasonNeededError(HttpError):
+    """Say why in the header Access-Reason."""
 
 
 class SecretBodyError(HttpError):

@@ -43,6 +43,7 @@ class NewEvidence(Given):
     answers={200: {ASICE: bytes}},
     problems=(422,),
     reads_only=True,
+    demands="evidence",
 )
 def evidence(call: Call[NoQuery, NewEvidence]) -> Answer:
     """The evidence pack of a message (ASiC-E); check it with the verify.py inside and the log's key from elsewhere."""
@@ -50,7 +51,7 @@ def evidence(call: Call[NoQuery, NewEvidence]) -> Answer:
     if desk is None:
         msg = "this server hands out no evidence; ask the one that holds the log's keys"
         raise NotFoundError(msg)
-    if call.body.include_shared and not call.body.reason.strip():
+    if call.body.include_shared and not call.reason:
         refuse("reason", "originals that name others leave only with a reason, which is recorded")
     ask = Ask(
         tenant=call.tenant,
@@ -59,7 +60,7 @@ def evidence(call: Call[NoQuery, NewEvidence]) -> Answer:
         fields=call.body.fields,
         language=call.body.language,
         include_shared=call.body.include_shared,
-        reason=call.body.reason,
+        reason=call.reason,
     )
     pack = desk.issue(ask, call.body.at, call.actor)
     return Answer(pack.data, headers={"Content-Disposition": f'attachment; filename="{pack.name}"'}, media_type=ASICE)

@@ -132,6 +132,7 @@ def problem_statuses(route: Route) -> set[int]:
     found = {*route.problems, *ALWAYS, 422}
     found |= set() if route.scopes is NO_KEY else {401} if route.scopes == ANY_KEY else {401, 403}
     found |= {400, 408, 413, 415} if route.reads else set()
+    found |= {428} if route.demands else set()
     return found | ({404} if route.parameters else set())
 
 

@@ -98,6 +98,7 @@ TABLE: dict[type[BaseException], Kind] = {
     http.NoVersionError: Kind(428, "no-version", "Say which version is changed"),
     ChangedError: Kind(412, "changed", "It was changed meanwhile"),
     NotOwnerError: Kind(403, "not-owner", "It is somebody else's"),
+    http.ReasonNeededError: Kind(428, "reason-needed", "Say why"),
     http.SecretBodyError: Kind(403, "secret-body", "The original carries a secret"),
     http.TooManyRecipientsError: Kind(422, "too-many-recipients", "Too much for one answer"),
     NotJsonError: Kind(400, "not-json", "The body is not JSON"),

@@ -107,6 +107,7 @@ def show_query(call: Call[NoQuery, None]) -> Answer:
     problems=(404,),
     example={"parameters": {}, "limit": 100, "reason": "monthly review"},
     reads_only=True,
+    demands="queries",
 )
 def ask_query(call: Call[NoQuery, Asked]) -> Answer:
     """Ask a compliance query; who asked what, when and why is recorded first. A longer answer is made as a report."""
@@ -124,7 +125,7 @@ def answered(call: Call[NoQuery, Asked], name: str, parameters: Mapping[str, Any
         ) as answer:
             rows = list(islice(answer.rows, asked.limit + 1))
             shown_ones = asking.messages(query, rows[: asked.limit])
-            asking.record(services.accounts, call.actor, answer.header, asked.reason, shown_ones)
+            asking.record(services.accounts, call.actor, answer.header, call.reason, shown_ones)
     except (ValueError, NotFoundError) as error:
         refuse("", str(error))
     page = rows[: asked.limit]

@@ -64,6 +64,17 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No query parameters."""
 
 
+DEMANDS = {
+    "original": "evidence",
+    "archive": "evidence",
+    "feed": "exports",
+    "sample": "queries",
+}
+"""Kind of access -> for which of `safeguards.REASONS` a reason may be demanded; any other kind is a look-up."""
+REASON_HEADER = "Access-Reason"
+REASON_CHARS = 500
+_REASON = f"why this is looked at, where the organisation demands a reason: 1 to {REASON_CHARS} characters, others than ASCII percent-encoded"
+
 NOBODY = ApiKey("", "", (), "", "", "", "")
 
 
@@ -75,6 +86,7 @@ class Call(Generic[Query, Body]):
         key: who asks; NOBODY on routes without a key.
         path: path parameters.
         headers: the request's, lower-case names.
+        reason: why, from the header Access-Reason; "" when nobody said.
     """
 
     services: Services
@@ -83,6 +95,7 @@ class Call(Generic[Query, Body]):
     query: Query
     body: Body
     headers: Mapping[str, str]
+    reason: str = ""
 
     @property
     def tenant(self) -> str:
@@ -123,6 +136,7 @@ class Route:
         headers: request headers it reads -> meaning.
         access: what kind of looking this is, for the record of who looked; "" when it is none.
         reads_only: it changes nothing, though what it reads may be recorded; an auditor may.
+        demands: for which of `safeguards.REASONS` a reason may be demanded; "" never.
     """
 
     method: str
@@ -138,6 +152,7 @@ class Route:
     access: str
     example: Any
     reads_only: bool
+    demands: str
 
     @property
     def is_stream(self) -> bool:
@@ -164,6 +179,7 @@ def route(
     access: str = "",
     example: Any = None,
     reads_only: bool = False,
+    demands: str = "",
 ) -> Callable[[Callable[..., Any]], Route]:
     """Make a route of a function; its docstring becomes the description.
 
@@ -173,8 +189,12 @@ def route(
         reads: media type -> type, where it is not simply JSON of the annotated body.
         headers: request headers it reads -> meaning.
         reads_only: a POST that changes nothing; a GET never does.
+        demands: for what a reason may be demanded, where that does not follow from `access`.
     """
     method, path = where.split()
+
+    demands = demands or (DEMANDS.get(access, "look-ups") if access else "")
+    told_headers = {**(headers or {}), **({REASON_HEADER: _REASON} if demands else {})}
 
     def wrap(handler: Callable[..., Any]) -> Route:
         hints = get_type_hints(handler).values()
@@ -191,10 +211,11 @@ def route(
             told,
             made,
             problems,
-            headers or {},
+            told_headers,
             access=access,
             example=example,
             reads_only=reads_only or method == "GET",
+            demands=demands,
         )
 
     return wrap

@@ -56,6 +56,7 @@ def put_saved(call: Call[NoQuery, Saving]) -> Answer:
     problems=(404,),
     example={"limit": 100, "reason": "monthly review"},
     reads_only=True,
+    demands="queries",
 )
 def ask_saved(call: Call[NoQuery, Asked]) -> Answer:
     """Ask a saved query; parameters that are given take the place of those that were saved."""

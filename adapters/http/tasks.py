@@ -116,14 +116,14 @@ def cancel_task(call: Call[NoQuery, None]) -> Answer:
     return Answer(brief(call.services.tasks.cancel(call.tenant, row.task)))
 
 
-@route("GET /v1/tasks/{task}/files/{download}", scopes=SCOPES, answers={200: {"*/*": bytes}})
+@route("GET /v1/tasks/{task}/files/{download}", scopes=SCOPES, answers={200: {"*/*": bytes}}, demands="exports")
 def fetch_file(call: Call[NoQuery, None]) -> Answer:
     """A file that came of a task. That it was fetched is recorded before its first byte leaves."""
     row, name = _row(call), call.path["download"]
     file, parts = call.services.tasks.file(row, name)
     said = {"task": row.task, "file": name, "sha256": file.sha256}
     call.services.accounts.record(
-        "access.recorded", call.tenant, call.actor, call.actor, {"rule": "access.report"}, said=said
+        "access.recorded", call.tenant, call.actor, call.actor, {"rule": "access.report"}, call.reason, said
     )
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(file.bytes)}
     media_type = MEDIA_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
