@@ -42,12 +42,14 @@ class Judged(NamedTuple):
 
     Attributes:
         position: of the last fact about it.
+        is_protected: whether the identity of its recipient is protected today.
     """
 
     row: MessageRow
     recipient: int
     folded: Folded
     position: int
+    is_protected: bool = False
 
     @property
     def place(self) -> Place:
@@ -58,7 +60,14 @@ Judge = Callable[[MessageRow, Story, Sequence[int]], list[Judged]]
 
 
 def found(  # noqa: PLR0917  what is read and how it is judged, then as for `projections.searching.found`
-    replay: Replay, judge: Judge, tenant: str, filters: Filters, cursor: str, limit: int
+    replay: Replay,
+    judge: Judge,
+    tenant: str,
+    filters: Filters,
+    cursor: str,
+    limit: int,
+    *,
+    shows_protected: bool = False,
 ) -> tuple[list[Judged], str]:
     """A page, and the cursor that continues the list, or "" at its end.
 
@@ -75,7 +84,7 @@ def found(  # noqa: PLR0917  what is read and how it is judged, then as for `pro
     for row in _tellers(replay, messages):
         for each in _deliveries(replay, judge, row, filters, sealed, begin):
             looked += 1
-            page += [each] if _fits(each.folded, filters) else []
+            page += [each] if _fits(each, filters) and (shows_protected or not each.is_protected) else []
             if len(page) == limit or looked == MAX_JUDGED:
                 return page, cursor_of(each.place)
     return page, cursor_of(after) if after else ""
@@ -157,6 +166,8 @@ def _shown(replay: Replay, story: Story, digests: Sequence[bytes]) -> set[int] |
     return {recipient for stream, recipient in then if stream == story.teller.message}
 
 
-def _fits(folded: Folded, filters: Filters) -> bool:
+def _fits(judged: Judged, filters: Filters) -> bool:
+    folded = judged.folded
     asked = (filters.status or folded.status, filters.grade or folded.evidence.grade)
-    return asked == (folded.status, folded.evidence.grade) and (not filters.mark or filters.mark in marks(folded))
+    found = marks(folded, is_protected=judged.is_protected)
+    return asked == (folded.status, folded.evidence.grade) and (not filters.mark or filters.mark in found)

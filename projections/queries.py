@@ -11,11 +11,13 @@ import msgspec
 from ledger.application import Ledger
 from ledger.canonical import MAX_INT
 from ledger.errors import NotFoundError
-from ledger.events import Event, message_of, read
+from ledger.events import Event, delivery_stream, message_of, read
+from ledger.streams import WHOLE_MESSAGE
 from ledger.tree import leaf_hash
 from ledger.types import TYPES
 from projections import downtimes, searching
 from projections.deadlines import due
+from projections.discretion import addresses, discreet, everything, protected
 from projections.downtimes import Downtime
 from projections.fold import Folded, Reason
 from projections.rules import EFFECTS, SUB_STATUS
@@ -45,11 +47,20 @@ UNKNOWN_EVENT = "a type that this version does not know"
 
 
 class Queries:
-    """The reading side of one ledger."""
+    """The reading side of one ledger.
 
-    def __init__(self, ledger: Ledger, runner: Runner) -> None:
-        self.ledger = ledger
+    Args:
+        shows_protected: also recipients whose identity is protected; otherwise they are not there, whatever is asked.
+
+    Attributes:
+        ledger: as `shows_protected` says: discreet (`projections.discretion`), or the ledger itself.
+    """
+
+    def __init__(self, ledger: Ledger, runner: Runner, *, shows_protected: bool = False) -> None:
+        self.ledger = everything(ledger) if shows_protected else discreet(ledger)
         self.runner = runner
+        self.shows_protected = shows_protected
+        self._shown = "" if shows_protected else " AND is_protected = 0"
 
     def position(self) -> int:
         """The log position that answers reflect."""
@@ -59,7 +70,34 @@ class Queries:
     def snapshot(self) -> Iterator[Queries]:
         """Queries that all answer as of one position, however long they take; for one thread, and for reading only."""
         with self.ledger.database.snapshot() as reads:
-            yield Queries(self.ledger.seen_through(reads), self.runner)
+            yield Queries(self.ledger.seen_through(reads), self.runner, shows_protected=self.shows_protected)
+
+    def seeing_protected(self) -> Queries:
+        """The same for somebody who may see whose identity is protected; that they look must be recorded before."""
+        return Queries(self.ledger, self.runner, shows_protected=True)
+
+    # --- whose identity is protected
+
+    def is_hidden(self, message: str, recipient: int) -> bool:
+        """Whether a recipient is not to be seen; WHOLE_MESSAGE: whether the message is not, as nobody else is in it."""
+        return not self.shows_protected and (message, recipient) in protected(self.ledger.database, [message])
+
+    def require_shown(self, message: str) -> None:
+        """Refuse to tell of a message in which there is nobody else.
+
+        Raises:
+            NotFoundError: as for a message that is not there.
+        """
+        if self.is_hidden(message, WHOLE_MESSAGE):
+            raise NotFoundError(_no_message(message))
+
+    def shown(self, message: str, streams: Sequence[str]) -> list[str]:
+        """The streams of a story that may be told."""
+        if self.shows_protected:
+            return list(streams)
+        told_of = {message, *map(message_of, streams)}
+        hidden = {delivery_stream(*whose) for whose in protected(self.ledger.database, told_of)}
+        return [stream for stream in streams if stream not in hidden]
 
     # --- one message
 
@@ -69,11 +107,15 @@ class Queries:
         Raises:
             NotFoundError: the tenant has no such message.
         """
+        found = self._teller(tenant, message)
+        self.require_shown(found.message)
+        return found
+
+    def _teller(self, tenant: str, message: str) -> MessageRow:
         found = self._rows([message]).get(message)
         if found is None or found.tenant != tenant:
-            msg = f"there is no message {message}"
-            raise NotFoundError(msg)
-        return self.message_row(tenant, found.joined_into) if found.joined_into else found
+            raise NotFoundError(_no_message(message))
+        return self._teller(tenant, found.joined_into) if found.joined_into else found
 
     def _rows(self, messages: Iterable[str]) -> dict[str, MessageRow]:
         rows = self.ledger.database.probe("read_messages", MESSAGE_COLUMNS, "message", sorted(set(messages)))
@@ -92,10 +134,10 @@ class Queries:
         row = self.message_row(tenant, message)
         position = self.position()
         story = self._story(row)
-        events = self._events(telling(story))
+        events = self._events(self.shown(row.message, telling(story)))
         values = self.ledger.values([e for e in events if e.type != "recipients.declared"])
         counts = self.ledger.database.read(
-            "SELECT status, count(*) FROM read_deliveries WHERE message = ? GROUP BY status ORDER BY status",
+            f"SELECT status, count(*) FROM read_deliveries WHERE message = ?{self._shown} GROUP BY status ORDER BY status",
             (row.message,),
         )
         deliveries = self.deliveries(tenant, row.message, limit=DELIVERIES_SHOWN)
@@ -114,7 +156,7 @@ class Queries:
     ) -> list[DeliveryView]:
         """The deliveries of a message by recipient index, after an index."""
         sql = (
-            f"SELECT {DELIVERY_COLUMNS} FROM read_deliveries WHERE message = ? AND recipient > ? AND tenant = ? "
+            f"SELECT {DELIVERY_COLUMNS} FROM read_deliveries WHERE message = ? AND recipient > ? AND tenant = ?{self._shown} "
             "ORDER BY recipient LIMIT ?"
         )
         return self._views(self.ledger.database.read(sql, (message, after, tenant, min(limit, MAX_PAGE))))
@@ -125,7 +167,7 @@ class Queries:
         Raises:
             NotFoundError: the tenant has no such delivery.
         """
-        row = self.message_row(tenant, message)
+        row = self._teller(tenant, message)
         # A number that no database holds is asked of none.
         found = self.deliveries(tenant, row.message, recipient - 1, 1) if 0 <= recipient <= MAX_INT else []
         if not found or found[0].recipient != recipient:
@@ -134,7 +176,9 @@ class Queries:
         return found[0]
 
     def _views(self, rows: Sequence[tuple[Any, ...]]) -> list[DeliveryView]:
-        addresses = self.addresses([(str(r[0]), int(r[1])) for r in rows])
+        # Only rows that may be shown come here.
+        opened = addresses(everything(self.ledger), [(str(r[0]), int(r[1])) for r in rows])
+        declared = {whose: AddressView(each.kind, each.value) for whose, each in opened.items()}
         down = downtimes.of_accounts(self.ledger.database, ((str(r[2]), str(r[3])) for r in rows))
         views = []
         for row in rows:
@@ -144,7 +188,7 @@ class Queries:
             views.append(
                 DeliveryView(
                     **{name: said[name] for name in copied},
-                    address=addresses.get((said["message"], said["recipient"]), AddressView()),
+                    address=declared.get((said["message"], said["recipient"]), AddressView()),
                     is_final=bool(said["is_final"]),
                     position=said["updated_position"],
                     rules=detail.rules,
@@ -160,19 +204,7 @@ class Queries:
 
     def addresses(self, deliveries: Sequence[tuple[str, int]]) -> dict[tuple[str, int], AddressView]:
         """Addresses as declared, nobody else's opened."""
-        reads, column = self.ledger.database, self.ledger.position_column
-        # The look-up of an address says where it was declared; an erased one has none.
-        pairs = ("stream", "recipient")
-        rows = reads.probe_pairs("lookups", "stream, recipient, position", pairs, sorted(set(deliveries)))
-        places = {(str(stream), int(index)): int(position) for stream, index, position in rows}
-        named = reads.probe("stored_events", f"{column}, state", column, sorted(set(places.values())))
-        events = {position: read(position, bytes(state)) for position, state in named}
-        declared = {whose: events[position] for whose, position in places.items()}
-        found = {}
-        for (message, index), values in self.ledger.values_of(declared).items():
-            if value := values.get(f"recipient.{index}"):
-                found[message, index] = AddressView(value["kind"], value["address"])
-        return found
+        return {w: AddressView(a.kind, a.value) for w, a in addresses(self.ledger, deliveries).items()}
 
     # --- trails
 
@@ -180,10 +212,11 @@ class Queries:
         """Every event of a message, or of one of its deliveries, with what the fold made of each."""
         row = self.message_row(tenant, message)
         story = self._story(row)
-        indexes = range(row.recipients) if recipient is None else [recipient]
         streams = story.all() if recipient is None else [told.stream for told in story.of(recipient)]
-        events = self._events(streams)
-        views = [self.delivery(tenant, row.message, i) for i in indexes] if len(indexes) <= MAX_PAGE else []
+        events = self._events(self.shown(row.message, streams))
+        views = [self.delivery(tenant, row.message, recipient)] if recipient is not None else []
+        if recipient is None and row.recipients <= MAX_PAGE:
+            views = self.deliveries(tenant, row.message, limit=MAX_PAGE)
         judged = judgements(reason for view in views for reason in view.reasons)
         head = self.ledger.head()
         values = self.ledger.values(events)
@@ -211,7 +244,9 @@ class Queries:
     ) -> tuple[list[tuple[DeliveryView, str]], str]:
         """As `search`: deliveries, each with the cursor that continues after it, and the one that continues the list."""
         limit = max(1, min(limit, MAX_PAGE))
-        rows, following = searching.found(self.ledger, tenant, filters, cursor, limit)
+        rows, following = searching.found(
+            self.ledger, tenant, filters, cursor, limit, shows_protected=self.shows_protected
+        )
         views = self._views([row for row, _ in rows])
         return [(view, after) for view, (_, after) in zip(views, rows, strict=True)], following
 
@@ -265,19 +300,21 @@ class Queries:
             return None
         message, _, opened_at, _ = rows[0]
         story = self._story(self._rows([message])[message])
+        ledger = everything(self.ledger)  # what is asked of the provider is about everybody
         events = self._events(telling(story))
-        values = self.ledger.values(events)
+        values = ledger.values(events)
         references: dict[str, tuple[str, ...]] = {}
         for each in told(events, values)["references"]:
             references[each["kind"]] = (*references.get(each["kind"], ()), each["value"])
         indexes = range(story.teller.recipients)
-        addresses = self.addresses([(message, index) for index in indexes])
+        opened = addresses(ledger, [(message, index) for index in indexes])
+        declared = {index: AddressView(each.kind, each.value) for (_, index), each in opened.items()}
         return Watching(
             message=message,
             opened_position=opened_position,
             opened_at=opened_at,
             references=references,
-            recipients=tuple(addresses.get((message, index), AddressView()) for index in indexes),
+            recipients=tuple(declared.get(index, AddressView()) for index in indexes),
             open=tuple(int(row[1]) for row in rows),
             unclear=any(row[3] == SUB_STATUS["dispatch.unclear"] for row in rows),
             named=_named([e for e in events if message_of(e.stream) == message], values),
@@ -304,6 +341,10 @@ class Queries:
             )
             for row in rows
         ]
+
+
+def _no_message(message: str) -> str:
+    return f"there is no message {message}"
 
 
 def judgements(reasons: Iterable[Reason]) -> dict[str, tuple[str, str]]:

@@ -21,7 +21,7 @@ from ledger.database import Reads, Row
 from ledger.errors import NotFoundError
 from ledger.events import time_text
 from ledger.streams import clean
-from projections.facets import MARK_TEXTS
+from projections.facets import MARK_TEXTS, PROTECTED
 from projections.grades import Grade
 from projections.rules import Status
 from projections.status import DELIVERY_COLUMNS
@@ -107,12 +107,19 @@ class Found(NamedTuple):
 
 
 def found(
-    ledger: Ledger, tenant: str, filters: Filters, cursor: str = "", limit: int = 50
+    ledger: Ledger,
+    tenant: str,
+    filters: Filters,
+    cursor: str = "",
+    limit: int = 50,
+    *,
+    shows_protected: bool = False,
 ) -> tuple[list[tuple[Row, str]], str]:
     """A page of deliveries that all filters fit, newest message first.
 
     Args:
         cursor: that of the row after which the page begins, or what continued the page before.
+        shows_protected: also recipients whose identity is protected.
 
     Returns:
         Rows in the order of `DELIVERY_COLUMNS`, each with its cursor; the cursor that continues the list, or "" at its end.
@@ -123,7 +130,7 @@ def found(
     """
     require_known(filters)
     reads = ledger.database
-    facets = _facets(reads, tenant, filters)
+    facets = _facets(reads, tenant, filters, shows_protected=shows_protected)
     begin, oldest = _bounds(ledger, filters, cursor)
     if facets is not None and not facets:
         return [], ""
@@ -150,7 +157,7 @@ def found(
         page, following = page[:limit], cursor_of(page[limit - 1].place)
     elif len(rows) == count:
         following = cursor_of(rows[-1].place)
-    return _rows(reads, page, facets), following
+    return _rows(reads, page, facets, shows_protected=shows_protected), following
 
 
 _KNOWN: dict[str, list[str]] = {"status": [*Status], "grade": [*Grade], "mark": [*MARK_TEXTS]}
@@ -164,14 +171,15 @@ def require_known(filters: Filters) -> None:
             raise ValueError(msg)
 
 
-def _facets(reads: Reads, tenant: str, filters: Filters) -> set[int] | None:
-    """The facets that the filters in the clear fit; None when there is no such filter."""
+def _facets(reads: Reads, tenant: str, filters: Filters, *, shows_protected: bool) -> set[int] | None:
+    """The facets that the filters in the clear fit and that may be seen; None when that is all of them."""
     names = [name for name in ("provider", "account", "status", "grade") if getattr(filters, name)]
-    if not names and not filters.mark:
-        return None
     sql = "SELECT facet, marks FROM read_facets WHERE tenant = ?" + "".join(f" AND {name} = ?" for name in names)
     rows = reads.read(sql, (tenant, *(getattr(filters, name) for name in names)))
-    return {facet for facet, marks in rows if not filters.mark or f" {filters.mark} " in marks}
+    shown = [(facet, marks) for facet, marks in rows if shows_protected or f" {PROTECTED} " not in marks]
+    if not names and not filters.mark and len(shown) == len(rows):
+        return None
+    return {facet for facet, marks in shown if not filters.mark or f" {filters.mark} " in marks}
 
 
 def _bounds(ledger: Ledger, filters: Filters, cursor: str) -> tuple[Place, int]:
@@ -343,9 +351,12 @@ def _shown(reads: Reads, digests: Sequence[bytes], rows: Sequence[Found], teller
     return [row for row in rows if row.message in whole or row.key in single]
 
 
-def _rows(reads: Reads, page: Sequence[Found], facets: set[int] | None) -> list[tuple[Row, str]]:
+def _rows(
+    reads: Reads, page: Sequence[Found], facets: set[int] | None, *, shows_protected: bool
+) -> list[tuple[Row, str]]:
     """Deliveries with their cursors; what moved to another facet since the index was read is left out."""
     sql = f"SELECT {DELIVERY_COLUMNS} FROM read_deliveries WHERE message = {{0}} AND recipient = {{1}}"
+    sql += "" if shows_protected else " AND is_protected = 0"
     keys = list(dict.fromkeys(each.key for each in page))
     held = {number: row for number, *row in reads.each(sql, keys)}
     places = {each.key: each.place for each in page}

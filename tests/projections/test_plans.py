@@ -67,7 +67,7 @@ def fill(world: World) -> None:
         message, opened = f"message-{number:06}", 3 * number + 1
         tenant = TENANT if number % 3 else "other"
         into = f"message-{number - 1:06}" if number % 100 == 50 else ""
-        head = (message, tenant, "a1", "kpn_sms", opened, AT, 1, 2, b"[]", into, b"[]", "submission.requested", opened)
+        head = (message, tenant, "a1", "kpn_sms", opened, AT, 1, 2, b"[]", into, b"[]", "submission.requested", opened, b"[]")
         messages.append(head)
         for recipient in range(2):
             facet = FACETS[(number * 7 + recipient) % len(FACETS)]
@@ -85,7 +85,7 @@ def fill(world: World) -> None:
                 AT,
                 opened,
             )
-            deliveries.append((*row, facet.grade, "", facet.number(), b"{}" * 200))
+            deliveries.append((*row, facet.grade, "", facet.number(), 0, b"{}" * 200))
         lookups += [(digest, message, -1, opened, 0) for digest in shown(number)]
         phone = KEYRING.lookup(TENANT, "address", "phone", f"+3161234{number % 7:04}")
         lookups.append((phone, message, 0, opened, 0))

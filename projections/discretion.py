@@ -1,0 +1,192 @@
+"""A ledger that keeps protected identities to itself: what it opens is what anybody may see who may see the rest.
+
+Withheld are the values of a protected recipient, those of a message all of whose recipients are protected, every other value that names a
+protected person of that organisation, and originals that name one, or in which nobody can look. Events themselves hold nothing personal.
+Which deliveries are left out of lists is decided in `projections.queries`. Who may see more looks through the ledger itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.addresses import kept
+from ledger.appender import Appended, Item
+from ledger.application import PAGE, WHOLE_MESSAGE, Artifact, Ledger, Opened
+from ledger.database import Reads
+from ledger.errors import LedgerError
+from ledger.events import Event, message_of, read
+from ledger.observations import Address
+from ledger.recorders import Head
+from ledger.streams import PROTECTED, indexes, person_of
+from projections.naming import Needles, UnsearchableError, needles, texts
+
+Whose = tuple[str, int]
+"""A message, and the index of a recipient in it; WHOLE_MESSAGE: everybody's."""
+
+
+class ProtectedError(LedgerError):
+    """The original names somebody whose identity is protected; it is shown to whoever has the scope protected and gives a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hidden:
+    """Who is protected, as far as some events can tell of it.
+
+    Attributes:
+        persons: in the messages concerned.
+        named: what names any protected person of the organisation.
+    """
+
+    persons: frozenset[Whose]
+    named: Needles
+
+    def is_person(self, owner: str, person: int) -> bool:
+        return (owner, person) in self.persons or (owner, WHOLE_MESSAGE) in self.persons
+
+    def is_withheld(self, path: str, opened: Opened) -> bool:
+        """Whether a value may not be shown."""
+        if self.is_person(opened.owner, opened.person):
+            return True
+        return opened.person < 0 and self.named.are_in([json.dumps(opened.value, ensure_ascii=False), path])
+
+
+def discreet(ledger: Ledger) -> Ledger:
+    """The same ledger for those who may not see protected identities."""
+    if isinstance(ledger, _Discreet):
+        return ledger
+    view = _Discreet.__new__(_Discreet)
+    vars(view).update(vars(ledger), whole=ledger, opened={})
+    return view
+
+
+def everything(ledger: Ledger) -> Ledger:
+    """The ledger behind a discreet one."""
+    return ledger.whole if isinstance(ledger, _Discreet) else ledger
+
+
+def protected(reads: Reads, messages: Iterable[str]) -> frozenset[Whose]:
+    """Whose identity is protected in some messages."""
+    rows = reads.probe("read_protected", "message, recipient", "message", sorted(set(messages)))
+    return frozenset((str(message), int(recipient)) for message, recipient in rows)
+
+
+def addresses(ledger: Ledger, deliveries: Iterable[Whose]) -> dict[Whose, Address]:
+    """Addresses as declared, nobody else's opened; an erased one has none."""
+    reads, column = ledger.database, ledger.position_column
+    # The look-up of an address says where it was declared.
+    pairs = ("stream", "recipient")
+    rows = reads.probe_pairs("lookups", "stream, recipient, position", pairs, sorted(set(deliveries)))
+    places = {(str(stream), int(index)): int(position) for stream, index, position in rows}
+    named = reads.probe("stored_events", f"{column}, state", column, sorted(set(places.values())))
+    events = {position: read(position, bytes(state)) for position, state in named}
+    declared = {whose: events[position] for whose, position in places.items()}
+    opened = ledger.values_of(declared).items()
+    return {whose: kept(value) for whose, said in opened if (value := said.get(f"recipient.{whose[1]}"))}
+
+
+class _Discreet(Ledger):
+    """See `discreet`.
+
+    Attributes:
+        whole: the ledger itself.
+        opened: addresses of protected recipients, as far as they were needed and are not erased.
+    """
+
+    whole: Ledger
+    opened: dict[Whose, Address]
+
+    def seen_through(self, reads: Reads) -> Ledger:
+        return discreet(self.whole.seen_through(reads))
+
+    def head(self) -> Head:
+        return self.whole.head()
+
+    def submit(self, item: Item) -> Any:
+        return self.whole.submit(item)
+
+    def append(self, item: Item) -> Appended:
+        return self.whole.append(item)
+
+    def close(self) -> None:
+        """Nothing is open that is not the ledger's own."""
+
+    # --- what is withheld
+
+    def values(self, events: Sequence[Event]) -> dict[int, dict[str, Any]]:
+        if not self._hidden(events):
+            return self.whole.values(events)
+        found = self.disclosures(events)
+        return {position: {path: each.value for path, each in said.items()} for position, said in found.items()}
+
+    def disclosures(self, events: Sequence[Event]) -> dict[int, dict[str, Opened]]:
+        hidden, found = self._hidden(events), self.whole.disclosures(events)
+        tenants = {event.position: event.tenant for event in events}
+        return {
+            position: {
+                path: each
+                for path, each in said.items()
+                if tenants[position] not in hidden or not hidden[tenants[position]].is_withheld(path, each)
+            }
+            for position, said in found.items()
+        }
+
+    def values_of(self, told: Mapping[Whose, Event]) -> dict[Whose, dict[str, Any]]:
+        hidden = protected(self.database, (message for message, _ in told))
+        everybody = {message for message, person in hidden if person == WHOLE_MESSAGE}
+        return self.whole.values_of(
+            {whose: e for whose, e in told.items() if whose not in hidden and whose[0] not in everybody}
+        )
+
+    def artifact(self, artifact_id: str) -> Artifact:
+        """Original bytes by artifact id.
+
+        Raises:
+            NotFoundError, ErasedError: as the ledger's own.
+            ProtectedError: it may name a protected person, or tells of such a person alone.
+        """
+        position, owner = self.artifact_place(artifact_id)
+        found = self.whole.artifact(artifact_id)
+        for hidden in self._hidden([self.event(position)]).values():
+            # Stored with the first event of its item, which may be one that names no original.
+            item = self.whole.between(position - 1, position - 1 + PAGE)
+            telling = [event for event in item if artifact_id in event.fields.get("artifacts", ())]
+            if _tells(hidden, owner, telling, found.body):
+                raise ProtectedError
+        return found
+
+    def _hidden(self, events: Sequence[Event]) -> dict[str, _Hidden]:
+        """Tenant -> who is protected; empty where nobody is."""
+        found = {}
+        for tenant in {event.tenant for event in events}:
+            rows = self.database.read("SELECT message, recipient FROM read_protected WHERE tenant = ?", (tenant,))
+            everybody = frozenset((str(message), int(recipient)) for message, recipient in rows)
+            # Read models may be a moment behind the events at hand.
+            everybody |= {(e.stream, i) for e in events if e.type == PROTECTED for i in indexes(e.fields)}
+            if everybody:
+                found[tenant] = _Hidden(everybody, self._needles(everybody))
+        return found
+
+    def _needles(self, whose: frozenset[Whose]) -> Needles:
+        people = sorted(each for each in whose if each[1] != WHOLE_MESSAGE)
+        held = self.database.probe_pairs("person_keys", "stream, person", ("stream", "person"), people)
+        there = {(str(stream), int(person)) for stream, person in held}
+        for erased in self.opened.keys() - there:
+            self.opened.pop(erased, None)
+        missing = there - self.opened.keys()
+        self.opened.update(addresses(self.whole, missing) if missing else {})
+        return needles(self.opened[each] for each in there & self.opened.keys())
+
+
+def _tells(hidden: _Hidden, owner: str, telling: Sequence[Event], body: bytes) -> bool:
+    """Whether an original tells of protected people: of them alone, by naming them, or as far as anybody can know."""
+    places = {(message_of(event.stream), person_of(event.stream)) for event in telling}
+    if hidden.is_person(owner, WHOLE_MESSAGE) or (places and all(hidden.is_person(*place) for place in places)):
+        return True
+    try:
+        return hidden.named.are_in(texts(body))
+    except (UnsearchableError, RecursionError):
+        messages = {message for message, _ in hidden.persons}
+        return owner in messages or bool({message for message, _ in places} & messages)
