@@ -23,6 +23,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LEDGER_", extra="forbid", frozen=True)
 
     database_url: str = Field("sqlite:///var/ledger.db", description="sqlite:///path or postgresql://user@host/name")
+    privacy_database_url: SecretStr = Field(
+        SecretStr(""),
+        description="the same database under a login of the privacy role, which may destroy what was erased; PostgreSQL only. Without it "
+        "that is done by `delivery-ledger erase carry-out` under such a login",
+    )
     key_folder: Path = Field(
         Path("var/keys"), description="where the key files lie; never beside a backup of the database"
     )

@@ -36,8 +36,10 @@ from projections.accessed import AccessedModel
 from projections.activity import ActivityModel
 from projections.acts import ActsModel
 from projections.downtimes import DowntimesModel
+from projections.erasures import ErasuresModel
 from projections.keeping import KeepingModel
 from projections.lanes import LanesModel
+from projections.originals import OriginalsModel
 from projections.queries import Queries
 from projections.runner import Runner
 from projections.status import StatusModel
@@ -112,6 +114,8 @@ def _opened(settings: Settings) -> Iterator[System]:
                 KeepingModel(),
                 ActsModel(),
                 DowntimesModel(),
+                ErasuresModel(),
+                OriginalsModel(),
             ],
         )
         roots = settings.trust_roots or trust.SYSTEM_STORE

@@ -21,8 +21,10 @@ from projections.accessed import AccessedModel
 from projections.activity import ActivityModel
 from projections.acts import ActsModel
 from projections.downtimes import DowntimesModel
+from projections.erasures import ErasuresModel
 from projections.keeping import KeepingModel
 from projections.lanes import LanesModel
+from projections.originals import OriginalsModel
 from projections.queries import Filters, Queries
 from projections.runner import Runner
 from projections.status import StatusModel
@@ -30,7 +32,17 @@ from projections.views import DeliveryView
 
 TENANT = "acme"
 KEYRING = Keyring({"k1": bytes([1]) * 32}, "k1", bytes([2]) * 32, bytes([3]) * 32)
-MODELS = (StatusModel, LanesModel, ActivityModel, AccessedModel, KeepingModel, ActsModel, DowntimesModel)
+MODELS = (
+    StatusModel,
+    LanesModel,
+    ActivityModel,
+    AccessedModel,
+    KeepingModel,
+    ActsModel,
+    DowntimesModel,
+    OriginalsModel,
+    ErasuresModel,
+)
 
 
 @dataclass(frozen=True, slots=True)

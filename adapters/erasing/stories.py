@@ -43,7 +43,7 @@ class Going(NamedTuple):
     """What goes of one story.
 
     Attributes:
-        message: tells the story.
+        message: tells the story; `streams`: of the messages that belong to it.
         is_whole: all of it goes.
         erased: what is to be said, in the streams where it is to be said; empty: it was said before.
         recipients: how many of the message's recipients go now.
@@ -55,6 +55,7 @@ class Going(NamedTuple):
     """
 
     message: str
+    streams: tuple[str, ...]
     is_whole: bool
     erased: tuple[Erased, ...]
     recipients: int
@@ -96,11 +97,12 @@ def judge(queries: Queries, tenant: str, message: str, person: Person | None, di
     judged = _Judged(queries.ledger, tenant, story, person)
     if judged.last > position:
         raise MovedError
-    mine = judged.everybody() if person is None else judged.closed(_found_in(queries.ledger.database, story, digests))
+    mine = judged.everybody() if person is None else judged.closed(found_in(queries.ledger.database, story, digests))
     return judged.going(mine)
 
 
-def _found_in(reads: Reads, story: Story, digests: Sequence[bytes]) -> set[Delivery]:
+def found_in(reads: Reads, story: Story, digests: Sequence[bytes]) -> set[Delivery]:
+    """The deliveries of a story's messages that are found under some digests."""
     pairs = [(digest, stream) for digest in digests for stream in story.messages]
     rows = reads.probe_pairs("lookups", "stream, recipient", ("digest", "stream"), pairs)
     return {(str(stream), int(recipient)) for stream, recipient in rows if recipient >= 0}
@@ -305,6 +307,7 @@ class _Judged:
         sends = self.reads.probe("outbox", "message", "message", sorted(self.events), still)
         return Going(
             message=self.teller,
+            streams=tuple(self.events),
             is_whole=is_whole,
             erased=erased,
             recipients=len({self._index(each) for each in now}),

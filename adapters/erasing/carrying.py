@@ -1,0 +1,348 @@
+"""Erasures from asking to the end: what forbids one, what is said in the log, what is destroyed, and going on after a breakdown.
+
+Everything is found again each time, so nothing is remembered that could be lost. It is said first, story by story, in a step that fails
+if a hold came in between; destroying follows from what was said. The address itself stands only in what asked for it, and goes last.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from adapters import acts
+from adapters.accounts import CONSOLE, Accounts
+from adapters.acts import Act
+from adapters.erasing import beside, finding
+from adapters.erasing.finding import Finder, Subject
+from adapters.erasing.stories import Going
+from adapters.erasing.views import STATES, Erasure, Numbers, Preview, State
+from adapters.keeping import Covering, Hold
+from adapters.lanes import Lanes
+from adapters.outbox import OPEN, ActRefusedError
+from adapters.quarantine import Quarantine
+from adapters.tasks.store import Tasks
+from ledger import erasing
+from ledger.appender import Item
+from ledger.application import Ledger, pages
+from ledger.database import Database
+from ledger.erasing import Erased
+from ledger.errors import BusyError, ConflictError, NotFoundError
+from ledger.events import Draft, Event
+from projections.queries import Queries
+
+ACCOUNT = "erasures"
+"""Whose stream, besides the day's, it stands in that an erasure was carried out."""
+RULES = {"recipient": "erasure.recipient", "message": "erasure.message"}
+TRIES = 10
+NOTE = "what waited was erased"
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Eraser:
+    """Erases for one ledger; one erasure at a time in a process.
+
+    Attributes:
+        privileged: the database under a login that may destroy; raises ConfigurationError where there is none.
+        oldest_kek: since when the oldest key-encryption key is in use, UTC; "" where nobody knows.
+    """
+
+    accounts: Accounts
+    queries: Queries
+    lanes: Lanes
+    quarantine: Quarantine
+    tasks: Tasks
+    privileged: Callable[[], AbstractContextManager[Database]]
+    oldest_kek: Callable[[], str]
+    _one: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.queries.ledger
+
+    def preview(self, tenant: str, subject: Subject, cursor: str = "", limit: int = 100) -> Preview:
+        """What an erasure would do; nothing is changed.
+
+        Raises:
+            NotFoundError: no such message, or a cursor that is not one of ours.
+            InvalidError: nobody is named.
+        """
+        finder = self._finder(tenant, subject)
+        return finding.preview(finder, cursor, limit, self.oldest_kek())
+
+    def _finder(self, tenant: str, subject: Subject, spared: str = "") -> Finder:
+        finder = Finder(self.queries, self.quarantine, self.tasks, tenant, subject, spared)
+        self.queries.runner.run()  # what the read models do not know yet could not be judged
+        return finder
+
+    # --- asking
+
+    def ask(self, tenant: str, subject: Subject, reason: str, actor: str = CONSOLE) -> Erasure:
+        """Ask for an erasure; the same again while it is open is the same one. Nothing is erased by this.
+
+        Raises:
+            NotFoundError: no such message.
+            InvalidError: nobody is named, or no reason is given.
+            ActRefusedError: a hold forbids it, or something of it is still to be sent.
+        """
+        finder = self._finder(tenant, subject)
+        rule, clear, said = _asked(subject)
+        for act in self._open(tenant):
+            if (act.rule, act.said, act.about.get("streams", [])) == (rule, said, clear.get("streams", [])):
+                return self._view(tenant, act)
+        self._require_free(finder)
+        act = acts.ask(self.accounts, self.queries, tenant, rule, reason, actor, clear=clear, said=said)
+        return self._view(tenant, act)
+
+    def _open(self, tenant: str) -> Iterator[Act]:
+        return (act for act in self._acts(tenant) if act.state in {"waiting", "ready", "approved"})
+
+    def _acts(self, tenant: str) -> Iterator[Act]:
+        before = 0
+        while page := acts.acts(self.queries, tenant, before=before):
+            yield from (act for act in page if act.rule in RULES.values())
+            before = page[-1].position
+
+    def _require_free(self, finder: Finder) -> None:
+        """Look at everything that is meant before anything is said of it.
+
+        Raises:
+            ActRefusedError: a hold forbids it, or something of it is still to be sent.
+        """
+        covering, after = Covering(self.queries, finder.tenant), ""
+        while messages := finder.messages(after):
+            _refuse(*finder.forbidding(messages, covering))
+            after = messages[-1]
+
+    # --- carrying out
+
+    def carry_out(self, tenant: str, erasure: str, progress: Progress = lambda _done, _total: None) -> Erasure:
+        """Do what was asked for, or go on with it; what was done is not done again.
+
+        Raises:
+            NotFoundError: the tenant has no such erasure.
+            ActRefusedError: it waits for a second person or was declined; or a hold forbids it, or something is still to be sent.
+            ConfigurationError: everything is said in the log, and this process has no login that may destroy it.
+        """
+        with self._one:
+            act = self._act(tenant, erasure)
+            if act.state != "done":
+                self._carry_out(tenant, act, progress)
+            with self.privileged() as database:
+                self._forget(tenant, act, database)
+            return self.get(tenant, erasure)
+
+    def _carry_out(self, tenant: str, act: Act, progress: Progress) -> None:
+        if not act.may_go:
+            msg = f"erasure {act.act} {STATES[_state(act)]}"
+            raise ActRefusedError(msg)
+        counted: Counter[str] = Counter()
+        if (subject := _subject(act)) is not None:
+            finder = self._finder(tenant, subject, act.act)
+            self._require_free(finder)
+            counted += self._say(finder, act, progress)
+        numbers = self._destroy(tenant, act)
+        if subject is not None and finder.person is not None:
+            numbers += self._clear(finder)
+        self._complete(tenant, act, numbers, counted)
+
+    def _say(self, finder: Finder, act: Act, progress: Progress) -> Counter[str]:
+        """Say in the log what goes; returns what stays, counted."""
+        stays: Counter[str] = Counter()
+        after, done = "", 0
+        while messages := finder.messages(after):
+            for message in messages:
+                going = self._say_story(finder, act, message)
+                stays += Counter(going.stays if finder.is_first(message, going) else {})
+                done += 1
+                progress(done, None)
+            after = messages[-1]
+        return stays + self._say_acts(finder, act, progress, done)
+
+    def _say_story(self, finder: Finder, act: Act, message: str) -> Going:
+        for _ in range(TRIES):
+            streams = finder.hold_streams()
+            going = finder.going(message)
+            _refuse(*finder.forbidding([message], Covering(self.queries, finder.tenant)))
+            if not going.erased:
+                return going
+            numbers = Numbers(messages=int(going.is_whole), recipients=going.recipients, **going.held._asdict())
+            drafts = [self._draft(finder.tenant, act, each) for each in going.erased]
+            try:
+                self._append(drafts, numbers, {**going.expect, **streams})
+            except ConflictError:  # a hold, an arrival, another process: look again
+                self.queries.runner.run()
+                continue
+            return going
+        raise BusyError
+
+    def _draft(self, tenant: str, act: Act, erased: Erased, why: str = "") -> Draft:
+        draft = erasing.draft(self.ledger, tenant, erased, why or act.rule.removeprefix(erasing.RULE), act.asked_by)
+        draft.fields["code"] = act.act
+        return draft
+
+    def _append(self, drafts: Sequence[Draft], numbers: Numbers, expect: Mapping[str, int]) -> None:
+        """Say it, with how much there is of it, in one step."""
+        told = {name: count for name, count in msgspec.structs.asdict(numbers).items() if count}
+        drafts[0].fields.update({"numbers": told} if told else {})
+        self.ledger.append(Item(list(drafts), expect=dict(expect)))
+
+    def _say_acts(self, finder: Finder, act: Act, progress: Progress, done: int) -> Counter[str]:
+        searched, stays = finder.acts(), Counter[str]()
+        place: tuple[str, int] | None = ("", 0)
+        while searched is not None and place is not None:
+            found, place = searched.page(place)
+            stays += Counter(each.stays for each in found if each.stays)
+            erased = beside.said(found)
+            if erased:
+                self._let_go(finder.tenant, searched, found, act)
+                numbers = finding.numbers_of_acts(found, beside.held(self.queries, erased))
+                self._append([self._draft(finder.tenant, act, each) for each in erased], numbers, {})
+            done += len(found)
+            progress(done, None)
+        return stays
+
+    def _let_go(self, tenant: str, searched: beside.Acts, found: Iterable[beside.Act], act: Act) -> None:
+        """End what is in force and goes: saved queries and schedules; and items that nobody could look at any more."""
+        for each in found:
+            if not each.stays:
+                searched.end(each, act.asked_by)
+                if each.waits and self.queries.lanes(tenant, "open", each.event.id):
+                    self.lanes.dismiss(tenant, each.event.id, NOTE, act.asked_by)
+
+    def _destroy(self, tenant: str, act: Act) -> Numbers:
+        """Destroy all that was said for an act; returns how much that was when it was said."""
+        said = list(self.parts(tenant, act))
+        with self.privileged() as database:
+            for event in said:
+                self._destroy_one(database, erasing.told(event))
+        self._drop_payloads(sorted({event.stream for event in said}))
+        return sum((_numbers(event) for event in said), Numbers())
+
+    def _destroy_one(self, database: Database, erased: Erased) -> None:
+        erasing.destroy(database, self.ledger.artifact_folder, erased)
+
+    def _drop_payloads(self, messages: Sequence[str]) -> None:
+        """What was sent to several of whom one is erased is kept no longer than it is to be sent."""
+        still = ", ".join(f"'{state}'" for state in OPEN)
+        sql = f"UPDATE outbox SET sealed = NULL WHERE message = ? AND sealed IS NOT NULL AND state NOT IN ({still})"
+        with self.ledger.database.writing() as cursor:
+            cursor.executemany(sql, [(message,) for message in messages])
+
+    def _clear(self, finder: Finder) -> Numbers:
+        """Clear what lies beside the log."""
+        person = finder.person
+        if person is None:
+            return Numbers()
+        refused = list(beside.quarantined(self.quarantine, finder.tenant, person))
+        self.quarantine.drop(finder.tenant, refused)
+        tasked = beside.tasked(self.tasks, finder.tenant, person)
+        beside.remove(self.tasks, tasked)
+        return Numbers(quarantined=len(refused), tasks=len(tasked.removed))
+
+    def _complete(self, tenant: str, act: Act, numbers: Numbers, stays: Counter[str]) -> None:
+        told = {name: count for name, count in msgspec.structs.asdict(numbers).items() if count}
+        told |= {f"stays.{why}": count for why, count in stays.items()}
+        clear: dict[str, Any] = {"rule": act.rule, "events": [act.act]} | ({"numbers": told} if told else {})
+        once = ("erasure.completed", act.act)
+        self.accounts.record("erasure.completed", tenant, ACCOUNT, act.asked_by, clear, once=once)
+
+    def _forget(self, tenant: str, act: Act, database: Database) -> None:
+        """Take away the address that asked for it, once all else is done."""
+        if act.rule == RULES["recipient"]:
+            event = self.ledger.event(act.position)
+            mine = Erased(event.stream, events=(event.id,))
+            if erasing.left(database, mine).values:
+                self._append([self._draft(tenant, act, mine, "act")], Numbers(), {})
+                self._destroy_one(database, mine)
+
+    def parts(self, tenant: str, act: Act) -> Iterator[Event]:
+        """What was said for an act, in the order of the log."""
+        for event in pages(self.ledger.feed, lambda each: each.position, act.position):
+            if event.type == "evidence.erased" and event.tenant == tenant and event.fields.get("code") == act.act:
+                yield event
+
+    # --- looking
+
+    def get(self, tenant: str, erasure: str) -> Erasure:
+        """One erasure.
+
+        Raises:
+            NotFoundError: the tenant has none of that id.
+        """
+        return self._view(tenant, self._act(tenant, erasure))
+
+    def _act(self, tenant: str, erasure: str) -> Act:
+        act = acts.get(self.queries, tenant, erasure)
+        if act.rule not in RULES.values():
+            msg = f"there is no erasure {erasure}"
+            raise NotFoundError(msg)
+        return act
+
+    def list(self, tenant: str, before: int = 0, limit: int = 100) -> tuple[list[Erasure], int]:
+        """Erasures, the newest first, and the position to go on before; 0 at the end."""
+        page = acts.acts(self.queries, tenant, before=before, limit=limit)
+        found = [self._view(tenant, act) for act in page if act.rule in RULES.values()]
+        return found, page[-1].position if len(page) == limit else 0
+
+    def completed(self, tenant: str, erasure: str) -> Event | None:
+        """The event that says that it was carried out."""
+        key = self.ledger.keyring.duplicate(None, tenant, ACCOUNT, "erasure.completed", erasure)
+        return next((self.ledger.event(position) for position in self.ledger.known([key]).values()), None)
+
+    def _view(self, tenant: str, act: Act) -> Erasure:
+        done = self.completed(tenant, act.act)
+        state = _state(act)
+        return Erasure(
+            erasure=act.act,
+            of="message" if act.rule == RULES["message"] else "recipient",
+            state=state,
+            meaning=STATES[state],
+            asked_at=act.asked_at,
+            asked_by=act.asked_by,
+            expires_at=act.expires_at if state == "waiting" else "",
+            decided_at=act.decided_at,
+            decided_by=act.decided_by,
+            done_at=act.done_at,
+            message="".join(act.about.get("streams", [])[:1]),
+            numbers=_numbers(done) if done else Numbers(),
+        )
+
+
+def _asked(subject: Subject) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Rule, clear fields and sealed values of the act that asks."""
+    if subject.message:
+        return RULES["message"], {"streams": [subject.message]}, {}
+    return RULES["recipient"], {}, msgspec.to_builtins(subject)
+
+
+def _subject(act: Act) -> Subject | None:
+    """What an act asks to be erased; None when nobody can open that any more."""
+    if act.rule == RULES["message"]:
+        return Subject(message=str(act.about["streams"][0]))
+    return msgspec.convert(act.said, Subject) if act.said.get("recipient") else None
+
+
+def _state(act: Act) -> State:
+    return "ready" if act.may_go else act.state  # type: ignore[return-value]  # `approved` may go
+
+
+def _refuse(holds: Sequence[Hold], unsent: Sequence[str]) -> None:
+    if holds:
+        msg = f"{'holds forbid' if len(holds) > 1 else 'a hold forbids'} it: {', '.join(hold.hold for hold in holds)}; nothing was erased"
+        raise ActRefusedError(msg)
+    if unsent:
+        msg = f"still to be sent: {', '.join(unsent[:10])}; cancel that first: delivery-ledger outbox cancel MESSAGE --note WHY"
+        raise ActRefusedError(msg)
+
+
+def _numbers(event: Event) -> Numbers:
+    told = event.fields.get("numbers", {})
+    return Numbers(**{name: told[name] for name in Numbers.__struct_fields__ if name in told})
