@@ -179,7 +179,7 @@ def _inquire(system: System) -> None:
     address = f"{MAIL}@post.example"
     about = {"address": address}
     with asking.asked(system.queries, system.heads, TENANT, "by_recipient", about) as answer:
-        asking.record(system.accounts, "", answer.header, f"{NAME} asked")
+        asking.record(system.accounts, "console", answer.header, f"{NAME} asked")
     saving = saved.Saving(query="by_recipient", parameters=about)
     saved.save(system.ledger, TENANT, "hers", saving, "key_1", ("compliance",))
     sampling = Sampling(system.accounts, system.queries, system.heads, system.signed_head)
