@@ -19,6 +19,7 @@ from adapters.accounts import CONSOLE
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
 from ops import (
     accounts_cli,
+    acts_cli,
     disputes_cli,
     downtime_cli,
     evidence_cli,
@@ -36,6 +37,7 @@ from ops import (
     query_cli,
     reinterpret_cli,
     report_cli,
+    safeguards_cli,
     sample_cli,
     schedules_cli,
     show,
@@ -86,6 +88,8 @@ for sub in (
     downtime_cli.downtime,
     keeping_cli.holds,
     keeping_cli.retention,
+    acts_cli.acts,
+    safeguards_cli.safeguards,
     terms_cli.terms,
     providers_cli.providers,
     database,

@@ -10,12 +10,13 @@ from cyclopts import App
 from rich.table import Table
 
 from ledger.errors import ConfigurationError
+from ops.acts_cli import waits
 from ops.console import Json, Tenant, looked, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
+    from adapters.acts import Act
     from adapters.keeping import Hold, Policy
-    from ops.system import System
 
 holds = App(name="holds", help="Legal holds: what must not be removed, whatever a retention policy says.")
 retention = App(
@@ -94,45 +95,64 @@ def _show_holds(found: Sequence[Hold]) -> None:
 
 @holds.command
 def release(hold: str, /, *, reason: str, tenant: Tenant = "", json: Json = False) -> None:
-    """End a hold; one that has ended stays as it is.
+    """End a hold, or ask for its end where that takes two people; one that has ended stays as it is.
 
     Args:
         hold: its id, as `holds list` prints it.
         reason: why; sealed beside the event.
     """
-    from adapters import keeping  # noqa: PLC0415  as above
+    from adapters import carrying, keeping  # noqa: PLC0415  as above
 
     with system() as s:
-        ended = keeping.release(s.accounts, s.queries, tenant or s.settings.tenant, hold, reason)
-    print_json(ended) if json else out.print(f"Hold {ended.hold} ended {when(ended.released_at)}.")
+        done = carrying.release(s.accounts, s.queries, tenant or s.settings.tenant, hold, reason)
+    if json:
+        print_json(done)
+    elif isinstance(done, keeping.Hold):
+        out.print(f"Hold {done.hold} ended {when(done.released_at)}.")
+    else:
+        out.print(waits(done))
 
 
 @retention.command(name="set")
-def set_(*, provider: str, keep: str, label: str = "", tenant: Tenant = "", json: Json = False) -> None:
+def set_(
+    *, provider: str, keep: str, label: str = "", reason: str = "", tenant: Tenant = "", json: Json = False
+) -> None:
     """Say how long to keep what a provider carried, counted from when the ledger first heard of a message.
+
+    Nothing of it is erased within seven days from then, so that a mistake can be taken back.
 
     Args:
         provider: as `delivery-ledger providers` names it.
         keep: 10y, 18m or 90d.
         label: only for what bears it; goes before a policy without a label, and of several the longest counts.
+        reason: why; needed where this takes two people.
     """
-    with system(fresh=False) as s:
-        policy = _keep(s, tenant, provider, keep, label)
-    print_json(policy) if json else out.print(f"What {policy.provider} carried is kept for {policy.keep}.")
+    done = _keep(tenant, provider, keep, label, reason)
+    _say(done, f"What {provider} carried is kept for {keep}.", json=json)
 
 
 @retention.command
-def remove(*, provider: str, label: str = "", tenant: Tenant = "", json: Json = False) -> None:
-    """End the policy for a provider, or for what bears a label."""
+def remove(*, provider: str, label: str = "", reason: str = "", tenant: Tenant = "", json: Json = False) -> None:
+    """End the policy for a provider, or for what bears a label.
+
+    Args:
+        reason: why; needed where this takes two people.
+    """
+    done = _keep(tenant, provider, "", label, reason)
+    _say(done, f"There is no such policy for {provider} any more.", json=json)
+
+
+def _keep(tenant: str, provider: str, term: str, label: str, reason: str) -> Policy | Act:
+    from adapters import carrying  # noqa: PLC0415  as above
+
     with system(fresh=False) as s:
-        policy = _keep(s, tenant, provider, "", label)
-    print_json(policy) if json else out.print(f"There is no such policy for {policy.provider} any more.")
+        return carrying.keep(s.accounts, s.queries, tenant or s.settings.tenant, provider, term, label, reason)
 
 
-def _keep(s: System, tenant: str, provider: str, term: str, label: str) -> Policy:
-    from adapters import keeping  # noqa: PLC0415  as above
+def _say(done: Policy | Act, text: str, *, json: bool) -> None:
+    from adapters.keeping import Policy  # noqa: PLC0415  as above
 
-    return keeping.keep(s.accounts, tenant or s.settings.tenant, provider, term, label)
+    print_json(done) if json else out.print(text if isinstance(done, Policy) else waits(done))
 
 
 @retention.command(name="list")
