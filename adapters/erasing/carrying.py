@@ -40,6 +40,7 @@ ACCOUNT = "erasures"
 """Whose stream, besides the day's, it stands in that an erasure was carried out."""
 RULES = {"recipient": "erasure.recipient", "message": "erasure.message"}
 TRIES = 10
+PAGE = 500
 NOTE = "what waited was erased"
 
 Progress = Callable[[int, int | None], None]
@@ -265,8 +266,15 @@ class Eraser:
 
     def parts(self, tenant: str, act: Act) -> Iterator[Event]:
         """What was said for an act, in the order of the log."""
-        for event in pages(self.ledger.feed, lambda each: each.position, act.position):
-            if event.type == "evidence.erased" and event.tenant == tenant and event.fields.get("code") == act.act:
+        sql = "SELECT position FROM read_erasures WHERE tenant = ? AND position > ? ORDER BY position LIMIT ?"
+
+        def fetch(after: int) -> list[Event]:
+            rows = self.ledger.database.read(sql, (tenant, after, PAGE))
+            return self.ledger.events_at(position for (position,) in rows)
+
+        self.queries.runner.run()
+        for event in pages(fetch, lambda each: each.position, act.position):
+            if event.fields.get("code") == act.act:
                 yield event
 
     # --- looking
@@ -291,6 +299,10 @@ class Eraser:
         page = acts.acts(self.queries, tenant, before=before, limit=limit)
         found = [self._view(tenant, act) for act in page if act.rule in RULES.values()]
         return found, page[-1].position if len(page) == limit else 0
+
+    def ready(self, tenant: str) -> Iterator[Erasure]:
+        """Those that may be carried out now."""
+        return (self._view(tenant, act) for act in self._open(tenant) if act.may_go)
 
     def completed(self, tenant: str, erasure: str) -> Event | None:
         """The event that says that it was carried out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -201,6 +201,20 @@ def preview(finder: Finder, cursor: str, limit: int, since: str) -> Preview:
         is_searchable=finder.person is None or finder.person.is_searchable,
         position=finder.queries.position(),
         next=following.cursor() if following else "",
+    )
+
+
+def together(pages: Sequence[Preview], since: str) -> Preview:
+    """All pages as one."""
+    things = tuple(thing for page in pages for thing in page.things)
+    return Preview(
+        things=things,
+        goes=sum((page.goes for page in pages), Numbers()),
+        stays=stays(_counted(things), since),
+        forbidden_by=tuple(dict.fromkeys(each for page in pages for each in page.forbidden_by)),
+        unsent=tuple(dict.fromkeys(each for page in pages for each in page.unsent)),
+        is_searchable=pages[0].is_searchable,
+        position=pages[-1].position,
     )
 
 
