@@ -80,7 +80,13 @@ def test_all_spellings_of_one_number_are_one(number: phonenumbers.PhoneNumber, k
     ]
     assert {e164} == {normal(Address(kind, each)) for each in (e164, *spellings)}
     home = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
-    if phonenumbers.parse(home, region) == phonenumbers.parse(e164):  # some regions share a country, or dial otherwise
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    is_told = (
+        home.startswith("0") or metadata.national_prefix != "0"
+    )  # else it looks like a number that begins with its country
+    if is_told and phonenumbers.parse(home, region) == phonenumbers.parse(
+        e164
+    ):  # some regions share a country, or dial otherwise
         assert e164 == normal(Address(kind, home, region))
 
 
