@@ -57,6 +57,7 @@ KEY_KEPT_S = 60.0
 """How long a key of a person is remembered: what another process had destroyed is forgotten by then."""
 PAGE = 1_000
 WHOLE_MESSAGE = -1
+ERASED = "evidence.erased/1"
 OWN_TENANT = OWN_STREAM = "ledger"
 """Where events about the ledger itself stand."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -181,6 +182,7 @@ class Ledger(Application[Any]):
     Attributes:
         frozen: why nothing may be appended any more: the newest head does not match the stored leaves, or the tree does not fit the
             signed heads; "" while it may.
+        on_erased: what else is done with `evidence.erased` events before who wrote them goes on: see `ledger.erasures`.
 
     Raises:
         ConfigurationError: the keyring belongs to another database.
@@ -205,6 +207,7 @@ class Ledger(Application[Any]):
         self.random = random
         self.frozen = ""
         self.position_column = "rowid" if database.kind == "sqlite" else "notification_id"
+        self.on_erased: Callable[[Sequence[Event]], None] = lambda _events: None
         self._keys: dict[tuple[str, int], tuple[float, PersonKey]] = {}
         super().__init__({})
         self._check_keyring()
@@ -269,8 +272,12 @@ class Ledger(Application[Any]):
     # --- writing
 
     def append(self, item: Item) -> Appended:
-        """Store an item and wait until it is durable and in the tree."""
-        return self.submit(item).result()
+        """Store an item and wait until it is durable and in the tree; what is erased by it, also in the journal of erasures."""
+        appended = self.submit(item).result()
+        if _erases(item):
+            told = zip(item.drafts, appended.positions, strict=True)
+            self.on_erased(self.events_at(position for draft, position in told if draft.topic == ERASED))
+        return appended
 
     def freeze(self, reason: str) -> None:
         """Refuse to append from now on, for good; reading goes on.
@@ -301,7 +308,7 @@ class Ledger(Application[Any]):
         for draft in item.drafts:
             check_fields(draft.fields)
         future = self.appender.submit(item)
-        if any(draft.topic.startswith("evidence.erased/") for draft in item.drafts):
+        if _erases(item):
             future.add_done_callback(lambda _appended: self._keys.clear())
         return future
 
@@ -634,6 +641,10 @@ class _View(Ledger):
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _erases(item: Item) -> bool:
+    return any(draft.topic == ERASED for draft in item.drafts)
 
 
 def open_values(event: Event, key_id: bytes, key: bytes, sealed: bytes) -> dict[str, Any]:

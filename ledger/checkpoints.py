@@ -7,13 +7,12 @@ rolled back or rewritten, its tree no longer fits the highest signed head, and a
 from __future__ import annotations
 
 import json
-import os
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ledger import notes
+from ledger import jsonlines, notes
 from ledger.application import Ledger
 from ledger.errors import ForkError, NotFoundError, TooLargeError
 from ledger.notes import Note, NoteError
@@ -68,16 +67,16 @@ class HeadFile:
     def __iter__(self) -> Iterator[SignedHead]:
         if self.path.exists():
             with self.path.open("rb") as file:
-                yield from (_head(line) for line in file if line.endswith(b"\n") and _is_whole(line[:-1]))
+                yield from (_head(line) for line in file if line.endswith(b"\n") and jsonlines.is_whole(line[:-1]))
 
     def latest(self) -> SignedHead | None:
         """The newest head (the last line; heads only grow within an epoch)."""
-        lines = _whole_lines(self.path, 4 * notes.MAX_NOTE_BYTES)
+        lines = jsonlines.last(self.path, 4 * notes.MAX_NOTE_BYTES)
         return _head(lines[-1]) if lines else None
 
     def append(self, head: SignedHead) -> None:
         """Make a head durable."""
-        _append(self.path, {"size": head.checkpoint.size, "note": head.note.decode()})
+        jsonlines.append(self.path, [{"size": head.checkpoint.size, "note": head.note.decode()}])
 
     # --- cosignatures
 
@@ -91,7 +90,7 @@ class HeadFile:
             NotFoundError: none of the newer heads has exactly this text.
             TooLargeError: the checkpoint would carry more signatures than a reader takes.
         """
-        recent = reversed(_whole_lines(self.path, RECENT_BYTES))
+        recent = reversed(jsonlines.last(self.path, RECENT_BYTES))
         ours = next((head for head in map(_head, recent) if notes.parse(head.note).text == note.text), None)
         if ours is None:
             msg = "that is not a checkpoint this log signed lately; cosign the text of /log/checkpoint as it is"
@@ -103,13 +102,13 @@ class HeadFile:
             raise TooLargeError(msg)
         if added:
             lines = "".join(s.line() for s in added.values())
-            _append(self._cosignatures, {"text": note.text, "lines": lines})
+            jsonlines.append(self._cosignatures, [{"text": note.text, "lines": lines}])
         return len(added)
 
     def cosigned(self, head: SignedHead) -> bytes:
         """The head's note with the cosignatures it was given."""
         text = notes.parse(head.note).text
-        given = (json.loads(line) for line in _whole_lines(self._cosignatures, RECENT_BYTES))
+        given = (json.loads(line) for line in jsonlines.last(self._cosignatures, RECENT_BYTES))
         return head.note + "".join(each["lines"] for each in given if each["text"] == text).encode()
 
 
@@ -117,41 +116,9 @@ RECENT_BYTES = 4 * 1024 * 1024
 """How far back cosignatures are taken and handed out: about ten thousand heads."""
 
 
-def _whole_lines(path: Path, last_bytes: int) -> list[bytes]:
-    """The lines near the end of a file that were written whole."""
-    if not path.exists():
-        return []
-    with path.open("rb") as file:
-        start = max(0, path.stat().st_size - last_bytes)
-        file.seek(start)
-        lines = file.read().split(b"\n")[1 if start else 0 : -1]
-    return [line for line in lines if _is_whole(line)]
-
-
-def _is_whole(line: bytes) -> bool:
-    return line.startswith(b"{") and line.endswith(b"}")
-
-
 def _head(line: bytes) -> SignedHead:
     note = json.loads(line)["note"].encode()
     return SignedHead(parse(notes.parse(note).text), note)
-
-
-def _append(path: Path, row: dict[str, object]) -> None:
-    """One more line, durable when this returns."""
-    with path.open("a+b") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.write(b"\n")  # after a torn line
-        file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def compare(ledger: Ledger, head: SignedHead | None) -> None:
