@@ -72,7 +72,7 @@ def plain(observation: Observation) -> dict[str, Any]:
         if isinstance(value, dict):
             return {k: convert(v) for k, v in value.items()}
         if hasattr(value, "_asdict"):
-            return {k: convert(v) for k, v in value._asdict().items() if v != () or k != "sha1_forms"}
+            return {k: convert(v) for k, v in value._asdict().items() if v or k not in {"sha1_forms", "region"}}
         if isinstance(value, tuple | list):
             return [convert(v) for v in value]
         return value
