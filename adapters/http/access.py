@@ -74,7 +74,7 @@ class AccessLog:
     """
 
     def __init__(self, accounts: Accounts, first_s: float = 5.0) -> None:
-        self._accounts = accounts
+        self.accounts = accounts
         self._first = timedelta(seconds=first_s)
         self._lock = threading.Lock()
         self._gathered: dict[Looked, _Looks] = {}
@@ -91,7 +91,7 @@ class AccessLog:
             named = {"artifacts": [artifact]} if artifact else {}
             self._record(tenant, actor, {"rule": f"access.{kind}", **named}, messages, reason)
             return
-        now = self._accounts.ledger.clock()
+        now = self.accounts.ledger.clock()
         looked = Looked(tenant, actor, kind, reason, _quarter(now))
         with self._lock:
             self._gathered.setdefault(looked, _Looks(now)).add(messages or [""], now)
@@ -105,7 +105,7 @@ class AccessLog:
         Returns:
             Events written.
         """
-        now = self._accounts.ledger.clock()
+        now = self.accounts.ledger.clock()
         with self._lock:
             due = sorted(looked for looked, looks in self._gathered.items() if self._is_due(looked, looks, now))
             due = sorted(self._gathered) if everything else due
@@ -143,7 +143,7 @@ class AccessLog:
 
     def _record(self, tenant: str, actor: str, clear: dict[str, Any], streams: Sequence[str], reason: str) -> None:
         named = {"streams": list(streams)} if streams else {}
-        self._accounts.record("access.recorded", tenant, actor, actor, {**clear, **named}, reason)
+        self.accounts.record("access.recorded", tenant, actor, actor, {**clear, **named}, reason)
 
 
 def _is_over(looked: Looked, now: datetime) -> bool:
