@@ -78,7 +78,7 @@ def plain(observation: Observation) -> dict[str, Any]:
         return value
 
     fields = {f.name: convert(getattr(observation, f.name)) for f in dataclasses.fields(observation)}
-    return {k: v for k, v in fields.items() if v not in (None, "", [], {})}
+    return {k: v for k, v in fields.items() if v not in (None, "", [], {}, False)}
 
 
 def unwrap(value: Any, check: Any) -> Any:
