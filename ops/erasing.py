@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from adapters.erasing.carrying import Eraser
-from ledger.database import Database, connect
-from ledger.erasing import require_rights
+from adapters.evidence.report import sign
 from ledger.events import time_text
-from ops import keyfiles
+from ops import keyfiles, reports
+from ops.recovering import privileged
 from ops.system import System
 from ops.tasks import tasks
 
 
 def eraser(system: System) -> Eraser:
     """What erases."""
-
-    @contextmanager
-    def privileged() -> Iterator[Database]:
-        url = system.settings.privacy_database_url.get_secret_value()
-        if not url or system.ledger.database.kind == "sqlite":
-            require_rights(system.ledger.database)
-            yield system.ledger.database
-            return
-        with closing(connect(url)) as database:
-            require_rights(database)
-            yield database
-
     return Eraser(
         accounts=system.accounts,
         queries=system.queries,
         lanes=system.lanes,
         quarantine=system.quarantine,
         tasks=tasks(system),
-        privileged=privileged,
+        privileged=partial(privileged, system.settings, system.ledger.database),
         oldest_kek=lambda: _oldest_kek(system),
     )
+
+
+def sealed(system: System, pdf: bytes) -> bytes:
+    """A PDF with the operator's seal; the self-made one is made when it is first needed."""
+    desk = reports.desk(system)
+    return sign(pdf, desk.sealer(), desk.timestamper)
 
 
 def _oldest_kek(system: System) -> str:

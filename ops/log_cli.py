@@ -13,7 +13,7 @@ from adapters import pushing
 from ledger import exports, identity, proofs
 from ledger.errors import ConfigurationError, ForkError
 from ledger.notes import NoteKey
-from ops import keyfiles
+from ops import keyfiles, recovering
 from ops.console import EXIT_WRONG, Json, bar, err, operated, out, print_json, system
 from ops.system import System
 
@@ -198,7 +198,10 @@ def recover(*, yes: bool = False) -> int:
             return EXIT_WRONG
         with s.leader.leading():
             head = identity.succeed(s.ledger, s.heads, s.identity, s.log_keys)
+            again = recovering.erase_again(s.settings, s.ledger, s.journal)
             operated(s, "recover")
+    for line in again:
+        out.print(line, markup=False)
     out.print(f"The log goes on as {head.checkpoint.origin}. Start every process of this ledger anew.", markup=False)
     out.print(
         "Proofs handed out before stay valid under the heads they carry. Tell those who check this log the new origin."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import re
@@ -26,10 +27,11 @@ from ledger import identity as identities
 from ledger.application import Ledger
 from ledger.checkpoints import HeadFile, SignedHead
 from ledger.database import PostgresDatabase, connect
+from ledger.erasures import ErasureFile
 from ledger.errors import ConfigurationError, ForkError, VersionTakenError
 from ledger.identity import Identity
 from ledger.intake import Intake
-from ops import keyfiles
+from ops import keyfiles, recovering
 from ops.leader import FolderLock, Leader, Lock, PrimaryLock
 from ops.settings import Settings
 from projections.accessed import AccessedModel
@@ -44,6 +46,8 @@ from projections.queries import Queries
 from projections.runner import Runner
 from projections.status import StatusModel
 
+LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class System:
@@ -52,6 +56,7 @@ class System:
     Attributes:
         identity: who the log was when it was opened; `leader.identity()` follows rotations.
         heads: the signed heads, outside the database.
+        journal: of erasures, beside them.
         log_keys: private log keys that are here, oldest first.
     """
 
@@ -68,6 +73,7 @@ class System:
     outbox: Outbox
     identity: Identity
     heads: HeadFile
+    journal: ErasureFile
     log_keys: tuple[Ed25519PrivateKey, ...]
     leader: Leader
 
@@ -99,10 +105,15 @@ def _opened(settings: Settings) -> Iterator[System]:
         name = settings.log_name or f"delivery-ledger/{keyring.check_value()[:4].hex()}"
         identity = _identity(ledger, name, settings)
         heads = HeadFile(settings.head_folder / re.sub(r"[^A-Za-z0-9._-]", "_", name))
+        journal = ErasureFile(heads.path.parent)
+        ledger.on_erased = journal.note
         leader = Leader(ledger, heads, lambda: keyfiles.log_keys(settings.key_folder), _locks(database, heads))
         with suppress(ForkError):
             leader.check()
         announce(ledger)
+        if not ledger.frozen:
+            for line in recovering.erase_again(settings, ledger, journal):
+                LOG.warning("%s", line)
         setup.seal_earlier(ledger)
         runner = Runner(
             ledger,
@@ -137,6 +148,7 @@ def _opened(settings: Settings) -> Iterator[System]:
             outbox=Outbox(ledger, intake, accounts, calls, queries, keep=timedelta(hours=settings.keep_payloads_h)),
             identity=identity,
             heads=heads,
+            journal=journal,
             log_keys=keyfiles.log_keys(settings.key_folder),
             leader=leader,
         )

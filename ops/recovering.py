@@ -1,0 +1,60 @@
+"""After a restore: erasures that the journal names and the database has forgotten are said again and destroyed again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from ledger import erasing
+from ledger.application import Ledger
+from ledger.database import Database, connect
+from ledger.erasures import ErasureFile, reapply
+from ledger.errors import ConfigurationError
+from ops.settings import Settings
+
+
+@contextmanager
+def privileged(settings: Settings, own: Database) -> Iterator[Database]:
+    """The database under a login that may destroy.
+
+    Args:
+        own: under the login that serves.
+
+    Raises:
+        ConfigurationError: neither login may.
+    """
+    url = settings.privacy_database_url.get_secret_value()
+    if not url or own.kind == "sqlite":
+        erasing.require_rights(own)
+        yield own
+        return
+    with closing(connect(url)) as database:
+        erasing.require_rights(database)
+        yield database
+
+
+def erase_again(settings: Settings, ledger: Ledger, journal: ErasureFile) -> list[str]:
+    """Do again what the journal says was erased and the log does not.
+
+    Returns:
+        What was done and what is left to do, in words; nothing where the log holds all of it.
+    """
+    if journal.is_settled(ledger):
+        return []
+    said, lacking = reapply(ledger, journal)
+    told = [f"{len(said)} erasures that this database had forgotten are in its log again."] if said else []
+    try:
+        with privileged(settings, ledger.database) as database:
+            for event in said:
+                erasing.destroy(database, ledger.artifact_folder, erasing.told(event))
+    except ConfigurationError as error:
+        told.append(f"What they name is not destroyed yet: {error}. Then: delivery-ledger erase carry-out")
+    if lacking.elsewhere:
+        told.append(
+            f"{len(lacking.elsewhere)} erasures are of messages that this database does not hold: what comes of them is taken as new."
+        )
+    if lacking.unreadable:
+        told.append(
+            f"{lacking.unreadable} lines of {journal.path} are none of this ledger's: somebody changed the file."
+        )
+    return told
