@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -14,7 +16,7 @@ from ops.show import plain, when
 if TYPE_CHECKING:
     from adapters.erasing.carrying import Eraser
     from adapters.erasing.finding import Subject
-    from adapters.erasing.views import Erasure, Numbers, Preview
+    from adapters.erasing.views import Erasure, Numbers, Preview, Stay
     from ops.system import System
 
 erase = App(
@@ -80,16 +82,20 @@ def _show(found: Preview) -> None:
     if len(found.things) > THINGS_SHOWN:
         out.print(f"… and {len(found.things) - THINGS_SHOWN} more; --json lists them all")
     out.print(f"Goes: {_told(found.goes) or 'nothing'}.")
-    for stay in found.stays:
-        count = f"{stay.count} " if stay.count is not None else ""
-        since = f" (the oldest in use came {when(stay.since)})" if stay.since else ""
-        out.print(plain(f"Stays: {count}{stay.why}{since}."))
+    _show_stays(found.stays)
     if not found.is_searchable:
         out.print("The address is too short to be looked for in texts; it is found by its keyed digest only.")
     for each in found.forbidden_by:
         out.print(f"Forbidden by hold {each.hold} (on a {each.scope}, since {when(each.placed_at)}).")
     for each_message in found.unsent:
         out.print(f"Still to be sent: {each_message}; first: delivery-ledger outbox cancel {each_message} --note WHY")
+
+
+def _show_stays(stays: Iterable[Stay]) -> None:
+    for stay in stays:
+        count = f"{stay.count} " if stay.count is not None else ""
+        since = f" (the oldest in use came {when(stay.since)})" if stay.since else ""
+        out.print(plain(f"Stays: {count}{stay.why}{since}."))
 
 
 def _told(numbers: Numbers) -> str:
@@ -188,6 +194,42 @@ def show(erasure: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
     with system() as s:
         found = _eraser(s).get(tenant or s.settings.tenant, erasure)
     print_json(found) if json else _say(found)
+
+
+@erase.command
+def certificate(
+    erasure: str,
+    /,
+    *,
+    to: Annotated[Path | None, Parameter(name="--out")] = None,
+    tenant: Tenant = "",
+    json: Json = False,
+) -> None:
+    """The certificate of an erasure that was carried out: what was erased, what remains and why, and where the log says so.
+
+    Args:
+        erasure: its id, as `erase list` prints it.
+        to: a file, in place of the screen: .pdf with the operator's seal, anything else as JSON.
+    """
+    from adapters.erasing import certificates  # noqa: PLC0415  as above
+    from ops.erasing import sealed  # noqa: PLC0415
+
+    with system() as s:
+        found = certificates.certificate(_eraser(s), tenant or s.settings.tenant, erasure)
+        if to is not None:
+            to.write_bytes(sealed(s, certificates.pdf(found)) if to.suffix == ".pdf" else certificates.encoded(found))
+            out.print(plain(f"{to} is written."))
+            return
+    if json:
+        print_json(found)
+        return
+    out.print(plain(certificates.CLAIM))
+    out.print(f"Went: {_told(found.erased) or 'nothing'}.")
+    _show_stays(found.remains)
+    places = f"{found.events[0].position} to {found.events[-1].position}"
+    out.print(
+        f"Said by {len(found.events)} events at positions {places}; tree size {found.tree_size}, root {found.root}"
+    )
 
 
 @erase.command(name="carry-out")

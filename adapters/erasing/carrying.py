@@ -33,7 +33,7 @@ from ledger.application import Ledger, pages
 from ledger.database import Database
 from ledger.erasing import Erased
 from ledger.errors import BusyError, ConflictError, NotFoundError
-from ledger.events import Draft, Event
+from ledger.events import Draft, Event, parse_time
 from projections.queries import Queries
 
 ACCOUNT = "erasures"
@@ -251,6 +251,8 @@ class Eraser:
     def _complete(self, tenant: str, act: Act, numbers: Numbers, stays: Counter[str]) -> None:
         told = {name: count for name, count in msgspec.structs.asdict(numbers).items() if count}
         told |= {f"stays.{why}": count for why, count in stays.items()}
+        if oldest := self.oldest_kek():
+            told["oldest_kek_s"] = int(parse_time(oldest).timestamp())
         clear: dict[str, Any] = {"rule": act.rule, "events": [act.act]} | ({"numbers": told} if told else {})
         once = ("erasure.completed", act.act)
         self.accounts.record("erasure.completed", tenant, ACCOUNT, act.asked_by, clear, once=once)
@@ -303,6 +305,11 @@ class Eraser:
     def ready(self, tenant: str) -> Iterator[Erasure]:
         """Those that may be carried out now."""
         return (self._view(tenant, act) for act in self._open(tenant) if act.may_go)
+
+    def said(self, tenant: str, erasure: str) -> Iterator[Event]:
+        """The events that said what goes, until it was carried out."""
+        act, done = self._act(tenant, erasure), self.completed(tenant, erasure)
+        return (event for event in self.parts(tenant, act) if done is None or event.position < done.position)
 
     def completed(self, tenant: str, erasure: str) -> Event | None:
         """The event that says that it was carried out."""

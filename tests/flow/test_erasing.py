@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from adapters.erasing import certificates
 from adapters.erasing.carrying import Eraser
 from adapters.erasing.finding import Subject
+from ledger.tree import leaf_hash
 from ops import erasing
 from ops.system import System
 from projections.searching import Filters
@@ -77,3 +79,19 @@ def test_of_a_message_with_others_only_the_person_goes(system: System, eraser: E
     assert ["delivered", "delivered"] == [view.status for view in views]
     ((left,),) = system.ledger.database.read("SELECT artifact_id FROM artifacts")
     assert BERT.encode() in system.ledger.artifact(left).body
+
+
+def test_the_certificate_is_made_of_the_log_and_names_no_one(system: System, eraser: Eraser) -> None:
+    """What went, what remains, the events and the root; the same bytes again, and no address in them."""
+    send(system, "doc-1", ANNA)  # type: ignore[arg-type]
+    erasure = erase(eraser, ANNA)
+    found = certificates.certificate(eraser, TENANT, erasure)
+    assert (1, 1) == (found.erased.messages, found.erased.recipients)
+    assert found.root == system.ledger.root_at(found.tree_size).hex()
+    leaves = {each.position: each.leaf for each in found.events}
+    assert leaves == {p: leaf_hash(system.ledger.event(p).leaf).hex() for p in leaves}
+    text = certificates.encoded(found)
+    assert text == certificates.encoded(certificates.certificate(eraser, TENANT, erasure))
+    assert "12340001" not in text.decode()
+    assert certificates.pdf(found).startswith(b"%PDF")
+    assert certificates.pdf(found) == certificates.pdf(found)
