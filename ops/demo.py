@@ -17,7 +17,7 @@ from adapters.evidence.pack import Ask
 from adapters.importing import Importer, Report
 from adapters.providers.pec_mailbox.sandbox import authority
 from ledger import fsck
-from ops import demoanswers, demolive, show
+from ops import demoanswers, demolive, demoprivacy, show
 from ops.demoday import ACCOUNTS, KEYS, Day
 from ops.evidence import desk
 from ops.settings import Settings
@@ -63,6 +63,7 @@ def run(seed: int, folder: Path, out: Console | None) -> int:
             show.demo(out, deliveries, report, waiting, system.quarantine.list(TENANT))
         live = demolive.run(system, TENANT, folder / AUTHORITY, out)
         answers = demoanswers.run(system, TENANT, folder / "reports", [*deliveries, *live], out)
+        forgotten = demoprivacy.run(system, TENANT, folder / "evidence", deliveries, out)
         verdict = fsck.check(system.ledger)
         if out is None:
             rows = [msgspec.to_builtins(d) for d in deliveries]
@@ -73,6 +74,7 @@ def run(seed: int, folder: Path, out: Console | None) -> int:
                 "live": [msgspec.to_builtins(d) for d in live],
                 "waiting": msgspec.to_builtins(waiting),
                 "answers": msgspec.to_builtins(answers),
+                "forgotten": msgspec.to_builtins(forgotten),
             }
             print(msgspec.json.encode(body).decode())
         else:
@@ -80,7 +82,8 @@ def run(seed: int, folder: Path, out: Console | None) -> int:
         is_proven = prove(system, folder, live, out)
         if out is not None:
             out.print(next_steps(folder, deliveries), markup=False)
-    return 0 if verdict.is_clean and is_proven and answers.is_proven and not report.problems else 1
+    is_kept = answers.is_proven and forgotten.is_proven and not forgotten.found
+    return 0 if verdict.is_clean and is_proven and is_kept and not report.problems else 1
 
 
 def prove(system: System, folder: Path, deliveries: list[DeliveryView], out: Console | None) -> bool:

@@ -1,4 +1,4 @@
-"""The demo's third part: every query answers, and the month's report opens in the programs that people have for it."""
+"""The demo's last parts: every query answers, the month's report opens in the programs that people have for it, a person is forgotten."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_query_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each was asked with its defaults; those about the day itself have rows; explanations speak four languages."""
+    """Each was asked with its defaults; those about the day itself have rows; explanations speak four languages; who is forgotten is found nowhere."""
     assert 0 == demo.run(1, tmp_path, None)
-    answers = json.loads(capsys.readouterr().out.splitlines()[-1])["answers"]
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    answers, forgotten = told["answers"], told["forgotten"]
     assert list(QUERIES) == list(answers["rows"])
     assert {name for name, rows in answers["rows"].items() if not rows} <= MAY_BE_EMPTY
     assert 4 == len(set(answers["explanations"].values()))
     assert 5 == len(answers["sample"]["drawn"])
+    assert "hold" in forgotten["refused"]
+    assert (1, 0, True) == (forgotten["went"]["recipients"], forgotten["found"], forgotten["is_proven"])
 
 
 def test_months_report_opens_in_its_real_programs(folder: Path) -> None:
