@@ -16,7 +16,7 @@ from ledger.addresses import kept
 from ledger.appender import Appended, Item
 from ledger.application import PAGE, WHOLE_MESSAGE, Artifact, Ledger, Opened
 from ledger.database import Reads
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, NotFoundError
 from ledger.events import Event, message_of, read
 from ledger.observations import Address
 from ledger.recorders import Head
@@ -28,7 +28,7 @@ Whose = tuple[str, int]
 
 
 class ProtectedError(LedgerError):
-    """The original names somebody whose identity is protected; it is shown to whoever has the scope protected and gives a reason."""
+    """The original names, or may name, somebody whose identity is protected; the scope protected and a reason open it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,29 @@ class _Hidden:
     def is_person(self, owner: str, person: int) -> bool:
         return (owner, person) in self.persons or (owner, WHOLE_MESSAGE) in self.persons
 
-    def is_withheld(self, path: str, opened: Opened) -> bool:
+    def is_withheld(self, opened: Opened) -> bool:
         """Whether a value may not be shown."""
         if self.is_person(opened.owner, opened.person):
             return True
-        return opened.person < 0 and self.named.are_in([json.dumps(opened.value, ensure_ascii=False), path])
+        return opened.person < 0 and self.named.are_in([json.dumps(opened.value, ensure_ascii=False)])
+
+    def are_alone(self, owner: str, telling: Sequence[Event]) -> bool:
+        """Whether an original tells of protected people and of nobody else.
+
+        Args:
+            owner: the stream whose key seals it.
+            telling: the events that rest on it.
+        """
+        places = _places(telling)
+        return self.is_person(owner, WHOLE_MESSAGE) or (bool(places) and all(self.is_person(*each) for each in places))
+
+    def may_be_named(self, owner: str, telling: Sequence[Event], body: bytes) -> bool:
+        """Whether an original names somebody protected, or tells of them and cannot be searched."""
+        try:
+            return self.named.are_in(texts(body))
+        except (UnsearchableError, RecursionError):
+            messages = {message for message, _ in self.persons}
+            return bool({owner, *(message for message, _ in _places(telling))} & messages)
 
 
 def discreet(ledger: Ledger) -> Ledger:
@@ -65,6 +83,11 @@ def discreet(ledger: Ledger) -> Ledger:
 def everything(ledger: Ledger) -> Ledger:
     """The ledger behind a discreet one."""
     return ledger.whole if isinstance(ledger, _Discreet) else ledger
+
+
+def withheld(ledger: Ledger, messages: Iterable[str]) -> frozenset[Whose]:
+    """Who in some messages is not to be seen through this ledger."""
+    return protected(ledger.database, messages) if isinstance(ledger, _Discreet) else frozenset()
 
 
 def protected(reads: Reads, messages: Iterable[str]) -> frozenset[Whose]:
@@ -128,7 +151,7 @@ class _Discreet(Ledger):
             position: {
                 path: each
                 for path, each in said.items()
-                if tenants[position] not in hidden or not hidden[tenants[position]].is_withheld(path, each)
+                if tenants[position] not in hidden or not hidden[tenants[position]].is_withheld(each)
             }
             for position, said in found.items()
         }
@@ -144,8 +167,9 @@ class _Discreet(Ledger):
         """Original bytes by artifact id.
 
         Raises:
-            NotFoundError, ErasedError: as the ledger's own.
-            ProtectedError: it may name a protected person, or tells of such a person alone.
+            ErasedError: as the ledger's own.
+            NotFoundError: likewise; or it tells of protected people alone.
+            ProtectedError: it may name a protected person.
         """
         position, owner = self.artifact_place(artifact_id)
         found = self.whole.artifact(artifact_id)
@@ -153,7 +177,10 @@ class _Discreet(Ledger):
             # Stored with the first event of its item, which may be one that names no original.
             item = self.whole.between(position - 1, position - 1 + PAGE)
             telling = [event for event in item if artifact_id in event.fields.get("artifacts", ())]
-            if _tells(hidden, owner, telling, found.body):
+            if hidden.are_alone(owner, telling):
+                msg = f"there is no artifact {artifact_id}"
+                raise NotFoundError(msg)
+            if hidden.may_be_named(owner, telling, found.body):
                 raise ProtectedError
         return found
 
@@ -180,13 +207,5 @@ class _Discreet(Ledger):
         return needles(self.opened[each] for each in there & self.opened.keys())
 
 
-def _tells(hidden: _Hidden, owner: str, telling: Sequence[Event], body: bytes) -> bool:
-    """Whether an original tells of protected people: of them alone, by naming them, or as far as anybody can know."""
-    places = {(message_of(event.stream), person_of(event.stream)) for event in telling}
-    if hidden.is_person(owner, WHOLE_MESSAGE) or (places and all(hidden.is_person(*place) for place in places)):
-        return True
-    try:
-        return hidden.named.are_in(texts(body))
-    except (UnsearchableError, RecursionError):
-        messages = {message for message, _ in hidden.persons}
-        return owner in messages or bool({message for message, _ in places} & messages)
+def _places(telling: Iterable[Event]) -> set[Whose]:
+    return {(message_of(event.stream), person_of(event.stream)) for event in telling}

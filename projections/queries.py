@@ -17,7 +17,7 @@ from ledger.tree import leaf_hash
 from ledger.types import TYPES
 from projections import downtimes, searching
 from projections.deadlines import due
-from projections.discretion import addresses, discreet, everything, protected
+from projections.discretion import addresses, discreet, everything, withheld
 from projections.downtimes import Downtime
 from projections.fold import Folded, Reason
 from projections.rules import EFFECTS, SUB_STATUS
@@ -80,7 +80,7 @@ class Queries:
 
     def is_hidden(self, message: str, recipient: int) -> bool:
         """Whether a recipient is not to be seen; WHOLE_MESSAGE: whether the message is not, as nobody else is in it."""
-        return not self.shows_protected and (message, recipient) in protected(self.ledger.database, [message])
+        return (message, recipient) in withheld(self.ledger, [message])
 
     def require_shown(self, message: str) -> None:
         """Refuse to tell of a message in which there is nobody else.
@@ -93,10 +93,7 @@ class Queries:
 
     def shown(self, message: str, streams: Sequence[str]) -> list[str]:
         """The streams of a story that may be told."""
-        if self.shows_protected:
-            return list(streams)
-        told_of = {message, *map(message_of, streams)}
-        hidden = {delivery_stream(*whose) for whose in protected(self.ledger.database, told_of)}
+        hidden = {delivery_stream(*whose) for whose in withheld(self.ledger, {message, *map(message_of, streams)})}
         return [stream for stream in streams if stream not in hidden]
 
     # --- one message

@@ -12,6 +12,7 @@ from adapters.evidence.pack import Ask, Finish, Pack, build, head_at, record_exp
 from ledger import identity, notes
 from ledger.checkpoints import HeadFile, SignedHead
 from ledger.errors import ConfigurationError
+from projections.discretion import discreet
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Desk:
         signed_head: signs what is committed by now, where this process may.
         log_keys: private log keys that are here.
         finish: the report and the seal.
+        shows_protected: also what names those whose identity is protected.
     """
 
     accounts: Accounts
@@ -30,6 +32,7 @@ class Desk:
     signed_head: Callable[[], SignedHead]
     log_keys: Sequence[Ed25519PrivateKey]
     finish: Finish
+    shows_protected: bool = False
 
     def issue(self, ask: Ask, at: int | None = None, actor: str = CONSOLE) -> Pack:
         """Make a pack and record that it leaves.
@@ -42,7 +45,7 @@ class Desk:
             NotFoundError: no such message, recipient or signed head.
             ConfigurationError: see `build`; or no log key in use is here.
         """
-        ledger = self.accounts.ledger
+        ledger = self.accounts.ledger if self.shows_protected else discreet(self.accounts.ledger)
         head = self.signed_head() if at is None else head_at(ledger, self.heads, at)
         pack = build(ledger, ask, head, self._keys_in_use(), self.finish)
         record_export(self.accounts, pack, actor)

@@ -21,6 +21,7 @@ from ledger.errors import ErasedError, NotFoundError
 from ledger.events import Event, message_of, parse_time
 from ledger.observations import Arrival, ArrivalKind, Observation, Verdict
 from ledger.streams import clean
+from projections.discretion import ProtectedError, everything
 
 WITHHELD = {
     "secret": "it carries a secret by the provider's contract and is never handed out",
@@ -31,9 +32,10 @@ WITHHELD = {
     "other_messages": "it tells of other messages too",
     "other_persons": "it names somebody who is not shown in this pack",
     "unsearchable": "it holds parts in which nobody can look for the names of those who are not shown",
+    "protected": "it names, or may name, somebody whose identity is protected",
     "erased_person": "it tells of somebody who was erased, and is kept for somebody else's sake",
 }
-"""Reason -> what it means. The last four can be overruled by a person who gives a reason."""
+"""Reason -> what it means. Those in OVERRULED can be overruled by a person who gives a reason."""
 OVERRULED = frozenset({"other_messages", "other_persons", "unsearchable", "erased_person"})
 SCAN_EVENTS = 5_000
 ROLES = ("body", "request")
@@ -103,7 +105,7 @@ def _first_commitment(ledger: Ledger, tenant: str, artifact: str) -> Event | Non
         position, _ = ledger.artifact_place(artifact)
     except (NotFoundError, ErasedError):
         return None
-    found = ledger.feed(position - 1, SCAN_EVENTS)
+    found = ledger.between(position - 1, position - 1 + SCAN_EVENTS)
     return next((e for e in found if e.tenant == tenant and _commits(e, artifact)), None)
 
 
@@ -141,7 +143,8 @@ def _why(ledger: Ledger, original: Original, opened: Disclosed, people: People, 
     if provider is not None and original.index == 0 and original.kind in provider.secret_bodies:
         return "secret"
     if original.path not in opened.get(original.event.position, {}):
-        return "untied"
+        held = everything(ledger).disclosures([original.event]).get(original.event.position, {})
+        return "protected" if original.path in held else "untied"
     body, lost = _body(ledger, original.artifact)
     if lost or shared or not people.is_strict:
         return lost or shared
@@ -157,6 +160,8 @@ def _body(ledger: Ledger, artifact: str) -> tuple[bytes, str]:
     """The bytes, or why they are not there."""
     try:
         return ledger.artifact(artifact).body, ""
+    except ProtectedError:
+        return b"", "protected"
     except (ErasedError, NotFoundError):
         return b"", "erased"
     except FileNotFoundError:
@@ -174,7 +179,7 @@ def _why_shared(  # noqa: PLR0917  as above
     try:
         owner = ledger.artifact_place(event.fields["artifacts"][0])[1]
         seen = _observations(ledger, tenant, event, opened)
-    except (NotFoundError, ErasedError, FileNotFoundError, KeyError):
+    except (NotFoundError, ErasedError, ProtectedError, FileNotFoundError, KeyError):
         return ""  # told by whoever opens it
     if not seen and owner not in messages:
         return "other_messages"

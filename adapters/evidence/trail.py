@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ledger.application import Ledger
+from ledger.application import WHOLE_MESSAGE, Ledger
 from ledger.errors import NotFoundError
 from ledger.events import Event
+from projections.discretion import withheld
 from projections.fold import Folded
 from projections.replay import Replay
 from projections.rulesets import CURRENT, in_force
@@ -54,12 +55,19 @@ def tell(ledger: Ledger, tenant: str, message: str, size: int, recipients: Seque
     """
     log = Replay(ledger, size, in_force(ledger, size).ruleset or CURRENT)
     row = log.teller(tenant, message)
-    unknown = sorted(set(recipients or ()) - set(range(row.recipients)))
+    story = log.story(row)
+    hidden = withheld(ledger, story.messages)
+    if (row.message, WHOLE_MESSAGE) in hidden:
+        msg = f"there is no message {message}"
+        raise NotFoundError(msg)
+    visible = [index for index in range(row.recipients) if (row.message, index) not in hidden]
+    if recipients is None and len(visible) < row.recipients:
+        recipients = visible
+    unknown = sorted(set(recipients or ()) - set(visible))
     if unknown or (recipients is not None and not recipients):
         msg = f"message {message} has no recipient {unknown[0]}" if unknown else "no recipient was chosen"
         raise NotFoundError(msg)
     chosen = tuple(sorted(set(recipients))) if recipients is not None else tuple(range(row.recipients))
-    story = log.story(row)
     told = {index: story.of(index) for index in chosen}
     every = [*story.shared(), *(t for each in told.values() for t in each)]
     # What is told of recipients whom nobody declared comes with the whole message only.

@@ -14,7 +14,9 @@ from yarl import URL
 from ledger.errors import ConfigurationError
 
 METHODS = "GET, POST, PUT, PATCH, DELETE"
-HEADERS = "Authorization, X-Api-Key, Content-Type, Idempotency-Key, If-Match, If-None-Match"
+HEADERS = (
+    "Authorization, X-Api-Key, Content-Type, Idempotency-Key, If-Match, If-None-Match, Access-Reason, Access-Protected"
+)
 EXPOSED = "ETag, Location, Retry-After, X-Request-Id, RateLimit, RateLimit-Policy"
 KEPT_S = "600"
 

@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from uuid_utils import uuid7
 
 from adapters.apikeys import ApiKey
-from adapters.http import crossing, reasons
+from adapters.http import crossing, protected, reasons
 from adapters.http.access import AccessLog
 from adapters.http.authentication import Crowd, KeyCache, presented, reading, require_scope
 from adapters.http.background import Background
@@ -178,13 +178,16 @@ def _authenticated(state: State, text: str) -> ApiKey:
 
 def _answer(state: State, route: Route, call: Call[Any, Any]) -> Answer:
     """Run the route, remember who looked, and encode what it says; in a thread."""
-    call = reasons.with_reason(state.demanded, route, call)
+    call = protected.seeing(route, reasons.with_reason(state.demanded, route, call))
     answer: Answer = route.handler(call)
     if not route.reads_only:
         state.demanded.forget(call.tenant)
     if route.access:
         messages = answer.shown or tuple(call.path[name] for name in ("message",) if name in call.path)
         state.access.note(call.tenant, call.actor, route.access, messages, call.path.get("artifact", ""), call.reason)
+    if call.services.queries.shows_protected:
+        messages = answer.shown or tuple(call.path[name] for name in ("message",) if name in call.path)
+        state.access.note(call.tenant, call.actor, protected.KIND, messages, call.path.get("artifact", ""), call.reason)
     if isinstance(answer.body, bytes | Iterator) or answer.body is None:
         return answer
     return replace(answer, body=msgspec.json.encode(answer.body))

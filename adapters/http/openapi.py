@@ -13,7 +13,7 @@ import msgspec
 
 from adapters.apikeys import AUDITED
 from adapters.http.problems import MEDIA_TYPE, Problem
-from adapters.http.routes import ANY_KEY, JSON, NO_KEY, PARAMETERS, Route
+from adapters.http.routes import ANY_KEY, JSON, NO_KEY, PARAMETERS, PROTECTED_HEADER, Route
 from adapters.http.table import ROUTES
 
 REF = "#/components/schemas/{name}"
@@ -132,7 +132,7 @@ def problem_statuses(route: Route) -> set[int]:
     found = {*route.problems, *ALWAYS, 422}
     found |= set() if route.scopes is NO_KEY else {401} if route.scopes == ANY_KEY else {401, 403}
     found |= {400, 408, 413, 415} if route.reads else set()
-    found |= {428} if route.demands else set()
+    found |= {428} if route.demands or route.shows_people else set()
     return found | ({404} if route.parameters else set())
 
 
@@ -171,9 +171,19 @@ def _meaning(schema: dict[str, Any]) -> str:
     return found
 
 
+_HEADERS = {PROTECTED_HEADER: {"enum": ["true"]}}
+"""What a header may be, where that is not any text."""
+
+
 def _header_parameters(route: Route) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "header", "required": False, "description": meaning, "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": meaning,
+            "schema": {"type": "string", **_HEADERS.get(name, {})},
+        }
         for name, meaning in route.headers.items()
     ]
 

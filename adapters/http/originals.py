@@ -20,6 +20,7 @@ from adapters.providers import registry
 from ledger.application import PAGE, Ledger
 from ledger.errors import ErasedError, NotFoundError
 from ledger.events import Event
+from projections.discretion import ProtectedError
 
 BINARY = "application/octet-stream"
 ZIP = "application/zip"
@@ -70,7 +71,7 @@ def artifact(call: Call[Reading, None]) -> Answer:
     original = _original(call.services.ledger, call.tenant, call.path["artifact"])
     if original.is_secret:
         raise SecretBodyError
-    found = call.services.ledger.artifact(original.artifact_id)
+    found = call.services.queries.ledger.artifact(original.artifact_id)
     media_type = found.media_type if re.fullmatch(r"[a-z0-9.+-]+/[a-z0-9.+-]+", found.media_type) else BINARY
     digest = b64encode(hashlib.sha256(found.body).digest()).decode()
     headers = _attachment(original.name(media_type)) | {"Repr-Digest": f"sha-256=:{digest}:"}
@@ -116,7 +117,7 @@ def delivery_archive(call: Call[Reading, None]) -> Answer:
 
 
 def _zip(call: Call[Any, Any], recipient: int | None) -> Answer:
-    ledger, message = call.services.ledger, call.path["message"]
+    ledger, message = call.services.queries.ledger, call.path["message"]
     first: dict[str, int] = {}
     for entry in call.services.queries.trail(call.tenant, message, recipient).entries:
         for artifact_id in entry.artifacts:
@@ -155,7 +156,7 @@ def zipped(ledger: Ledger, originals: list[_Original]) -> Iterator[bytes]:
         for original in originals:
             try:
                 name, body = _opened(ledger, original)
-            except (ErasedError, SecretBodyError) as error:
+            except (ErasedError, NotFoundError, ProtectedError, SecretBodyError) as error:
                 left_out.append(f"{original.name(BINARY)}: {error}\n")
                 continue
             archive.writestr(_entry(name), body)

@@ -20,6 +20,7 @@ from adapters.settling import OvertakenError, SettlingRefusedError
 from adapters.strictjson import InvalidError, NotJsonError, RefusedError
 from ledger import errors as ledger
 from ledger.identity import NotLeaderError
+from projections.discretion import ProtectedError
 
 LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -117,6 +118,7 @@ TABLE: dict[type[BaseException], Kind] = {
     OvertakenError: Kind(409, "overtaken", "Something was added meanwhile"),
     ActRefusedError: Kind(409, "act-refused", "That cannot be done now"),
     NotSendableError: Kind(422, "not-sendable", "This cannot be sent through this account", "nothing was written"),
+    ProtectedError: Kind(403, "protected", "It names somebody whose identity is protected"),
     ledger.NotFoundError: NOT_FOUND,
     ledger.ErasedError: Kind(410, "erased", "It was erased"),
     ledger.IdempotencyError: Kind(

@@ -73,7 +73,9 @@ DEMANDS = {
 """Kind of access -> for which of `safeguards.REASONS` a reason may be demanded; any other kind is a look-up."""
 REASON_HEADER = "Access-Reason"
 REASON_CHARS = 500
-_REASON = f"why this is looked at, where the organisation demands a reason: 1 to {REASON_CHARS} characters, others than ASCII percent-encoded"
+PROTECTED_HEADER = "Access-Protected"
+_PROTECTED = f"`true`: also recipients whose identity is protected; needs a key with the scope `protected`, and {REASON_HEADER}; recorded each time"
+_REASON = f"why this is looked at, where the organisation demands it: 1 to {REASON_CHARS} characters, others than ASCII percent-encoded"
 
 NOBODY = ApiKey("", "", (), "", "", "", "")
 
@@ -155,6 +157,11 @@ class Route:
     demands: str
 
     @property
+    def shows_people(self) -> bool:
+        """Whether its answer may tell of recipients, so that whoever may can ask for those whose identity is protected."""
+        return PROTECTED_HEADER in self.headers
+
+    @property
     def is_stream(self) -> bool:
         return inspect.iscoroutinefunction(self.handler)
 
@@ -194,7 +201,12 @@ def route(
     method, path = where.split()
 
     demands = demands or (DEMANDS.get(access, "look-ups") if access else "")
-    told_headers = {**(headers or {}), **({REASON_HEADER: _REASON} if demands else {})}
+    shows_people = bool(scopes) and (reads_only or method == "GET")
+    told_headers = {
+        **(headers or {}),
+        **({REASON_HEADER: _REASON} if demands or shows_people else {}),
+        **({PROTECTED_HEADER: _PROTECTED} if shows_people else {}),
+    }
 
     def wrap(handler: Callable[..., Any]) -> Route:
         hints = get_type_hints(handler).values()
