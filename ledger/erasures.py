@@ -94,10 +94,10 @@ class ErasureFile:
         jsonlines.append(self.path, [{"id": line.id, "is_gone": True} for line in lines])
 
     def __iter__(self) -> Iterator[Line | None]:
-        """Its lines; None for one that cannot be read."""
+        """Its lines; None for one that cannot be read. What a crash cut off counts as not written."""
         if self.path.exists():
             with self.path.open("rb") as file:
-                yield from (_read(line[:-1]) for line in file if line.endswith(b"\n"))
+                yield from (_read(line) for each in file if not _is_torn(line := each.removesuffix(b"\n")))
 
     def catch_up(self, events: Iterable[Event]) -> int:
         """Note what the log says and the journal lacks: whoever wrote it was killed in between.
@@ -169,6 +169,10 @@ def _tenants(ledger: Ledger, streams: Sequence[str]) -> dict[str, str]:
     pair = ("originator_id", "originator_version")
     events = (read(0, bytes(s)) for (s,) in ledger.database.probe_pairs("stored_events", "state", pair, firsts))
     return {event.stream: event.tenant for event in events}
+
+
+def _is_torn(line: bytes) -> bool:
+    return line.startswith(b"{") and not jsonlines.is_whole(line)
 
 
 def _read(line: bytes) -> Line | None:
