@@ -21,7 +21,7 @@ LAST = "z"
 """Sorts behind every id of a message, however the database compares texts."""
 
 
-LISTING = frozenset({"access.search", "access.query", "access.sample"})
+LISTING = frozenset({"access.search", "access.partial", "access.query", "access.sample"})
 """Kinds of lists that name each message they show; one of these that names none showed none."""
 MAX_MESSAGES = 5_000
 """Of one person, that one answer follows."""

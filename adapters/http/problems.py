@@ -12,6 +12,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from adapters.http import errors as http
 from adapters.lanes import StillWaitingError
 from adapters.outbox import ActRefusedError
+from adapters.partial import PartialSearchError
 from adapters.reports.register import ChangedError
 from adapters.reports.saved import NotOwnerError
 from adapters.sampling import BehindError, SecretError
@@ -116,6 +117,7 @@ TABLE: dict[type[BaseException], Kind] = {
     ledger.ClaimError: Kind(409, "claim", "The item cannot be claimed or given back so"),
     SettlingRefusedError: Kind(409, "cannot-be-settled", "That does not settle it"),
     OvertakenError: Kind(409, "overtaken", "Something was added meanwhile"),
+    PartialSearchError: Kind(403, "partial-search", "People are not searched for by a part here"),
     ActRefusedError: Kind(409, "act-refused", "That cannot be done now"),
     NotSendableError: Kind(422, "not-sendable", "This cannot be sent through this account", "nothing was written"),
     ProtectedError: Kind(403, "protected", "It names somebody whose identity is protected"),
