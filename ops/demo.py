@@ -63,7 +63,7 @@ def run(seed: int, folder: Path, out: Console | None) -> int:
             show.demo(out, deliveries, report, waiting, system.quarantine.list(TENANT))
         live = demolive.run(system, TENANT, folder / AUTHORITY, out)
         answers = demoanswers.run(system, TENANT, folder / "reports", [*deliveries, *live], out)
-        forgotten = demoprivacy.run(system, TENANT, folder / "evidence", deliveries, out)
+        forgotten = demoprivacy.run(system, TENANT, folder / "evidence", live, out)
         verdict = fsck.check(system.ledger)
         if out is None:
             rows = [msgspec.to_builtins(d) for d in deliveries]

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_query_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each was asked with its defaults; those about the day itself have rows; explanations speak four languages; who is forgotten is found nowhere."""
+    """Each was asked with its defaults, those about the day itself have rows, and who is forgotten is found nowhere."""
     assert 0 == demo.run(1, tmp_path, None)
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     answers, forgotten = told["answers"], told["forgotten"]
