@@ -137,7 +137,8 @@ def run(
 
 
 def _carry_out(s: System, tenant: str, asked: list[Erasure], *, json: bool) -> None:
-    eraser, done = _eraser(s), list[Erasure]()
+    eraser = _eraser(s)
+    done: list[Erasure] = []
     for each in asked:
         if each.state == "ready":
             with bar("erasing", quiet=json) as progress:
