@@ -18,7 +18,11 @@ from tests.adapters.test_http_matrix import BODIES, where
 
 EVERY = Safeguards(reasons=tuple(safeguards.REASONS))
 WHY = "complaint of 3 May, file 17"
-BODIES_OF_READS: dict[str, Any] = {"/v1/samples": {"size": 1}, "/v1/labels/deliveries": {"label": "case 7"}}
+BODIES_OF_READS: dict[str, Any] = {
+    "/v1/samples": {"size": 1},
+    "/v1/labels/deliveries": {"label": "case 7"},
+    "/v1/search/containing": {"contains": "jansen"},
+}
 
 
 def _demand(api: Api, wanted: Safeguards = EVERY) -> None:
