@@ -18,7 +18,7 @@ def eraser(system: System) -> Eraser:
     """What erases."""
     return Eraser(
         accounts=system.accounts,
-        queries=system.queries,
+        queries=system.queries.seeing_protected(),
         lanes=system.lanes,
         quarantine=system.quarantine,
         tasks=tasks(system),

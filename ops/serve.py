@@ -18,7 +18,7 @@ from adapters.http.app import make, runner
 from adapters.http.services import Limits, Log, Services
 from ledger.database import unsafe_rights
 from ledger.errors import UnsafeDatabaseError
-from ops import safety, schedule, tasks
+from ops import erasing, safety, schedule, tasks
 from ops.evidence import desk
 from ops.settings import Settings
 from ops.system import System, opened
@@ -83,6 +83,8 @@ def services_of(system: System) -> Services:
         jobs=schedule.board(system),
         tasks=tasks.tasks(system),
         schedules=tasks.schedules(system),
+        eraser=erasing.eraser(system),
+        seal=lambda pdf: erasing.sealed(system, pdf),
         log=Log(
             heads=system.heads,
             signed_head=system.signed_head,

@@ -125,6 +125,13 @@ class Acts:
                 register.put(self.tenant, name, newest.version, "deleted", {}, actor)
 
 
+def count(queries: Queries, tenant: str, most: int) -> int:
+    """How many events would be searched, counted so far."""
+    sql = "SELECT count(*) FROM (SELECT 1 FROM stored_events WHERE originator_id > ? AND originator_id < ? LIMIT ?) AS counted"
+    rows = queries.ledger.database.read(sql, (f"account/{tenant}/", f"account/{tenant}0", most))
+    return int(rows[0][0])
+
+
 def said(acts: Iterable[Act]) -> list[Erased]:
     """What is to be said of acts that go, stream by stream."""
     found: dict[str, list[Act]] = {}

@@ -141,7 +141,11 @@ def pdf(found: Certificate) -> bytes:
         "right": [False, False, True, False],
         "columns": titles,
         "rows": rows,
-        "meanings": [],
+        "meanings": [
+            (titles[1], "what", "what was erased, or remains"),
+            (titles[2], "count", "where somebody counts it"),
+            (titles[3], "why", "and what ends it, where something does"),
+        ],
         "notes": [label["seal"], CHECK],
     }
     return typeset(FOLDER, data, found.done_at)

@@ -34,6 +34,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "artifact": (UUID, "id of an original"),
     "item": (UUID, "id of a waiting item"),
     "hold": (UUID, "id of a legal hold"),
+    "erasure": (UUID, "id of an erasure"),
     "act": (UUID, "id of an act that somebody asked for"),
     "downtime": (UUID, "id of a downtime, as the list of downtimes has it"),
     "query": (r"[a-z][a-z0-9_]{0,62}", "name of a compliance query, as the list of queries has it"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from adapters.accounts import Accounts
 from adapters.apikeys import ApiKeys
+from adapters.erasing.carrying import Eraser
 from adapters.evidence.desk import Desk
 from adapters.jobs.board import Board
 from adapters.lanes import Lanes
@@ -78,6 +79,7 @@ class Services:
     """The opened system, as far as the API needs it.
 
     Attributes:
+        seal: puts the operator's seal on a PDF.
         evidence: hands out packs; None where the log's keys are not.
         public_url: how providers reach this API; "" when nobody said.
         cors_origins: whose pages browsers let use this API.
@@ -95,6 +97,8 @@ class Services:
     jobs: Board
     tasks: Tasks
     schedules: Schedules
+    eraser: Eraser
+    seal: Callable[[bytes], bytes]
     log: Log
     evidence: Desk | None = None
     limits: Limits = Limits()

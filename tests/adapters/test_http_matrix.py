@@ -17,7 +17,20 @@ from tests.adapters.conftest import Api, accepted, serving
 from tests.adapters.test_http_hooks import REPORT, URL, kpn
 
 KEYED = [r for r in ROUTES if r.scopes is not NO_KEY]
-NAMES = {"api_key", "message", "artifact", "item", "hold", "act", "downtime", "account", "task", "saved", "sample"}
+NAMES = {
+    "api_key",
+    "message",
+    "artifact",
+    "item",
+    "hold",
+    "erasure",
+    "act",
+    "downtime",
+    "account",
+    "task",
+    "saved",
+    "sample",
+}
 """Names of what belongs to one tenant; of schedules, which need a setting, tests/adapters/test_http_schedules tells the same."""
 OWNED = [r for r in KEYED if NAMES & set(r.parameters) and (r.method, r.path) != ("PUT", "/v1/saved-queries/{saved}")]
 BODIES: dict[str, Any] = {
@@ -55,6 +68,7 @@ ANY = {
     "artifact": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "item": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "hold": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
+    "erasure": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "act": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "downtime": "01a1fd8e-f93d-70a6-8da5-105f5469bc25",
     "recipient": "0",
@@ -140,6 +154,8 @@ def test_what_only_reads_is_told_by_its_method_or_said_of_it() -> None:
         "/v1/samples",
         "/v1/samples/{sample}/draw",
         "/v1/reports",
+        "/v1/erasures/preview",
+        "/v1/search/containing",
     } == said
 
 
@@ -181,7 +197,11 @@ async def _made(api: Api) -> dict[str, str]:
     made = {
         name: str((await api.call(f"POST /v1/{path}", json=body)).json[name]) for name, (path, body) in asked.items()
     }
-    return made | {"act": acts.ask(api.system.accounts, api.system.queries, api.tenant, "hold.release", "n").act}
+    whose = (api.system.accounts, api.system.queries, api.tenant)
+    return made | {
+        "act": acts.ask(*whose, "hold.release", "n").act,
+        "erasure": acts.ask(*whose, "erasure.message", "n", clear={"streams": [ANY["message"]]}).act,
+    }
 
 
 async def test_key_is_taken_from_either_header(sqlite_api: Api) -> None:
