@@ -20,7 +20,7 @@ from adapters.providers.calling import Access
 from adapters.providers.contract import Provider
 from adapters.strictjson import InvalidError
 from ledger.appender import Item
-from ledger.application import Ledger
+from ledger.application import OWN_TENANT, Ledger
 from ledger.errors import ConfigurationError, ConflictError, NotFoundError
 from ledger.events import CLEAR, time_text
 from ledger.sealing import KEY_BYTES, OWN_KEY, seal, unseal
@@ -83,6 +83,9 @@ class Accounts:
             if not CLEAR[what](name):
                 msg = f"{what} {name!r}: use lower-case letters, digits, '_', '-' and '.', at most 63; it stands in the clear in events"
                 raise ConfigurationError(msg)
+        if tenant == OWN_TENANT:
+            msg = f"{tenant!r} is the ledger itself, whose events everybody sees; name the organisation otherwise"
+            raise ConfigurationError(msg)
         for each in self.list(tenant):
             if each.account == account:
                 if each.provider != provider:

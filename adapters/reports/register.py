@@ -16,6 +16,7 @@ from ledger.batches import Item
 from ledger.errors import DuplicateError, LedgerError, NotFoundError
 from ledger.events import Event
 from ledger.sealing import OWN_KEY
+from ledger.tenants import working_for
 
 ACCOUNT = "reports"
 """The pseudo-account in whose stream of the day everything about reports stands."""
@@ -96,10 +97,10 @@ class Register:
     def _is_deleted(self, entry: Entry) -> bool:
         return entry.rule == f"{self.noun}.deleted"
 
-    def _firsts(self) -> Iterator[Event]:
-        """The first version of each thing of the ledger."""
-        for _, position in self._taken(OWN_TENANT, "all"):
-            yield self.ledger.event(position)
+    def _firsts(self) -> list[Event]:
+        """The first version of each thing of the ledger, whoever's."""
+        with working_for(""):  # one list for all of them, because the scheduler works for all
+            return [self.ledger.event(position) for _, position in self._taken(OWN_TENANT, "all")]
 
     def _newest(self, tenant: str, name: str) -> Entry | None:
         positions = list(self._taken(tenant, "version", name))
@@ -155,7 +156,7 @@ class Register:
             draft = self.ledger.draft(self.kind, tenant, stream, clear, [(key, {"name": name, **said})])
             keys = [self._key(tenant, version + 1, "version", name)]
             if not version:
-                keys.append(self._key(OWN_TENANT, 1 + sum(1 for _ in self._taken(OWN_TENANT, "all")), "all"))
+                keys.append(self._key(OWN_TENANT, 1 + len(self._firsts()), "all"))
             try:
                 self.ledger.append(Item([draft], keys=[row], duplicates=[(0, each) for each in keys]))
             except DuplicateError:
