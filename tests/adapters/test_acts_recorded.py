@@ -239,6 +239,7 @@ async def test_every_route_that_changes_something_leaves_an_event_of_who_did_it(
 LOOKING = [r for r in ROUTES if r.access and "epoch" not in r.parameters]  # of a later epoch it is the same function
 BY_ITSELF = {
     "POST /v1/queries/{query}/answer",
+    "POST /v1/search/containing",
     "POST /v1/saved-queries/{saved}/answer",
     "POST /v1/messages/{message}/evidence",
     "GET /v1/tasks/{task}/files/{download}",
