@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,11 +19,13 @@ from ledger import guards, identity, notes
 from ledger.appender import Item
 from ledger.application import OWN_STREAM, OWN_TENANT, Ledger
 from ledger.checkpoints import HeadFile, SignedHead
+from ledger.erasures import ErasureFile
 from ledger.errors import ErasedError, LedgerError
 from ledger.events import Event, read
 from ledger.identity import Identity
 from ledger.notes import NoteError
 from ledger.recorders import Head
+from ledger.remains import Gone
 from ledger.tree import Frontier, TileHash, leaf_hash
 
 PAGE_EVENTS = 5_000
@@ -47,6 +49,12 @@ MEANINGS: dict[str, str] = {
     "value": "a value beside the log is not the one that was committed to when it was stored. What the event commits to still holds",
     "original": "an original is not the one whose digest was committed to when it was stored, or is gone. What the event commits to "
     "still holds",
+    "erased": "what the log, or the journal beside it, says was erased is there still: it was not carried out yet, came late, or a "
+    "backup was put back. Repair: delivery-ledger erase carry-out",
+    "gone": "what an event committed to was destroyed beside the ledger: no event says that it was erased. Whoever may delete keys "
+    "could have done it. What the event commits to still holds, and a backup may have it",
+    "journal": "the journal of erasures was changed. Whoever could write to that file could have done it; what the log itself says was "
+    "erased is not touched by it",
     "guard": "the past could be changed without an error since this guard is gone. Whoever owns the tables could have removed it; it "
     "proves no change, the other checks do. Repair: delivery-ledger db migrate",
 }
@@ -129,8 +137,10 @@ def check(
     verdict, size = Verdict(), ledger.head().size
     check_tree(ledger, signed, verdict, lambda done, _: progress(done, 2 * size))
     _check_versions(ledger, verdict)
-    _check_values(ledger, verdict, lambda done: progress(size + done, 2 * size))
+    gone = Gone(ledger)
+    _check_values(ledger, verdict, gone, size, lambda done: progress(size + done, 2 * size))
     _check_artifacts(ledger, verdict)
+    _check_erasures(ledger, verdict, gone, signed)
     for line in guards.missing(ledger.database):
         verdict.add("guard", 0, line)
     return verdict
@@ -363,43 +373,64 @@ def _check_versions(ledger: Ledger, verdict: Verdict) -> None:
         verdict.add("version", position, f"stream {stream} has version {version}, expected {expected}")
 
 
-def _check_values(ledger: Ledger, verdict: Verdict, progress: Callable[[int], None]) -> None:
-    after = 0
-    while not verdict.is_full:
-        rows = ledger.database.read(
-            "SELECT DISTINCT position FROM sealed_values WHERE position > ? ORDER BY position LIMIT ?",
-            (after, PAGE_VALUES),
-        )
-        if not rows:
-            break
-        events = _readable(ledger, [position for (position,) in rows])
+def _check_values(ledger: Ledger, verdict: Verdict, gone: Gone, size: int, progress: Callable[[int], None]) -> None:
+    for after in range(0, size, PAGE_VALUES):
+        if verdict.is_full:
+            return
+        events = _readable(ledger, after, min(after + PAGE_VALUES, size))
         try:
-            verdict.values += sum(map(len, ledger.values(events).values()))
+            values = ledger.values(events)
         except (LedgerError, KeyError, ValueError, TypeError):
-            for event in events:
-                _check_value(ledger, event, verdict)
-        after = rows[-1][0]
+            values = {}
+            events = [event for event in events if _opens(ledger, event, values, verdict)]
+        verdict.values += sum(map(len, values.values()))
+        gone.look(events, values)
         progress(after)
 
 
-def _readable(ledger: Ledger, positions: list[int]) -> list[Event]:
-    """The events of these positions; bytes that are none were told before."""
-    found = []
-    c = ledger.position_column
-    for position, state in ledger.database.probe("stored_events", f"{c}, state", c, positions):
+def _readable(ledger: Ledger, after: int, until: int) -> list[Event]:
+    """The events of a range of positions; bytes that are none were told before."""
+    found, c = [], ledger.position_column
+    sql = f"SELECT {c}, state FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}"
+    for position, state in ledger.database.read(sql, (after, until)):
         with suppress(LedgerError, KeyError):
             event = read(position, bytes(state))
-            if event.id:
+            if event.id and event.stream:
                 found.append(event)
     return found
 
 
-def _check_value(ledger: Ledger, event: Event, verdict: Verdict) -> None:
+def _opens(ledger: Ledger, event: Event, values: dict[int, dict[str, Any]], verdict: Verdict) -> bool:
+    """Whether the values of an event open its commitments; they are added to `values`."""
     try:
-        verdict.values += sum(map(len, ledger.values([event]).values()))
+        values |= ledger.values([event])
     except (LedgerError, KeyError, ValueError, TypeError) as error:
         told = str(error) if isinstance(error, LedgerError) else "what is sealed beside it does not belong to it"
         verdict.add("value", event.position, told)
+        return False
+    return True
+
+
+def _check_erasures(ledger: Ledger, verdict: Verdict, gone: Gone, signed: HeadFile | Sequence[SignedHead]) -> None:
+    """What is gone without a word, and what is there in spite of one: in the database, or in the journal beside the signed heads."""
+    for position, text in gone.told():
+        verdict.add("gone", position, text)
+    for position, text in gone.left():
+        if verdict.is_full:
+            return
+        verdict.add("erased", position, text)
+    if isinstance(signed, HeadFile):
+        lacking = ErasureFile(signed.path.parent).lacking(ledger)
+        for line in lacking.lines:
+            verdict.add(
+                "erased",
+                0,
+                f"the journal says that event {line.id} erased something of {line.stream}, this log does not",
+            )
+        if lacking.unreadable:
+            verdict.add(
+                "journal", 0, f"{lacking.unreadable} lines of the journal of erasures are none of this ledger's"
+            )
 
 
 def _check_artifacts(ledger: Ledger, verdict: Verdict) -> None:

@@ -12,8 +12,11 @@ from ledger import fsck, notes
 from ledger.appender import Item
 from ledger.application import digest_value
 from ledger.checkpoints import Checkpoint, SignedHead
+from ledger.erasing import Erased
+from ledger.events import leaf, read
 from ledger.sealing import seal_artifact
 from ops.system import System
+from tests.ledger.erasable import erase, phone, report, say, send, tell
 from tests.ledger.kit import TENANT, new_stream
 from tests.proof.kit import Installation, flipped, grow, kinds
 
@@ -128,12 +131,56 @@ def test_original_replaced_by_another_sealed_under_the_same_key_is_found_by_its_
 def test_erased_values_and_originals_are_no_problem(installation: Installation) -> None:
     """Erasure destroys keys; the log stays provable, and fsck says nothing against it."""
     with installation.opened() as system:
-        with_an_original(system)
+        erase(system.ledger, system.ledger.event(with_an_original(system)).stream)
+        message = send(system.ledger, "doc-1", phone(1), phone(2))
+        tell(system.ledger, report("doc-1", phone(1)))
+        tell(system.ledger, report("doc-1", phone(2)))
+        erase(system.ledger, message, 0)
+        system.signed_head()
+    assert [] == checked(installation).problems
+
+
+def test_what_was_destroyed_beside_the_ledger_is_told_because_no_event_says_so(installation: Installation) -> None:
+    """Whoever may delete keys can hide what was said, not that it was: values and originals that are gone without a word."""
+    with installation.opened() as system:
+        position = with_an_original(system)
+        message = send(system.ledger, "doc-1", phone(1), phone(2))
+        erase(system.ledger, message, 0)
+        declared = next(e for e in system.ledger.stream(message) if e.type == "recipients.declared").position
         system.signed_head()
     with installation.tampering() as execute:
-        execute("DELETE FROM person_keys")
+        execute("DELETE FROM person_keys WHERE person = 1")
+        execute("DELETE FROM sealed_values WHERE position = ?", (position,))
+        execute("DELETE FROM artifacts WHERE position = ?", (position,))
     installation.mend_guards()
-    assert [] == checked(installation).problems
+    found = checked(installation).problems
+    assert {"gone"} == kinds(found)
+    assert sorted([position, position, declared]) == sorted(problem.position for problem in found)
+    assert "destroyed beside the ledger" in found[0].meaning
+
+
+def test_what_is_erased_and_still_there_is_told_with_its_repair(installation: Installation) -> None:
+    """Said and not carried out, and a journal that knows of an erasure which the log does not."""
+    with installation.opened() as system:
+        first, second = (send(system.ledger, ident, phone(1)) for ident in ("doc-1", "doc-2"))
+        say(system.ledger, Erased(first))
+        lost = system.ledger.draft("evidence.erased", "acme", second, {"rule": "erasure.message"})
+        state = leaf(lost, 4, "2026-03-01T12:00:00.000000Z")
+        system.journal.note([read(99, state)])
+        found = fsck.check(system.ledger, system.heads).problems
+        assert {"erased"} == kinds(found)
+        assert [system.ledger.head().size, 0] == [problem.position for problem in found]
+        assert "keys 2, values 3, lookups 3, sends 1" in found[0].text
+        assert {second} == {word.strip(",") for word in found[1].text.split()} & {first, second}
+        assert all("erase carry-out" in problem.meaning for problem in found)
+
+
+def test_a_journal_with_other_lines_than_ours_is_told(on_sqlite: Installation) -> None:
+    """It is counted, and what the log says is not doubted for it."""
+    with on_sqlite.opened() as system:
+        system.signed_head()
+        system.journal.path.write_text('{"name": "somebody"}\n')
+        assert {"journal"} == kinds(fsck.check(system.ledger, system.heads).problems)
 
 
 def other_letter(line: bytes, after: bytes, skip: int) -> bytes:
