@@ -1,4 +1,4 @@
-"""What names a person beside the messages: acts of people, what waits in lanes, the quarantine, the tasks.
+"""What names a person beside the messages: acts of people, what waits in lanes, accounts and batches, the quarantine, the tasks.
 
 All of it lies in streams and tables that no keyed digest leads into, so everything of the organisation is opened and searched, a page at
 a time. What is in force is not taken away by the way: a hold without a value would cover everything.
@@ -19,6 +19,7 @@ from adapters.reports.schedules import REPORT
 from adapters.tasks.rows import Row
 from adapters.tasks.store import Tasks
 from ledger import erasing
+from ledger.application import WHOLE_MESSAGE
 from ledger.erasing import Destroyed, Erased
 from ledger.errors import ErasedError, NotFoundError
 from ledger.events import Event, read
@@ -28,12 +29,15 @@ from projections.queries import Queries
 PAGE = 500
 IN_FORCE = "in_force"
 OF_MESSAGE = "other_messages"
+BATCHES = "batch/"
+NOBODY = 0
+"""Of a batch some values go, and the batch stays: they are told as a recipient's, whom no batch has."""
 LASTING = {"query.saved": "query", "report.scheduled": "schedule"}
 """Types of events that tell of things with versions -> what such a thing is called."""
 
 
 class Act(NamedTuple):
-    """An event of an account's stream whose sealed values, or originals, name the person.
+    """An event of an account's stream, or of a batch's, whose sealed values, or originals, name the person.
 
     Attributes:
         stays: why it stays; "" when it goes.
@@ -65,29 +69,34 @@ class Acts:
 
     def page(self, after: tuple[str, int] = ("", 0), limit: int = PAGE) -> tuple[list[Act], tuple[str, int] | None]:
         """What is found among so many events after a place (stream and version), and the place to go on after."""
-        begin, end = f"account/{self.tenant}/", f"account/{self.tenant}0"  # 0 is what follows /
+        place = after if after[0] else (f"account/{self.tenant}/", 0)
+        of_batches = place[0].startswith(BATCHES)
+        end = "batch0" if of_batches else f"account/{self.tenant}0"  # 0 is what follows /
         column = self.ledger.position_column
         sql = (
             f"SELECT {column}, state FROM stored_events WHERE (originator_id, originator_version) > (?, ?) "
             "AND originator_id < ? ORDER BY originator_id, originator_version LIMIT ?"
         )
-        place = after if after[0] else (begin, 0)
         events = [read(p, bytes(state)) for p, state in self.reads.read(sql, (*place, end, limit))]
-        following = (events[-1].stream, events[-1].originator_version) if len(events) == limit else None
-        return list(self._named(events)), following
+        following = None if of_batches else (BATCHES, 0)
+        if len(events) == limit:
+            following = (events[-1].stream, events[-1].originator_version)
+        return list(self._named(each for each in events if each.tenant == self.tenant)), following
 
-    def _named(self, events: Sequence[Event]) -> Iterator[Act]:
+    def _named(self, found: Iterable[Event]) -> Iterator[Act]:
+        events = list(found)
         values = self.ledger.values(events)
         for event in events:
             held = values.get(event.position, {})
             if event.id == self.spared:
                 continue
-            originals = event.fields.get("artifacts", ()) if event.type == WAITS else ()
+            # What did not arrive only names originals: that somebody looked at them.
+            originals = event.fields.get("artifacts", ()) if "arrival" in event.fields else ()
             if (held and self.person.in_values(held)) or any(map(self._names, originals)):
                 yield self._judged(event, held, tuple(originals))
 
     def _names(self, artifact: str) -> bool:
-        """Whether an original that waits names the person."""
+        """Whether an original names the person."""
         try:
             return self.person.in_bytes(self.ledger.artifact(artifact).body)
         except (ErasedError, NotFoundError, FileNotFoundError):
@@ -140,7 +149,10 @@ def said(acts: Iterable[Act]) -> list[Erased]:
             found.setdefault(act.event.stream, []).append(act)
     return [
         Erased(
-            stream, originals=tuple(a for act in going for a in act.originals), events=tuple(a.event.id for a in going)
+            stream,
+            NOBODY if stream.startswith(BATCHES) else WHOLE_MESSAGE,
+            originals=tuple(a for act in going for a in act.originals),
+            events=tuple(a.event.id for a in going),
         )
         for stream, going in found.items()
     ]
