@@ -6,7 +6,7 @@ a time. What is in force is not taken away by the way: a hold without a value wo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from adapters import keeping
