@@ -76,7 +76,7 @@ def find(  # noqa: PLR0917  whose, what, where, and which page
         refuse("contains", f"at least {MIN_CHARS} characters")
     if not any(getattr(filters, name) for name in NARROWING):
         refuse("", f"narrow the search by at least one of {', '.join(NARROWING)}")
-    position, looked = queries.position(), 0
+    position, looked, limit = queries.position(), 0, max(1, min(limit, MAX_FOUND))
     found: list[Whose] = []
     for _ in range(ROUNDS):
         rows, following = searching.found(
