@@ -25,6 +25,7 @@ from ops import (
     erase_cli,
     evidence_cli,
     explain_cli,
+    find_cli,
     jobs_cli,
     keeping_cli,
     keks_cli,
@@ -108,6 +109,7 @@ accounts.command(accounts_cli.show)
 accounts.command(accounts_cli.delete)
 for each in (
     explain_cli.explain,
+    find_cli.find,
     outbox_cli.send,
     reinterpret_cli.reinterpret,
     log_cli.proof,

@@ -132,6 +132,8 @@ def _accounts(typed: Typing) -> None:
 
 def _messages(typed: Typing) -> str:
     message = str(typed.json("search", "--mark", "disputed")["deliveries"][0]["message"])
+    typed("safeguards", "set", "--partial-search", "--reason", "the board")
+    typed("find", "--contains", "1234", "--since", "2020-01-01")
     for command in ("status", "trail", "explain"):
         typed(command, message)
     typed("evidence", message)
