@@ -163,11 +163,13 @@ def dispatch(
     whose = (tenant, registration.account, registration.provider)
     recipients = regions.placed(intake.ledger, *whose, registration.recipients)
     submission = replace(submission, recipients=recipients)
-    why = client.check(replace(submission, options=options(client, submission.options)), access)
+    read = replace(submission, options=options(client, submission.options))
+    why = client.check(read, access)
     if why:
         raise NotSendableError(why)
+    protected = recipients if client.protects(read) else registration.protected
     documents = tuple(fingerprint(document, provider.channel) for document in submission.documents)
-    whole = replace(registration, documents=documents, recipients=recipients)
+    whole = replace(registration, documents=documents, recipients=recipients, protected=protected)
     return intake.register(tenant, whole, clear, idempotency, encode(submission))
 
 

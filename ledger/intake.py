@@ -229,12 +229,15 @@ class Intake:
         source = {"provider": registration.provider, "account": registration.account, **clear}
         orphans = self._orphans(writer, registration, source)
         whose = (tenant, registration.account, registration.provider)
-        registration = replace(registration, recipients=regions.placed(self.ledger, *whose, registration.recipients))
+        recipients, protected = (
+            regions.placed(self.ledger, *whose, each) for each in (registration.recipients, registration.protected)
+        )
+        registration = replace(registration, recipients=recipients)
         message = writer.open_message(registered=True)
         batch = writer.batch_stream(registration.batch, source, message.stream) if registration.batch else ""
         requested = len(writer.plan.events)
-        protected = writer.protected(registration.recipients, registration.protected)
-        plan_registration(writer.plan, message, registration, source, batch, protected)
+        whom = writer.protected(recipients, protected)
+        plan_registration(writer.plan, message, registration, source, batch, whom)
         writer.absorb()
         for orphan in orphans:
             message = writer.join(orphan, message, source, "reference_exact")

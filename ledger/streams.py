@@ -217,7 +217,7 @@ def plan_recipients(
 def plan_protection(  # noqa: PLR0917  as `plan_recipients`
     plan: Plan,
     message: Message,
-    recipients: Mapping[int, Address],
+    recipients: Mapping[int, Address | None],
     clear: Mapping[str, Any],
     generations: Generations,
     kind: str = PROTECTED,
@@ -228,7 +228,8 @@ def plan_protection(  # noqa: PLR0917  as `plan_recipients`
         event = plan.add(Planned(kind, message.stream, fields))
         message = evolve(message, {**fields, "type": kind, "version": message.version + 1})
         for index in range(first, first + count):
-            plan.lookups += _known(event, kind, message.stream, index, recipients[index], generations)
+            if (address := recipients[index]) is not None:
+                plan.lookups += _known(event, kind, message.stream, index, address, generations)
     return message
 
 

@@ -15,12 +15,14 @@ from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from adapters import downtime, pushing, revocations, stamping, trust
+from adapters import downtime, protecting, pushing, revocations, stamping, trust
 from adapters.jobs import ticks
 from adapters.jobs.board import Board
 from adapters.jobs.rows import Job, Key, Rows, Turn
+from adapters.outbox import ActRefusedError
 from ledger import fsck
 from ledger.errors import LedgerError
+from ops import erasing
 from ops.evidence import tsa_roots
 from ops.system import System
 from ops.tasks import schedules
@@ -30,7 +32,9 @@ LOOK_EVERY_S = 1
 DEADLINES_EVERY_S = 60
 DOWNTIMES_EVERY_S = 60
 REPORTS_EVERY_S = 60
+PROTECTION_EVERY_S = 60
 REVOCATIONS_EVERY_S = 300
+ERASURES_EVERY_S = 10
 DAY_S = 24 * 3600
 AT_ONCE = 16
 """Jobs that run side by side; a provider that hangs holds one place for each of its account's jobs."""
@@ -107,8 +111,11 @@ def _own(system: System) -> Iterator[Job]:
     yield Job(name="deadlines", title="notes deadlines that are near or over", every_s=DEADLINES_EVERY_S, run=deadlines)
     title = "notes providers that do not answer, and that they work again"
     yield Job(name="note_downtimes", title=title, every_s=DOWNTIMES_EVERY_S, run=note_downtimes)
+    yield job(spread_protection, PROTECTION_EVERY_S, "protects earlier deliveries to addresses that are protected now")
     title = "has reports made whose period has ended"
     yield Job(name="reports", title=title, every_s=REPORTS_EVERY_S, run=schedules(system).look)
+    title = "carries out erasures that were asked for and agreed to"
+    yield Job(name="erasures", title=title, every_s=ERASURES_EVERY_S, run=partial(carry_out_erasures, system))
     title = "asks authorities whether the signers of originals were revoked"
     yield Job(name="ask_revocations", title=title, every_s=REVOCATIONS_EVERY_S, run=ask_revocations)
     yield Job(name="count_answers", title="notes how many answers told nothing new", every_s=DAY_S, run=count_answers)
@@ -120,6 +127,27 @@ def _own(system: System) -> Iterator[Job]:
         tsa_roots(settings)  # what is missing is said before anything is served
         yield job(stamp_originals, settings.tsa_every_s, "has new signed originals time-stamped")
         yield job(stamp_head, settings.tsa_checkpoint_every_h * 3600, "has the newest head time-stamped")
+
+
+def spread_protection(system: System) -> None:
+    """Protect what was sent to an address before it was known to be somebody's whose identity is protected."""
+    protecting.spread(system.queries)
+
+
+def carry_out_erasures(system: System, turn: Turn) -> None:
+    """Carry out what is ready; one that a hold forbids by now waits, and does not stop the others.
+
+    Raises:
+        ConfigurationError: this login may not destroy what the log says is erased.
+    """
+    eraser = erasing.eraser(system)
+    for tenant, erasure in eraser.all_ready():
+        turn.go_on()
+        try:
+            eraser.carry_out(tenant, erasure, turn.progress)
+            turn.found += 1
+        except ActRefusedError as error:
+            turn.trouble = str(error)
 
 
 def push_heads(system: System) -> None:

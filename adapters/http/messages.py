@@ -55,6 +55,7 @@ def register(call: Call[NoQuery, NewMessage]) -> Answer:
         account=account.account,
         provider=account.provider,
         recipients=_recipients(new),
+        protected=tuple(Address(each.kind, each.address) for each in new.recipients if each.protected),
         references=tuple(map(_reference, new.references)),
         batch=Reference(new.batch.kind, new.batch.value, exclusive=False) if new.batch else None,
         labels=new.labels,

@@ -75,7 +75,7 @@ DEMANDS = {
 REASON_HEADER = "Access-Reason"
 REASON_CHARS = 500
 PROTECTED_HEADER = "Access-Protected"
-_PROTECTED = f"`true`: also recipients whose identity is protected; needs a key with the scope `protected`, and {REASON_HEADER}; recorded each time"
+_PROTECTED = f"`true`: also recipients whose identity is protected; needs the scope `protected`, and {REASON_HEADER}; recorded each time"
 _REASON = f"why this is looked at, where the organisation demands it: 1 to {REASON_CHARS} characters, others than ASCII percent-encoded"
 
 NOBODY = ApiKey("", "", (), "", "", "", "")

@@ -41,10 +41,16 @@ class Given(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NewAddress(Given):
-    """A recipient."""
+    """A recipient.
+
+    Attributes:
+        protected: the recipient's identity is protected: shown to nobody without the scope `protected`, here and under every later send
+            to this address.
+    """
 
     kind: AddressKind
     address: Text
+    protected: bool = False
 
 
 class NewReference(Given):

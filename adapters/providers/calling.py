@@ -350,6 +350,7 @@ class Client:
         needs: those of them that an account with these settings must have; None: all.
         options: msgspec type of `dispatch.options`.
         check: why a submission cannot be sent through this account ("" when it can); asked before anything is written.
+        protects: whether a submission says that the identity of its recipients is protected.
         next_request: the next step of a send, or None when nothing (more) can be asked now.
         answers: the provider's own rows of the table of answers; DEFAULTS follow.
         code: the provider's own code in an answer; `sent` is for the table to name, for example `ok`.
@@ -373,6 +374,7 @@ class Client:
     needs: Callable[[Any], Collection[str]] | None = None
     options: type[msgspec.Struct] = NoOptions
     check: Callable[[Submission, Access], str] = lambda _submission, _access: ""
+    protects: Callable[[Submission], bool] = lambda _submission: False
     next_request: Callable[[Submission, Sequence[Exchange], Access], Request | None] = no_request
     answers: tuple[Row, ...] = ()
     code: Callable[[Request, Answer], str] = no_code

@@ -28,6 +28,7 @@ CLIENT = Client(
     needs=needs,
     options=Options,
     check=check,
+    protects=lambda submission: submission.options.postage == "protected",
     next_request=dispatch.next_request,
     answers=dispatch.ANSWERS,
     code=dispatch.code,

@@ -288,7 +288,7 @@ def described(base: Observation, item: dict[str, Any]) -> Observation:
         declares, notes = (), ("protected_identity",)
     texts |= {"subject": text(address.get("subject"))} if text(address.get("subject")) else {}
     texts |= {"address_type": text(address.get("$type"))} if "unknown_address_type" in notes else {}
-    return replace(base, declares=declares, texts=texts, notes=notes)
+    return replace(base, declares=declares, protected="protected_identity" in notes, texts=texts, notes=notes)
 
 
 def content(reading: Reading) -> tuple[Observation]:
