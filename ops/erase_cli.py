@@ -169,9 +169,9 @@ def list_(*, tenant: Tenant = "", json: Json = False) -> None:
     """The erasures that were asked for, the newest first; they name no one."""
     with system() as s:
         whose, eraser = tenant or s.settings.tenant, _eraser(s)
-        found, before = eraser.list(whose)
+        found, before = eraser.newest(whose)
         while before:
-            more, before = eraser.list(whose, before)
+            more, before = eraser.newest(whose, before)
             found += more
     if json:
         print_json(found)

@@ -306,7 +306,7 @@ class Eraser:
             raise NotFoundError(msg)
         return act
 
-    def list(self, tenant: str, before: int = 0, limit: int = 100) -> tuple[list[Erasure], int]:
+    def newest(self, tenant: str, before: int = 0, limit: int = 100) -> tuple[list[Erasure], int]:
         """Erasures, the newest first, and the position to go on before; 0 at the end."""
         page = acts.acts(self.queries, tenant, before=before, limit=limit)
         found = [self._view(tenant, act) for act in page if act.rule in RULES.values()]
@@ -315,6 +315,12 @@ class Eraser:
     def ready(self, tenant: str) -> Iterator[Erasure]:
         """Those that may be carried out now."""
         return (self._view(tenant, act) for act in self._open(tenant) if act.may_go)
+
+    def all_ready(self) -> list[tuple[str, str]]:
+        """Organisation and id of what may be carried out now."""
+        sql = "SELECT DISTINCT tenant FROM read_acts WHERE rule IN (?, ?) AND done_at = '' ORDER BY tenant"
+        tenants = [str(tenant) for (tenant,) in self.ledger.database.read(sql, tuple(RULES.values()))]
+        return [(tenant, each.erasure) for tenant in tenants for each in self.ready(tenant)]
 
     def said(self, tenant: str, erasure: str) -> Iterator[Event]:
         """The events that said what goes, until it was carried out."""

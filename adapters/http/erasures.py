@@ -117,7 +117,7 @@ def ask_erasure(call: Call[NoQuery, NewErasure]) -> Answer:
 @route("GET /v1/erasures", scopes=SEERS, answers={200: ErasureList})
 def list_erasures(call: Call[ErasureQuery, None]) -> Answer:
     """The erasures that were asked for; they name no one."""
-    found, before = call.services.eraser.list(call.tenant, call.query.before)
+    found, before = call.services.eraser.newest(call.tenant, call.query.before)
     return Answer(ErasureList(tuple(found), before))
 
 

@@ -34,6 +34,7 @@ async def test_an_operator_sees_the_tenants_jobs_and_the_ledgers_own(api: Api) -
         "reports",
         "note_downtimes",
         "ask_revocations",
+        "erasures",
         "count_answers",
         "check_log",
         "sweep_artifacts",
