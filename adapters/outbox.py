@@ -29,6 +29,7 @@ from ledger.events import time_text
 from ledger.intake import Intake
 from ledger.observations import Observation
 from ledger.sealing import unseal_artifact
+from projections.discretion import discreet
 from projections.queries import Queries
 
 LOG = logging.getLogger(__name__)
@@ -368,7 +369,7 @@ class Outbox:
         row = self.row(tenant, message)
         journal = Journal(self.ledger, tenant, row.account, row.provider, message)
         events = [e for c in journal.calls for e in (c.outcome, c.resolution) if e is not None]
-        values = self.ledger.values(events)
+        values = discreet(self.ledger).values(events)
 
         def why(call: Call) -> str:
             said = [values.get(e.position, {}) for e in (call.resolution, call.outcome) if e is not None]

@@ -23,6 +23,7 @@ from ledger.errors import ErasedError, LedgerError, NotFoundError, VersionTakenE
 from ledger.events import Event, delivery_stream, time_text
 from ledger.streams import WHOLE_MESSAGE, about, clean
 from ledger.types import TYPES
+from projections.discretion import withheld
 from projections.facts import Fact
 from projections.fold import Folded
 from projections.replay import Replay
@@ -192,7 +193,11 @@ def look(ledger: Ledger, tenant: str, message: str, recipient: int) -> Case:
     """
     replay = Replay(ledger, ledger.head().size, CURRENT)
     row = replay.teller(tenant, message)
-    if not 0 <= recipient < row.recipients:
+    hidden = withheld(ledger, [row.message])
+    if (row.message, WHOLE_MESSAGE) in hidden:
+        msg = f"there is no message {message}"
+        raise NotFoundError(msg)
+    if not 0 <= recipient < row.recipients or (row.message, recipient) in hidden:
         msg = f"message {message} has no recipient {recipient}"
         raise NotFoundError(msg)
     told = replay.story(row).of(recipient)

@@ -21,7 +21,8 @@ from ledger.addresses import forms, guess, normal
 from ledger.application import Ledger
 from ledger.events import Event, parse_time, time_text
 from ledger.observations import Address, Observation
-from ledger.streams import clean
+from ledger.streams import WHOLE_MESSAGE, clean
+from projections.discretion import withheld
 from projections.queries import Filters, Queries
 from projections.status import MESSAGE_COLUMNS, read_row
 from projections.stories import MessageRow, is_claim
@@ -215,6 +216,9 @@ class _Finder:
 
     def _note(self, told: Iterable[tuple[str, _Place]]) -> None:
         places = list(told)
+        hidden = withheld(self.queries.ledger, {place.message for _, place in places})
+        everybody = {message for message, index in hidden if index == WHOLE_MESSAGE}
+        places = [each for each in places if each[1] not in hidden and each[1].message not in everybody]
         self._load({place.message for _, place in places})
         for reason, (stream, recipient) in places:
             row = self.rows.get(stream)

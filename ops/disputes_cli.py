@@ -95,7 +95,7 @@ def withdraw(
 def _settling(s: System, tenant: str) -> Settling:
     from adapters.settling import Settling  # noqa: PLC0415  as above
 
-    return Settling(s.ledger, tenant or s.settings.tenant)
+    return Settling(s.queries.ledger, tenant or s.settings.tenant)
 
 
 def _show(found: Dispute, *, json: bool) -> None:

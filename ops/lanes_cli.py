@@ -34,7 +34,7 @@ def show(item: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
 
     with system() as s:
         found, event = s.lanes.item(tenant or s.settings.tenant, item)
-        body = stored_arrival(s.ledger, event).body if "artifacts" in event.fields else b""
+        body = stored_arrival(s.queries.ledger, event).body if "artifacts" in event.fields else b""
         looked(s, event.tenant, "original", artifacts=event.fields.get("artifacts", ())[:1])
     start = body[:2000].decode("utf-8", "backslashreplace")
     print_json(

@@ -17,6 +17,7 @@ from adapters.compliance.deliveries import COLUMNS, Found, Span, any_of, resumed
 from ledger.contents import COPIED, TELLING
 from ledger.events import parse_time, time_text
 from ledger.streams import WHOLE_MESSAGE, clean
+from projections.discretion import withheld
 from projections.searching import place_of
 from projections.stories import CLAIM
 
@@ -129,7 +130,9 @@ def _answered(context: Context, questions: Sequence[_Question]) -> Iterator[tupl
     for same in _STATEMENTS:
         mine = [question for question in questions if question.same == same]
         rows = reads.each(statement(same, reads.kind), [question.asked for question in mine])
-        yield from ((mine[number], str(message), str(opened_at)) for number, message, opened_at in sorted(rows))
+        hidden = withheld(context.queries.ledger, {str(message) for _, message, _ in rows})
+        shown = [row for row in sorted(rows) if (str(row[1]), WHOLE_MESSAGE) not in hidden]
+        yield from ((mine[number], str(message), str(opened_at)) for number, message, opened_at in shown)
 
 
 def _addresses(context: Context, page: Sequence[Found]) -> dict[tuple[str, int], bytes]:

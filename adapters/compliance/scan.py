@@ -38,6 +38,7 @@ def pages(context: Context, asked: Span) -> Iterator[list[Seen]]:
     opened = ledger.position_before(asked.until) + 1 if asked.until else MAX_INT
     named = {name: value for name in ("provider", "account") if (value := getattr(asked, name))}
     select = f"SELECT {_COLUMNS} FROM read_deliveries WHERE tenant = ? {''.join(f'AND {name} = ? ' for name in named)}"
+    select += "" if context.queries.shows_protected else "AND is_protected = 0 "
     rest = f"{select}AND opened_position = ? AND recipient > ? ORDER BY recipient LIMIT {MAX_PAGE}"
     older = f"{select}AND opened_position < ? AND opened_position > ? ORDER BY opened_position DESC, recipient LIMIT {MAX_PAGE}"
     whose = (context.tenant, *named.values())

@@ -202,7 +202,7 @@ def route(
     method, path = where.split()
 
     demands = demands or (DEMANDS.get(access, "look-ups") if access else "")
-    shows_people = bool(scopes) and (reads_only or method == "GET")
+    shows_people = bool(scopes)
     told_headers = {
         **(headers or {}),
         **({REASON_HEADER: _REASON} if demands or shows_people else {}),

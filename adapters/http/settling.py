@@ -88,7 +88,7 @@ def withdraw_settlement(call: Call[NoQuery, Withdrawal]) -> Answer:
 
 
 def _settling(call: Call[Any, Any]) -> Settling:
-    return Settling(call.services.ledger, call.tenant, call.actor)
+    return Settling(call.services.queries.ledger, call.tenant, call.actor)
 
 
 def _delivery(call: Call[Any, Any]) -> tuple[str, int]:
