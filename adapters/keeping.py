@@ -281,20 +281,30 @@ def term_of(numbers: Mapping[str, int]) -> str:
 
 def policies(queries: Queries, tenant: str) -> list[Policy]:
     """The policies in force, by provider and label."""
-    unread, sql = (
-        _unread(queries, tenant),
-        f"SELECT {POLICY_COLUMNS} FROM read_policies WHERE tenant = ? ORDER BY position",
-    )
-    rows = queries.ledger.database.read(sql, (tenant,))
+    last = {(policy.provider, policy.label.casefold()): policy for policy in ever_said(queries, tenant)}
+    return [last[key] for key in sorted(last) if last[key].keep]
+
+
+def ever_said(queries: Queries, tenant: str) -> list[Policy]:
+    """Everything that was said about how long to keep, oldest first; `keep` is "" where a policy ended.
+
+    One for a label that nobody can open any more is for nothing: left out, it is not taken for one for everything.
+    """
+    unread = _unread(queries, tenant)  # first, so that nothing falls between the two
+    sql = f"SELECT {POLICY_COLUMNS} FROM read_policies WHERE tenant = ? ORDER BY position"
+    rows = {row[1]: row for row in queries.ledger.database.read(sql, (tenant,))}
     for event in filter(keeping.is_policy, unread):
         with suppress(*keeping.UNREADABLE):
-            rows.append(keeping.policy(event))
-    said = _values(queries, [row[1] for row in rows])
-    last: dict[tuple[str, str], Policy] = {}
-    for _, position, set_at, provider, term, actor in rows:
-        policy = Policy(provider, term, said[position].get("label", ""), set_at, actor, position)
-        last[provider, policy.label.casefold()] = policy
-    return [last[key] for key in sorted(last) if last[key].keep]
+            rows[event.position] = keeping.policy(event)
+    events = queries.ledger.events_at(rows)
+    opened = queries.ledger.values(events)
+    found = []
+    for event in events:
+        _, position, set_at, provider, term, actor = rows[event.position]
+        label = opened.get(position, {}).get("label", "")
+        if label or "label" not in event.fields.get("commit", {}):
+            found.append(Policy(provider, term, label, set_at, actor, position))
+    return found
 
 
 def due_at(opened_at: str, term: str) -> str:
@@ -383,15 +393,41 @@ def label_digest(queries: Queries, tenant: str, label: str) -> bytes:
 
 
 def found_under(reads: Reads, deliveries: Sequence[Delivery], told: Mapping[str, Story]) -> dict[Delivery, set[bytes]]:
-    """The keyed digests under which each delivery is found: its address, and whatever names its message.
+    """The keyed digests under which each delivery is found: its address, in each message of its story, and whatever names these.
+
+    Whom only a message that was joined into it knows is everybody's: nobody can say whose.
 
     Args:
         told: as `stories` gives it.
     """
-    whole = [(stream, WHOLE_MESSAGE) for message in {m for m, _ in deliveries} for stream in told[message].messages]
-    rows = reads.probe_pairs("lookups", "digest, stream, recipient", ("stream", "recipient"), [*whole, *deliveries])
+    messages = {message for message, _ in deliveries}
+    own = {each: [each, *_elsewhere(told[each[0]].index_of, each[1])] for each in deliveries}
+    shared = {m: [*((s, WHOLE_MESSAGE) for s in told[m].messages), *map(_delivery, told[m].others)] for m in messages}
+    wanted = {place for places in (*own.values(), *shared.values()) for place in places}
+    rows = reads.probe_pairs("lookups", "digest, stream, recipient", ("stream", "recipient"), sorted(wanted))
     named: dict[Delivery, set[bytes]] = {}
     for digest, stream, recipient in rows:
         named.setdefault((str(stream), int(recipient)), set()).add(bytes(digest))
-    shared = {m: set().union(*(named.get((s, WHOLE_MESSAGE), set()) for s in told[m].messages)) for m, _ in deliveries}
-    return {each: named.get(each, set()) | shared[each[0]] for each in deliveries}
+    common = {m: set().union(*(named.get(place, ()) for place in places)) for m, places in shared.items()}
+    return {each: common[each[0]].union(*(named.get(place, ()) for place in own[each])) for each in deliveries}
+
+
+def _elsewhere(index_of: Mapping[str, int], recipient: int) -> list[Delivery]:
+    """The same recipient in the messages that were joined into this one."""
+    return [_delivery(stream) for stream, index in index_of.items() if index == recipient]
+
+
+def _delivery(stream: str) -> Delivery:
+    message, _, recipient = stream.partition("/")
+    return message, int(recipient)
+
+
+def versions(ledger: Ledger, tenant: str) -> dict[str, int]:
+    """The streams in which holds and policies are said around now, and their last versions.
+
+    Whoever reads them first, then what they say, and has both expected by what he appends, knows that none came in between.
+    """
+    today = ledger.clock().date()
+    days = [(today + timedelta(days=each)).isoformat() for each in (-1, 0, 1)]
+    streams = [f"account/{tenant}/{account}/{day}" for account in (HOLDS, RETENTION) for day in days]
+    return dict.fromkeys(streams, 0) | ledger.versions(streams)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Annotated, Literal
 
@@ -11,12 +11,12 @@ from msgspec import Meta
 from adapters import keeping
 from adapters.compliance.contract import Column, ComplianceQuery, Context, CursorError, Parameters, Row
 from adapters.compliance.deliveries import COLUMNS, Day, Found, Name, found, in_one_form, values
-from adapters.keeping import Covering, Hold, Policy, due_at, found_under, label_digest, opened_before
+from adapters.keeping import Covering, Hold
+from adapters.retaining import Carried, Retaining, erased
 from ledger.errors import NotFoundError
 from ledger.events import time_text
 from projections.queries import MAX_PAGE
 from projections.searching import Filters
-from projections.status import stories
 
 # --- holds
 
@@ -103,61 +103,29 @@ class DueAsked(Parameters, frozen=True):
         in_one_form(self, "by")
 
 
-class _Policies:
-    """The policies of a tenant, and which is for a delivery."""
-
-    def __init__(self, context: Context) -> None:
-        self._queries = context.queries
-        self._plain: dict[str, Policy] = {}
-        self._labelled: dict[str, dict[bytes, Policy]] = {}
-        self.all = [
-            each for each in keeping.policies(context.queries, context.tenant) if each.position <= context.position
-        ]
-        for each in self.all:
-            if each.label:
-                digest = label_digest(context.queries, context.tenant, each.label)
-                self._labelled.setdefault(each.provider, {})[digest] = each
-            else:
-                self._plain[each.provider] = each
-
-    def chosen(self, page: Sequence[Found]) -> list[Policy | None]:
-        """Per delivery the one of its labels that keeps it longest, else its provider's."""
-        bearing = [(view.message, view.recipient) for view, _ in page if view.provider in self._labelled]
-        reads = self._queries.ledger.database
-        names = found_under(reads, bearing, stories(reads, [message for message, _ in bearing]))
-        return [
-            max(
-                (
-                    policy
-                    for digest, policy in self._labelled.get(view.provider, {}).items()
-                    if digest in names[view.message, view.recipient]
-                ),
-                key=lambda policy: (due_at(view.opened_at, policy.keep), policy.position),
-                default=self._plain.get(view.provider),
-            )
-            for view, _ in page
-        ]
-
-
 def _retention_due(context: Context, asked: DueAsked, after: str) -> Iterator[Row]:
     by = asked.by or time_text(context.now)
-    policies, covering = _Policies(context), Covering(context.queries, context.tenant)
-    terms = [each.keep for each in policies.all if asked.provider in {"", each.provider}]
-    if not terms:
+    retaining = Retaining(context.queries, context.tenant, context.position)
+    covering = Covering(context.queries, context.tenant)
+    bound = retaining.opened_before(by, asked.provider)
+    if not bound:
         return
-    bound = max(opened_before(by, term) for term in terms)
     filters = Filters(provider=asked.provider, account=asked.account, until=bound)
     for done, page in enumerate(_chunks(found(context, filters, after))):
         context.progress(done * MAX_PAGE, None)
-        holds = covering.of([(view.message, view.recipient) for view, _ in page])
-        for (view, cursor), policy in zip(page, policies.chosen(page), strict=True):
-            due = due_at(view.opened_at, policy.keep) if policy else ""
-            if not policy or due > by:
+        deliveries = [(view.message, view.recipient) for view, _ in page]
+        gone = erased(context.queries.ledger.database, deliveries)
+        holds = covering.of(deliveries)
+        due = retaining.due([Carried(view.message, view.recipient, view.provider, view.opened_at) for view, _ in page])
+        for (view, cursor), said in zip(page, due, strict=True):
+            if not said or said.due_at > by or (view.message, view.recipient) in gone:
                 continue
             on_hold = [f"hold {hold.hold}" for hold in holds[view.message, view.recipient]]
-            kept = (*on_hold, *(() if view.is_final else ("open",)))
+            notice = ("notice",) if said.notice > by else ()
+            kept = (*on_hold, *(() if view.is_final else ("open",)), *notice)
             if asked.show in {"all", "kept" if kept else "due"}:
-                yield Row((due, policy.keep, policy.label or None, kept, *values(view)), cursor)
+                told = (said.due_at, said.policy.keep, said.policy.label or None, said.applies_at, kept)
+                yield Row((*told, *values(view)), cursor)
 
 
 def _chunks(rows: Iterable[Found]) -> Iterator[list[Found]]:
@@ -168,17 +136,24 @@ def _chunks(rows: Iterable[Found]) -> Iterator[list[Found]]:
 
 RETENTION_DUE = ComplianceQuery(
     name="retention_due",
-    version=1,
+    version=2,
     title="What a retention policy says is due, and what keeps it",
     counts="Deliveries whose term, counted from when the ledger first heard of their message, is over by the time asked for, under the "
     "policies in force now: of those for its labels the one that keeps it longest, else the one for its provider. Without a policy "
-    "nothing is due. What is on hold, or has no final status yet, is kept all the same, and says so. Newest message first.",
+    "nothing is due; what was erased is not counted. What is on hold, has no final status yet, or is of a provider for which something "
+    "was made to be due earlier within seven days before, is kept all the same, and says so. A message is removed as a whole, once "
+    "nothing keeps any of its deliveries. Newest message first.",
     parameters=DueAsked,
     columns=(
         Column("due_at", "time", "when its term is over"),
         Column("keep", "text", "the term: so many years (y), months (m) or days (d)"),
         Column("label", "text", "the label that the policy is for; empty: all of the provider", personal=True),
-        Column("kept_by", "list", "what keeps it: holds, and `open` while it has no final status; empty: nothing does"),
+        Column("applies_at", "time", "from when on it may be removed, as far as time goes"),
+        Column(
+            "kept_by",
+            "list",
+            "what keeps it: holds, `open` while it has no final status, `notice` before `applies_at`; empty: nothing does",
+        ),
         *COLUMNS,
     ),
     rows=_retention_due,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from adapters import keeping
 from adapters.keeping import Hold, due_at, opened_before
 from ledger.appender import Item
+from ledger.erasing import Erased, draft
 from ledger.events import parse_time, time_text
 from ledger.observations import Address, ArrivalKind, Reference
 from ledger.streams import Registration
@@ -204,21 +205,50 @@ def test_due_is_what_is_older_than_the_policy_says(found: Golden) -> None:
     found.world.runner.run()
     answer = ask(found, "retention_due")
     assert [
-        ("2026-04-10T11:09:30.000000Z", "impostor@pec.due.example", ("open",)),
-        ("2026-04-10T11:09:30.000000Z", "carla@pec.due.example", ()),
-        ("2026-04-10T11:04:30.000000Z", "unsigned@pec.due.example", ()),
-        ("2026-04-10T10:59:30.000000Z", "altered@pec.due.example", ("open",)),
-        ("2026-04-04T09:59:30.000000Z", "anna@pec.uno.example", ()),
-        ("2026-04-03T09:59:30.000000Z", "Anna@PEC.uno.example", ()),
-        ("2026-03-12T09:19:30.000000Z", "refused@pec.uno.example", ()),
-        ("2026-03-12T09:19:30.000000Z", "bruno@pec.uno.example", ()),
-        ("2026-03-12T09:09:30.000000Z", "silent@pec.uno.example", ()),
-        ("2026-03-12T08:59:30.000000Z", "anna@pec.uno.example", ()),
+        ("2026-04-10T11:09:30.000000Z", "impostor@pec.due.example", ("open", "notice")),
+        ("2026-04-10T11:09:30.000000Z", "carla@pec.due.example", ("notice",)),
+        ("2026-04-10T11:04:30.000000Z", "unsigned@pec.due.example", ("notice",)),
+        ("2026-04-10T10:59:30.000000Z", "altered@pec.due.example", ("open", "notice")),
+        ("2026-04-04T09:59:30.000000Z", "anna@pec.uno.example", ("notice",)),
+        ("2026-04-03T09:59:30.000000Z", "Anna@PEC.uno.example", ("notice",)),
+        ("2026-03-12T09:19:30.000000Z", "refused@pec.uno.example", ("notice",)),
+        ("2026-03-12T09:19:30.000000Z", "bruno@pec.uno.example", ("notice",)),
+        ("2026-03-12T09:09:30.000000Z", "silent@pec.uno.example", ("notice",)),
+        ("2026-03-12T08:59:30.000000Z", "anna@pec.uno.example", ("notice",)),
     ] == answer.column("due_at", "address", "kept_by")
     assert {("2m", None)} == set(answer.column("keep", "label"))
     assert 4 == len(ask(found, "retention_due", by="2026-04-03").rows)
     assert 5 == len(ask(found, "retention_due", by="2026-04-03T09:59:30Z").rows)
-    assert [2, 8] == [len(ask(found, "retention_due", show=show).rows) for show in ("kept", "due")]
+    assert [10, 0] == [len(ask(found, "retention_due", show=show).rows) for show in ("kept", "due")]
+    assert {time_text(NOW + timedelta(days=7))} == set(answer.column("applies_at"))
+
+
+def test_what_is_due_may_go_seven_days_after_the_policy_was_said(found: Golden) -> None:
+    """Until then all of it is kept by `notice`, and says from when on it is not."""
+    _keep(found, "pec_mailbox", "2m")
+    found.world.runner.run()
+    before, after = (time_text(NOW + timedelta(days=7, microseconds=each)) for each in (-1, 0))
+    assert {("notice",), ("open", "notice")} == set(ask(found, "retention_due", by=before).column("kept_by"))
+    assert {(), ("open",)} == set(ask(found, "retention_due", by=after).column("kept_by"))
+    later = ask(found, "retention_due", by="2027-01-01")
+    assert all(max(due, after) == applies for due, applies in later.column("due_at", "applies_at"))
+
+
+def test_what_was_erased_is_not_due(found: Golden) -> None:
+    """Alone, or with its message."""
+    _keep(found, "pec_mailbox", "2m")
+    found.world.runner.run()
+    rows = ask(found, "retention_due").column("message", "recipient", "address")
+    (whole,) = [message for message, _, address in rows if address == "silent@pec.uno.example"]
+    (shared,) = [message for message, _, address in rows if address == "bruno@pec.uno.example"]
+    ledger = found.world.ledger
+    for erased in (Erased(whole), Erased(shared, 1)):
+        ledger.append(Item([draft(ledger, TENANT, erased, "message")]))
+    found.world.runner.run()
+    gone = {(whole, 0), (shared, 1)}
+    assert [row[:2] for row in rows if row[:2] not in gone] == ask(found, "retention_due").column(
+        "message", "recipient"
+    )
 
 
 def test_policy_for_a_label_goes_before_the_providers(found: Golden) -> None:
@@ -230,9 +260,9 @@ def test_policy_for_a_label_goes_before_the_providers(found: Golden) -> None:
     found.world.runner.run()
     january = ask(found, "retention_due", by="2026-03-01")
     assert [
-        ("refused@pec.uno.example", "1m", None, ()),
-        ("bruno@pec.uno.example", "1m", None, ()),
-        ("silent@pec.uno.example", "1m", None, (f"hold {hold.hold}",)),
+        ("refused@pec.uno.example", "1m", None, ("notice",)),
+        ("bruno@pec.uno.example", "1m", None, ("notice",)),
+        ("silent@pec.uno.example", "1m", None, (f"hold {hold.hold}", "notice")),
     ] == january.column("address", "keep", "label", "kept_by")
     later = ask(found, "retention_due", by="2036-01-13")
     assert [("anna@pec.uno.example", "2036-01-12T08:59:30.000000Z", "10y", "CASE 100")] == [
@@ -267,7 +297,10 @@ def test_due_is_what_a_recount_finds(on_sqlite: Golden) -> None:
     on_sqlite.world.runner.run()
     views = on_sqlite.world.queries.search(TENANT, Filters(), limit=500).deliveries
     expected = [
-        (view.message, view.recipient, due_at(view.opened_at, terms[view.provider]), () if view.is_final else ("open",))
+        (
+            *(view.message, view.recipient, due_at(view.opened_at, terms[view.provider])),
+            ("notice",) if view.is_final else ("open", "notice"),
+        )
         for view in views
         if view.provider in terms and due_at(view.opened_at, terms[view.provider]) <= time_text(NOW)
     ]
