@@ -16,6 +16,8 @@ from ledger.streams import person_of
 
 PAGE = 50_000
 MAX_FOUND = 100
+ONLY_NAME = frozenset({"access.recorded", "evidence.exported"})
+"""Types of events that name originals that somebody saw or took, and rest on none."""
 
 
 class Erasures:
@@ -92,7 +94,8 @@ class Gone:
             if path not in values.get(e.position, {})
         )
         missing = [each for each in paths if not self._erasures.explains(each[0], each[1])]
-        named = [(e, artifact, True) for e in events for artifact in e.fields.get("artifacts", ())]
+        resting = (e for e in events if e.type not in ONLY_NAME)
+        named = [(e, artifact, True) for e in resting for artifact in e.fields.get("artifacts", ())]
         held = self._held({artifact for _, artifact, _ in named})
         missing += [e for e in named if e[1] not in held and not self._erasures.explains_original(e[0], e[1])]
         self._found += missing[: MAX_FOUND - len(self._found)]
