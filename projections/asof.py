@@ -29,6 +29,7 @@ from projections.queries import (
     judgements,
     message_view,
     telling,
+    values_for,
 )
 from projections.replay import Replay
 from projections.rulesets import CURRENT, in_force
@@ -197,7 +198,7 @@ class Past:
         told_of = self._judged(row, story, indexes) if len(indexes) <= MAX_PAGE else []
         seen = (each for each in told_of if self.queries.shows_protected or not each.is_protected)
         judged = judgements(reason for each in seen for reason in each.folded.reasons)
-        values = self.ledger.values(events)
+        values = values_for(self.ledger, events, None if recipient is None else streams)
         entries = tuple(entry_of(e, values.get(e.position, {}), judged.get(e.id, ("", ""))) for e in events)
         root = self.ledger.root_at(self.position).hex()
         return Trail(row.message, recipient, entries, self.position, root, self.position, self.known)

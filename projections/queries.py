@@ -12,7 +12,7 @@ from ledger.application import Ledger
 from ledger.canonical import MAX_INT
 from ledger.errors import NotFoundError
 from ledger.events import Event, delivery_stream, message_of, read
-from ledger.streams import WHOLE_MESSAGE
+from ledger.streams import WHOLE_MESSAGE, person_of
 from ledger.tree import leaf_hash
 from ledger.types import TYPES
 from projections import downtimes, searching
@@ -44,6 +44,7 @@ _folded = msgspec.json.Decoder(Folded)
 MAX_PAGE = 500
 DELIVERIES_SHOWN = 100
 UNKNOWN_EVENT = "a type that this version does not know"
+DECLARED = "recipients.declared"
 
 
 class Queries:
@@ -132,7 +133,7 @@ class Queries:
         position = self.position()
         story = self._story(row)
         events = self._events(self.shown(row.message, telling(story)))
-        values = self.ledger.values([e for e in events if e.type != "recipients.declared"])
+        values = self.ledger.values([e for e in events if e.type != DECLARED])
         counts = self.ledger.database.read(
             f"SELECT status, count(*) FROM read_deliveries WHERE message = ?{self._shown} GROUP BY status ORDER BY status",
             (row.message,),
@@ -216,7 +217,7 @@ class Queries:
             views = self.deliveries(tenant, row.message, limit=MAX_PAGE)
         judged = judgements(reason for view in views for reason in view.reasons)
         head = self.ledger.head()
-        values = self.ledger.values(events)
+        values = values_for(self.ledger, events, None if recipient is None else streams)
         entries = tuple(entry_of(e, values.get(e.position, {}), judged.get(e.id, ("", ""))) for e in events)
         return Trail(row.message, recipient, entries, head.size, head.root.hex(), self.position())
 
@@ -357,6 +358,33 @@ def downtimes_of(found: Iterable[Downtime], opened_at: str, detail: Folded) -> t
     """The downtimes that overlap a delivery, from its first known step to its end."""
     begun = min([opened_at, *(milestone.at for milestone in detail.milestones.values())])
     return downtimes.touching(found, begun, detail.since if detail.is_final else "")
+
+
+def told_of(ledger: Ledger, events: Sequence[Event], streams: Sequence[str] | None) -> dict[int, dict[str, Any]]:
+    """Position -> what is held of events.
+
+    Args:
+        streams: those that tell of one delivery: of a list of recipients nobody else's address is opened. None: everybody's are.
+    """
+    if streams is None:
+        return ledger.values(events)
+    found = ledger.values([event for event in events if event.type != DECLARED])
+    people = [(message_of(stream), person_of(stream)) for stream in streams if person_of(stream) != WHOLE_MESSAGE]
+    lists = {
+        whose: event
+        for event in events
+        for whose in people
+        if event.type == DECLARED and event.stream == whose[0] and is_among(whose[1], event)
+    }
+    for whose, said in ledger.values_of(lists).items():
+        found.setdefault(lists[whose].position, {}).update(said)
+    return found
+
+
+def is_among(recipient: int, declared: Event) -> bool:
+    """Whether an event declares a recipient."""
+    first = int(declared.fields["first"])
+    return first <= recipient < first + int(declared.fields["count"])
 
 
 def telling(story: Story) -> list[str]:
