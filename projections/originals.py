@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.database import Cursor, Reads
 from ledger.events import Event, message_of
-from ledger.streams import person_of
+from ledger.streams import WHOLE_MESSAGE, person_of
 from projections.runner import Table, Target, Unapplied
 
 COLUMNS = "artifact, owner, recipient, tenant, position"
@@ -95,6 +95,25 @@ def concerns(reads: Reads, artifacts: Iterable[str]) -> dict[str, list[Concern]]
         concern = Concern(str(row[0]), str(row[1]), int(row[2]), int(row[3]))
         found.setdefault(concern.artifact, []).append(concern)
     return found
+
+
+def is_told_of(reads: Reads, tenant: str, artifact: str) -> bool:
+    """Whether an event of an organisation rests on an original, whether it is still there or not."""
+    sql = "SELECT 1 FROM read_originals WHERE artifact = ? AND tenant = ? LIMIT 1"
+    return bool(reads.read(sql, (artifact, tenant)))
+
+
+def of_erased(reads: Reads, artifacts: Iterable[str]) -> set[str]:
+    """The originals that tell something of somebody who was erased, or of a message of which somebody was."""
+    told = [c for found in concerns(reads, artifacts).values() for c in found if c.is_message]
+    rows = reads.probe("read_erasures", "stream, recipient", "stream", sorted({c.owner for c in told}))
+    erased = {(str(stream), int(recipient)) for stream, recipient in rows}
+    messages = {stream for stream, _ in erased}
+    return {
+        c.artifact
+        for c in told
+        if {(c.owner, c.recipient), (c.owner, WHOLE_MESSAGE)} & erased or (c.recipient < 0 and c.owner in messages)
+    }
 
 
 def resting_on(reads: Reads, deliveries: Iterable[tuple[str, int]]) -> list[str]:

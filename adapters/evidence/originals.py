@@ -21,6 +21,7 @@ from ledger.errors import ErasedError, NotFoundError
 from ledger.events import Event, message_of, parse_time
 from ledger.observations import Arrival, ArrivalKind, Observation, Verdict
 from ledger.streams import clean
+from projections import originals
 from projections.discretion import ProtectedError, everything
 
 WITHHELD = {
@@ -125,6 +126,7 @@ def open_all(  # noqa: PLR0917  whose, of what, with what, for whom
         overrule: a person decided, with a reason, that originals which name others leave all the same.
     """
     arrivals: dict[tuple[str, ...], str] = {}
+    of_erased = originals.of_erased(ledger.database, [original.artifact for original in found])
     for original in found:
         if original.withheld:
             continue
@@ -132,6 +134,8 @@ def open_all(  # noqa: PLR0917  whose, of what, with what, for whom
         if named not in arrivals:
             arrivals[named] = _why_shared(ledger, tenant, _messages(trail), original.event, opened, people)
         original.withheld = _why(ledger, original, opened, people, arrivals[named])
+        if original.artifact in of_erased and original.withheld in {"", *OVERRULED}:
+            original.withheld = "erased_person"
         if original.withheld in OVERRULED and overrule:
             original.withheld = ""
         if not original.withheld:

@@ -19,6 +19,8 @@ HttpError
 ├── NoVersionError         it does not say which version it changes
 ├── ReasonNeededError      the organisation demands a reason for this, and none is given
 ├── SecretBodyError        the original carries a secret and is never handed out
+├── ErasedPersonError      the original tells of somebody who was erased; it takes a reason
+├── MissingOriginalError   the file of an original is gone
 └── TooManyRecipientsError the whole message is too long for one answer
 """
 
@@ -101,6 +103,14 @@ class NoVersionError(HttpError):
 
 class ReasonNeededError(HttpError):
     """Say why in the header Access-Reason."""
+
+
+class ErasedPersonError(HttpError):
+    """It tells of somebody who was erased, and is kept for somebody else's sake; say why you need it in the header Access-Reason."""
+
+
+class MissingOriginalError(HttpError):
+    """The file in which the original is kept is gone, though nothing was erased; `delivery-ledger fsck` says more."""
 
 
 class SecretBodyError(HttpError):

@@ -9,18 +9,20 @@ import hashlib
 import re
 import zipfile
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from adapters.http.errors import SecretBodyError
+from adapters.http.errors import ErasedPersonError, MissingOriginalError, SecretBodyError
 from adapters.http.lookups import require_few_recipients
 from adapters.http.routes import Answer, Call, route
 from adapters.http.types import Reading
 from adapters.providers import registry
-from ledger.application import PAGE, Ledger
+from ledger.application import PAGE, Artifact, Ledger
 from ledger.errors import ErasedError, NotFoundError
 from ledger.events import Event
 from projections.discretion import ProtectedError
+from projections.originals import is_told_of, of_erased
 
 BINARY = "application/octet-stream"
 ZIP = "application/zip"
@@ -69,9 +71,7 @@ def _attachment(name: str) -> dict[str, str]:
 def artifact(call: Call[Reading, None]) -> Answer:
     """One original, byte for byte; the header Repr-Digest holds its SHA-256."""
     original = _original(call.services.ledger, call.tenant, call.path["artifact"])
-    if original.is_secret:
-        raise SecretBodyError
-    found = call.services.queries.ledger.artifact(original.artifact_id)
+    found = _opened(call.services.queries.ledger, original, _withheld(call, [original.artifact_id]))
     media_type = found.media_type if re.fullmatch(r"[a-z0-9.+-]+/[a-z0-9.+-]+", found.media_type) else BINARY
     digest = b64encode(hashlib.sha256(found.body).digest()).decode()
     headers = _attachment(original.name(media_type)) | {"Repr-Digest": f"sha-256=:{digest}:"}
@@ -80,6 +80,8 @@ def artifact(call: Call[Reading, None]) -> Answer:
 
 def _original(ledger: Ledger, tenant: str, artifact_id: str) -> _Original:
     rows = ledger.database.read("SELECT position FROM artifacts WHERE artifact_id = ?", (artifact_id,))
+    if not rows and is_told_of(ledger.database, tenant, artifact_id):
+        raise ErasedError
     item = ledger.between(rows[0][0] - 1, rows[0][0] - 1 + PAGE) if rows else []
     if not item or item[0].position != rows[0][0] or item[0].tenant != tenant:
         msg = f"there is no artifact {artifact_id}"
@@ -124,7 +126,13 @@ def _zip(call: Call[Any, Any], recipient: int | None) -> Answer:
             first.setdefault(artifact_id, entry.position)
     originals = [_Original(artifact_id, ledger.event(position)) for artifact_id, position in first.items()]
     name = f"{message}.zip" if recipient is None else f"{message}-{recipient}.zip"
-    return Answer(zipped(ledger, originals), headers=_attachment(name), media_type=ZIP)
+    withheld = _withheld(call, first)
+    return Answer(zipped(ledger, originals, withheld), headers=_attachment(name), media_type=ZIP)
+
+
+def _withheld(call: Call[Any, Any], artifacts: Iterable[str]) -> set[str]:
+    """Those that tell of somebody who was erased; with a reason, which is recorded, they are handed out all the same."""
+    return set() if call.reason else of_erased(call.services.ledger.database, artifacts)
 
 
 class _Pipe:
@@ -146,7 +154,7 @@ class _Pipe:
         return data
 
 
-def zipped(ledger: Ledger, originals: list[_Original]) -> Iterator[bytes]:
+def zipped(ledger: Ledger, originals: list[_Original], withheld: AbstractSet[str] = frozenset()) -> Iterator[bytes]:
     """A zip archive in parts, never empty ones; at most one original is in memory.
 
     SHA256SUMS names all that is inside, NOTE.txt what is not, and why.
@@ -155,12 +163,13 @@ def zipped(ledger: Ledger, originals: list[_Original]) -> Iterator[bytes]:
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[call-overload]  # a file that cannot seek
         for original in originals:
             try:
-                name, body = _opened(ledger, original)
-            except (ErasedError, NotFoundError, ProtectedError, SecretBodyError) as error:
+                found = _opened(ledger, original, withheld)
+            except WITHHELD as error:
                 left_out.append(f"{original.name(BINARY)}: {error}\n")
                 continue
-            archive.writestr(_entry(name), body)
-            sums.append(f"{hashlib.sha256(body).hexdigest()}  {name}\n")
+            name = original.name(found.media_type)
+            archive.writestr(_entry(name), found.body)
+            sums.append(f"{hashlib.sha256(found.body).hexdigest()}  {name}\n")
             yield pipe.taken()
         archive.writestr(_entry("SHA256SUMS"), "".join(sums))
         if left_out:
@@ -168,11 +177,25 @@ def zipped(ledger: Ledger, originals: list[_Original]) -> Iterator[bytes]:
     yield pipe.taken()
 
 
-def _opened(ledger: Ledger, original: _Original) -> tuple[str, bytes]:
+WITHHELD = (ErasedError, ProtectedError, SecretBodyError, ErasedPersonError, MissingOriginalError)
+
+
+def _opened(ledger: Ledger, original: _Original, withheld: AbstractSet[str]) -> Artifact:
+    """The original of an event.
+
+    Raises:
+        WITHHELD: why it is not handed out.
+    """
     if original.is_secret:
         raise SecretBodyError
-    found = ledger.artifact(original.artifact_id)
-    return original.name(found.media_type), found.body
+    if original.artifact_id in withheld:
+        raise ErasedPersonError
+    try:
+        return ledger.artifact(original.artifact_id)
+    except NotFoundError as error:
+        raise ErasedError from error
+    except FileNotFoundError as error:
+        raise MissingOriginalError from error
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

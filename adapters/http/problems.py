@@ -78,6 +78,9 @@ _BEHIND = Kind(503, "not-reached", "The read models are not there yet", retry_af
 INTERNAL = Kind(500, "internal", "A defect of this service", "the log line of this instance says more", speaks=False)
 NOT_FOUND = Kind(404, "not-found", "There is nothing of that name here")
 INVALID = Kind(422, "invalid", "A value cannot be taken")
+NOT_HTTP = Kind(
+    400, "not-http", "This is no HTTP request that is read here", "send HTTP/1.1: lines of at most 8 KiB, 100 headers"
+)
 
 TABLE: dict[type[BaseException], Kind] = {
     http.UnauthenticatedError: Kind(401, "unauthenticated", "An API key is needed"),
@@ -101,6 +104,8 @@ TABLE: dict[type[BaseException], Kind] = {
     ChangedError: Kind(412, "changed", "It was changed meanwhile"),
     NotOwnerError: Kind(403, "not-owner", "It is somebody else's"),
     http.ReasonNeededError: Kind(428, "reason-needed", "Say why"),
+    http.ErasedPersonError: Kind(403, "erased-person", "It tells of somebody who was erased"),
+    http.MissingOriginalError: Kind(410, "missing-original", "The original is gone"),
     http.SecretBodyError: Kind(403, "secret-body", "The original carries a secret"),
     http.TooManyRecipientsError: Kind(422, "too-many-recipients", "Too much for one answer"),
     NotJsonError: Kind(400, "not-json", "The body is not JSON"),
@@ -153,7 +158,7 @@ TABLE: dict[type[BaseException], Kind] = {
 }
 """Error -> answer; the nearest class counts. What is not here is a defect: 500, and a log line."""
 
-_HTTP = {404: NOT_FOUND, 405: Kind(405, "method", "This method is not for this path")}
+_HTTP = {400: NOT_HTTP, 404: NOT_FOUND, 405: Kind(405, "method", "This method is not for this path")}
 
 
 def kind_of(error: BaseException) -> Kind:
@@ -174,11 +179,10 @@ def problem_of(error: BaseException, instance: str = "") -> tuple[Problem, Kind]
 
 
 def problem_of_status(status: int, instance: str = "") -> Problem:
-    """A problem that aiohttp found itself: no such path, or not this method."""
-    kind = _HTTP.get(status, INVALID._replace(status=status))
-    return Problem(
-        f"/problems/{kind.slug}", kind.title, status, "see /docs for the paths and methods there are", instance
-    )
+    """A problem that aiohttp found itself: no such path, not this method, or no HTTP at all."""
+    kind = INTERNAL if status >= 500 else _HTTP.get(status, INVALID._replace(status=status))
+    detail = kind.advice or "see /docs for the paths and methods there are"
+    return Problem(f"/problems/{kind.slug}", kind.title, status, detail, instance)
 
 
 def kinds() -> dict[str, Kind]:

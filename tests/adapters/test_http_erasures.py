@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
+import random
+import zipfile
+from pathlib import Path
+
 from adapters import safeguards
 from adapters.http.erasures import PDF
 from adapters.safeguards import Safeguards
-from tests.adapters.conftest import Api
+from tests.adapters.conftest import Api, accepted
 
 OFFICER = ("privacy",)
 ANNA = "+31612340001"
@@ -75,3 +81,51 @@ async def test_somebody_or_something_must_be_named_and_only_one_of_them(api: Api
         assert (422, "invalid") == (reply.status, reply.type), subject
     bad = await api.call("POST /v1/erasures/preview", scopes=OFFICER, json={"recipient": ANNA, "cursor": "x.y"})
     assert 404 == bad.status
+
+
+async def test_an_original_that_stays_for_anothers_sake_leaves_only_with_a_reason(api: Api) -> None:
+    """403 without one, alone and in archives; what went is 410; with a reason it is handed out, and the reason is recorded."""
+    api.account()
+    document = {"kind": "document_id", "value": "doc-1"}
+    people = [{"kind": "phone", "address": number} for number in (ANNA, "+31612340002")]
+    reply = await api.call("POST /v1/messages", json={"account": "sms", "recipients": people, "references": [document]})
+    message = reply.json["message"]
+    answer = accepted("doc-1")
+    texts = [{"content": "Your parcel is on its way", "mobile_number": each["address"]} for each in people]
+    await api.observe(**answer | {"request": json.dumps({"messages": texts, "sender": "Acme"})})
+    (shared,) = api.events("submission.accepted")[0].fields["artifacts"][:1]
+    assert 200 == (await api.call(f"GET /v1/artifacts/{shared}")).status
+    done = await api.call("POST /v1/erasures", scopes=OFFICER, json={"recipient": ANNA} | WHY)
+    assert (201, 0, 1) == (done.status, done.json["numbers"].get("messages", 0), done.json["numbers"]["recipients"])
+    refused = await api.call(f"GET /v1/artifacts/{shared}")
+    assert (403, "erased-person") == (refused.status, refused.type)
+    archive = f"GET /v1/messages/{message}/receipts.zip"
+    assert shared[-12:] not in _names((await api.call(archive)).body)
+    why = {"Access-Reason": "court order 7"}
+    assert shared[-12:] in _names((await api.call(archive, headers=why)).body)
+    assert 200 == (await api.call(f"GET /v1/artifacts/{shared}", headers=why)).status
+    accesses = api.events("access.recorded")
+    notes = [said.get("note") for said in api.system.ledger.values(accesses).values()]
+    assert 2 == notes.count("court order 7")
+    whole = await api.call("POST /v1/erasures", scopes=OFFICER, json={"message": message} | WHY)
+    assert 201 == whole.status
+    gone = await api.call(f"GET /v1/artifacts/{shared}", headers=why)
+    assert (410, "erased") == (gone.status, gone.type)
+
+
+def _names(data: bytes) -> str:
+    """Names in an archive; what was left out is told in a note of it, which counts for nothing."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return " ".join(archive.namelist())
+
+
+async def test_an_original_whose_file_is_gone_is_told_as_missing(api: Api, tmp_path: Path) -> None:
+    """410, and not that it was erased."""
+    api.account()
+    document = {"document_id": "doc-1", "status": "OK", "padding": random.Random(7).randbytes(300_000).hex()}  # noqa: S311
+    await api.observe(operation="send", status=200, request="{}", body=json.dumps(document))
+    artifact = api.events("submission.accepted")[0].fields["artifacts"][0]
+    (file,) = [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()]
+    file.unlink()
+    reply = await api.call(f"GET /v1/artifacts/{artifact}")
+    assert (410, "missing-original") == (reply.status, reply.type)
