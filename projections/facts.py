@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from ledger.events import Event, parse_time
+from ledger.events import Event, delivery_stream, parse_time
 from projections.rules import EFFECTS
 
+ERASED = "evidence.erased"
 NO_FACT = frozenset({"evidence.copy", "evidence.names"})
 """Rules of evidence.ingested that tell nothing new: a further original, a further name. The one that counts is `evidence.witnessed`."""
 
@@ -89,6 +92,18 @@ def to_fact(event: Event, scope: str) -> Fact | None:
         msg = f"a part of {len(said.part)} numbers"
         raise ValueError(msg)
     return Fact(event.id, event.position, event.type, scope, **msgspec.structs.asdict(said))
+
+
+def home(event: Event) -> str:
+    """The stream whose story an event tells: of a recipient who was erased it is the delivery's, though it stands in the message's.
+
+    Raises:
+        ValueError: whom it is about does not have the shape that is expected of it.
+    """
+    recipient = event.fields.get("recipient")
+    if event.type != ERASED or recipient is None:
+        return event.stream
+    return delivery_stream(event.stream, msgspec.convert(recipient, Annotated[int, msgspec.Meta(ge=0)]))
 
 
 def seen_as(fact: Fact, scope: str) -> Fact:

@@ -14,10 +14,10 @@ import msgspec
 
 from ledger.contents import MATCHES
 from ledger.observations import ArrivalKind
-from projections.facts import Fact
+from projections.facts import ERASED, Fact
 from projections.rules import UNCERTIFIED, Status
 
-RULES = "grade/2"
+RULES = "grade/3"
 
 
 class Grade(StrEnum):
@@ -102,16 +102,18 @@ class Table(NamedTuple):
     Attributes:
         by_channel: as `BY_CHANNEL`.
         rivals_count: of contradicting statements one must hold, so together they prove that the provider had it.
+        erasing_caps: what was erased cannot be shown any more, so that a signature on it was checked once lifts nothing.
     """
 
     id: str
     by_channel: Mapping[tuple[str, str], Grade]
     rivals_count: bool
+    erasing_caps: bool = False
 
 
 GRADE_1 = Table("grade/1", BY_CHANNEL, rivals_count=False)
 GRADE_2 = Table(
-    RULES,
+    "grade/2",
     BY_CHANNEL
     | {
         ("sms", "relay.delayed"): Grade.E1,  # it waits in the provider's own queue: no network has said anything yet
@@ -119,6 +121,7 @@ GRADE_2 = Table(
     },
     rivals_count=True,
 )
+GRADE_3 = GRADE_2._replace(id=RULES, erasing_caps=True)
 
 OTHER_CHANNEL: dict[str, str] = {"sms": "sms", "send_sms": "sms", "sms_send": "sms"}
 """Operation -> the channel that it tells of, where a provider has several: a post office's text messages are no letters."""
@@ -131,6 +134,9 @@ CEILING: dict[str, Grade] = {
     ArrivalKind.API: Grade.E2,
 }
 """How it came -> the most that it proves while no signature on an original was checked. What we did not see arrive is worth less."""
+
+ERASED_CEILING = Grade.E3
+"""The most that an erased delivery proves: what events say stands, and no original that somebody else signed can be shown."""
 
 SECOND_HAND = frozenset({ArrivalKind.IMPORT, ArrivalKind.API})
 """Ways by which others tell us what a provider said; we did not see it come."""
@@ -227,6 +233,7 @@ NOT_PROVEN_TEXTS: dict[str, str] = {
 }
 
 MISSING_TEXTS: dict[str, str] = {
+    "erased": "the originals and values, which were erased",
     "signed_original": "the signed original of the receipt",
     "delivery_receipt": "the delivery receipt",
     "delivery_statement": "the provider's statement of delivery, acceptance or refusal",
@@ -244,7 +251,7 @@ def weigh(  # noqa: PLR0917  the status, then the facts by what they say of it
     standing: Sequence[Fact],
     holding: Sequence[Fact],
     rivals: Sequence[Fact] = (),
-    table: Table = GRADE_2,
+    table: Table = GRADE_3,
 ) -> Evidence:
     """The evidence for a status.
 
@@ -262,11 +269,13 @@ def weigh(  # noqa: PLR0917  the status, then the facts by what they say of it
     grades = {f.event_id: _grade(f, channel, checks.get(f.event_id, ""), table) for f in (*standing, *rivals)}
     top = max((grades[fact.event_id] for fact in holding), default=Grade.E0)
     best = [fact for fact in holding if grades[fact.event_id] == top]
-    is_signed = any(checks.get(fact.event_id) == GOOD for fact in best) and top > Grade.E0
+    is_erased = table.erasing_caps and any(fact.type == ERASED for fact in standing)
+    is_signed = any(checks.get(fact.event_id) == GOOD for fact in best) and top > Grade.E0 and not is_erased
     if status is Status.DISPUTED:
         top = min(Grade.E1, max(grades.values(), default=Grade.E0))
     elif is_signed and _acted_and_identified(standing, best, checks):
         top = Grade.E5
+    top = min(top, ERASED_CEILING) if is_erased else top
     proven = list(dict.fromkeys([*_common(rivals, grades), *_claims(standing, grades)]))
     proven += ["signed"] if is_signed else []
     same = verified(standing, MATCHES)
@@ -290,7 +299,15 @@ def weigh(  # noqa: PLR0917  the status, then the facts by what they say of it
         grade=top,
         proven=tuple(proven),
         not_proven=tuple(doubt for doubt, holds in doubts.items() if holds),
-        missing=_missing(channel, status, standing, holding, is_signed=is_signed, is_taken="accepted" in proven),
+        missing=_missing(
+            channel,
+            status,
+            standing,
+            holding,
+            is_signed=is_signed,
+            is_taken="accepted" in proven,
+            is_erased=is_erased,
+        ),
         rules=table.id,
     )
 
@@ -356,12 +373,19 @@ def _acted_and_identified(standing: Iterable[Fact], best: Iterable[Fact], checks
 
 
 def _missing(
-    channel: str, status: Status, standing: Sequence[Fact], holding: Sequence[Fact], *, is_signed: bool, is_taken: bool
+    channel: str,
+    status: Status,
+    standing: Sequence[Fact],
+    holding: Sequence[Fact],
+    *,
+    is_signed: bool,
+    is_taken: bool,
+    is_erased: bool,
 ) -> tuple[Missing, ...]:
-    found = []
+    found = [Missing("erased")] if is_erased else []
     if (
         channel == "certified_email"
-        and not is_signed
+        and not (is_signed or is_erased)
         and any(f.type in BASE and UNCERTIFIED not in f.notes for f in holding)
     ):
         found.append(Missing("signed_original"))

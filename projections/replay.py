@@ -14,7 +14,7 @@ from ledger.errors import NotFoundError
 from ledger.events import Event, message_of, read
 from ledger.writer import TOLD_ELSEWHERE
 from projections.deadlines import Term, in_force
-from projections.facts import Fact, seen_as, to_fact
+from projections.facts import Fact, home, seen_as, to_fact
 from projections.fold import Folded, fold
 from projections.rulesets import Ruleset
 from projections.runner import channels
@@ -24,6 +24,7 @@ ABOUT_FACTS = frozenset(
     {
         "dispatch.resolved",
         "dispute.resolved",
+        "evidence.erased",
         "evidence.ingested",
         "evidence.verified",
         "observation.reread",
@@ -54,6 +55,7 @@ class Replay:
         self.occurred_by = occurred_by
         self.events: dict[str, list[Event]] = {}
         self.rows: dict[str, MessageRow] = {}
+        self._moved: dict[str, list[Event]] = {}
         self._told_by: dict[str, set[str]] = {}
         self._terms: dict[str, list[Term]] = {}
         self._channels = channels(ledger)
@@ -68,6 +70,8 @@ class Replay:
             if position <= self.size:
                 event = read(position, state)
                 self.events[event.stream].append(event)
+                if (told_in := _home(event)) != event.stream:
+                    self._moved.setdefault(told_in, []).append(event)
             elif TOLD_ELSEWHERE.encode() not in state:
                 continue
             else:
@@ -138,11 +142,11 @@ class Replay:
     def facts(self, told: Iterable[Told]) -> list[Fact]:
         """The facts of some streams, as their delivery sees them."""
         streams = list(told)
-        self.load(each.stream for each in streams)
+        self.load(stream for each in streams for stream in {each.stream, message_of(each.stream)})
         found = []
         for stream, scope in streams:
-            for event in self.events[stream]:
-                fact = _fact(event, scope)
+            for event in (*self.events[stream], *self._moved.get(stream, ())):
+                fact = _fact(event, scope) if _home(event) == stream else None
                 if fact is not None and self.is_by_then(fact):
                     found.append(seen_as(fact, scope))
         return found
@@ -171,6 +175,13 @@ class Replay:
             sql = f"SELECT {', '.join(Term._fields)} FROM read_terms WHERE tenant = ? ORDER BY position"
             self._terms[tenant] = [Term(*row) for row in self.ledger.database.read(sql, (tenant,))]
         return self._terms[tenant]
+
+
+def _home(event: Event) -> str:
+    """The stream whose story an event tells; its own where the read model could not apply it."""
+    with suppress(ValueError):
+        return home(event)
+    return event.stream
 
 
 def _fact(event: Event, scope: str) -> Fact | None:

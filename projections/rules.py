@@ -105,6 +105,7 @@ EFFECTS: dict[str, Effect] = {
     "provider.corrected": _NONE,
     "observation.reread": _NONE,
     "dispute.resolved": _NONE,
+    "evidence.erased": _NONE,
     "evidence.ingested": _NONE,
     "evidence.verified": _NONE,
     "reference.conflict": _NONE,

@@ -14,7 +14,7 @@ import msgspec
 from ledger.application import OWN_STREAM, Ledger
 from ledger.events import read
 from projections import deadlines, grades, rules
-from projections.grades import GRADE_1, GRADE_2
+from projections.grades import GRADE_1, GRADE_2, GRADE_3
 
 TABLES_RULE = "rules.tables"
 """Rule of the event that says which versions of which tables came into force: in its `numbers`, by name.
@@ -45,8 +45,9 @@ class Ruleset(NamedTuple):
 
 
 OLDEST = Ruleset("status/2", GRADE_1, "deadline/1")
-CURRENT = Ruleset(rules.RULES, GRADE_2, deadlines.RULES)
-RULESETS: dict[str, Ruleset] = {each.id: each for each in (OLDEST, CURRENT)}
+BEFORE_ERASING = Ruleset("status/2", GRADE_2, "deadline/1")
+CURRENT = Ruleset(rules.RULES, GRADE_3, deadlines.RULES)
+RULESETS: dict[str, Ruleset] = {each.id: each for each in (OLDEST, BEFORE_ERASING, CURRENT)}
 """Every ruleset that can judge, oldest first."""
 
 _NAMES = tuple(table.partition("/")[0] for table in CURRENT.tables)

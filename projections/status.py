@@ -18,7 +18,7 @@ from ledger.events import Event, delivery_stream, message_of
 from ledger.streams import WHOLE_MESSAGE
 from projections.deadlines import RESET, Term, in_force, next_due
 from projections.facets import Facet, marks, marks_text
-from projections.facts import Fact, seen_as, to_fact
+from projections.facts import Fact, home, seen_as, to_fact
 from projections.fold import fold
 from projections.rulesets import CURRENT, Ruleset
 from projections.runner import Table, Target, Unapplied
@@ -219,7 +219,7 @@ class _Work:
         Raises:
             ValueError: it cannot be read; nothing of it was noted.
         """
-        stream = event.stream
+        stream = home(event)
         message, slash, index = stream.partition("/")
         if event.type == "ruleset.changed":
             self.terms += _terms(event)

@@ -9,6 +9,7 @@ from adapters.explaining import words
 from adapters.providers import registry
 from projections.deadlines import State
 from projections.downtimes import DETECTED
+from projections.facts import ERASED
 from projections.fold import Reason
 from projections.rules import RESOLVED, SUB_STATUS, UNCERTIFIED, Status
 from projections.views import DeliveryView
@@ -175,6 +176,11 @@ class Case:
         return sum(reason.effect != "set_aside" for reason in resolved) > withdrawn
 
     @cached_property
+    def erased_at(self) -> str:
+        """When it was said that what was held is erased; "" when it was not."""
+        return min((reason.at for reason in self.view.reasons if reason.type == ERASED), default="")
+
+    @cached_property
     def is_delayed_by_downtime(self) -> bool:
         """Whether a deadline was missed that a downtime began before."""
         missed = [deadline.breach_at for deadline in self.view.deadlines if deadline.state in LATE]
@@ -185,7 +191,7 @@ class Case:
         """Whether any of its sentences names a time."""
         shown = any(deadline.state in AWAITED or deadline.state in LATE for deadline in self.view.deadlines)
         terms = any(missing.until for missing in self.view.evidence.missing)
-        return bool(self.view.since or shown or terms or self.view.downtimes or self.view.known)
+        return bool(self.view.since or shown or terms or self.erased_at or self.view.downtimes or self.view.known)
 
 
 def _channel(view: DeliveryView, channel: str) -> str:

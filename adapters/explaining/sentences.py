@@ -67,13 +67,15 @@ def _deadlines(case: Case) -> Said:
 
 def _missing(case: Case) -> Said:
     told = {deadline.name for deadline in case.view.deadlines if deadline.state in AWAITED}
-    plain = [m.what for m in case.view.evidence.missing if not m.until and m.what not in told]
+    plain = [m.what for m in case.view.evidence.missing if not m.until and m.what not in {*told, "erased"}]
     if plain:
         yield Sentence("missing", "plain", {"what": "; ".join(awaited(case.language, what) for what in plain)})
     for each in case.view.evidence.missing:
         if each.until:
             what = {"what": awaited(case.language, each.what)}
             yield Sentence("missing", "until", {**what, "until": case.at(each.until)})
+    if case.erased_at:
+        yield Sentence("missing", "erased", {"at": case.at(case.erased_at)})
 
 
 def _downtimes(case: Case) -> Said:

@@ -104,6 +104,9 @@ def ordinary() -> Iterator[DeliveryView]:
                 yield view(provider, fact("f", kind, "9:05", arrival="import"))
 
 
+ERASED = fact("x", "evidence.erased", seen="11:00", rule="erasure.recipient")
+
+
 def special() -> Iterator[DeliveryView]:
     """What needs several facts, or more than facts."""
     accepted, consigned = fact("a", "submission.accepted", "9:00"), fact("c", "content.consigned", "9:05")
@@ -133,6 +136,7 @@ def special() -> Iterator[DeliveryView]:
         yield view("kpn_sms", accepted, deadlines=(Deadline("delivery_report", clock("10:00"), clock("12:00"), state),))
     missing = replace(view("pec_mailbox", accepted).evidence, missing=(Missing("signed_original", clock("50:00")),))
     yield view("pec_mailbox", accepted, evidence=missing)
+    yield view("pec_mailbox", *checked(GOOD), ERASED)
     known = Known(4, clock("9:00"), "", clock("8:30"), "then", (), (), (), differ=False, vocabularies=())
     yield view("kpn_sms", known=known)
     for rule in (ENTERED, DETECTED):
@@ -146,6 +150,15 @@ VIEWS = [*ordinary(), *special()]
 def test_every_status_is_among_the_cases() -> None:
     """A new status, or a new type that sets one, cannot come without a text."""
     assert set(Status) == {each.status for each in VIEWS}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_when_it_was_erased_is_said_once_and_no_receipt_is_said_to_be_held(language: str) -> None:
+    """A signed receipt that we had counts as the provider's statement, and the day of the erasure stands there."""
+    said = list(sentences(view("pec_mailbox", *checked(GOOD), ERASED), language, UTC))
+    assert [("missing", "erased")] == [(s.table, s.name) for s in said if s.table == "missing"]
+    assert [("strength", "E3")] == [(s.table, s.name) for s in said if s.table == "strength"]
+    assert "11:00" in paragraph(view("pec_mailbox", *checked(GOOD), ERASED), language, UTC).replace("11.00", "11:00")
 
 
 NAMED = tuple("abcde")

@@ -12,7 +12,7 @@ from ops.known_cli import sentence
 from projections.views import Known
 from tests.ops.test_cli import RECEIPT, Shell
 
-THEN, NOW = ("status/2", "grade/1", "deadline/1"), ("status/2", "grade/2", "deadline/1")
+THEN, NOW = ("status/2", "grade/1", "deadline/1"), ("status/2", "grade/3", "deadline/1")
 AT = "2026-03-02T09:00:01.123456Z"
 
 
@@ -41,7 +41,7 @@ def known(in_force: tuple[str, ...], used: tuple[str, ...], rules: str = "then",
 def test_an_answer_says_as_of_when_it_is_and_by_which_rules() -> None:
     """In plain words, whichever rules were asked for, and whether today's are others."""
     as_known = "As known at 2026-03-02 09:00:01Z (position 9)"
-    then, now = "status/2, grade/1, deadline/1", "status/2, grade/2, deadline/1"
+    then, now = "status/2, grade/1, deadline/1", "status/2, grade/3, deadline/1"
     assert f"{as_known} under the rules in force then ({then}); today's rules differ: {now}." == sentence(
         known(THEN, THEN)
     )

@@ -17,7 +17,7 @@ from projections.grades import (
     BASE,
     CEILING,
     CLAIMS,
-    GRADE_2,
+    GRADE_3,
     GRADE_TEXTS,
     MISSING_TEXTS,
     NOT_PROVEN_TEXTS,
@@ -62,7 +62,18 @@ SIGNED_FOR = fact("signed for", "consignment.accepted", "9:30")
 KNOWN = fact("known", "recipient.identified", "9:29")
 GOOD_SO_FAR = fact("so far", "evidence.verified", seen="10:01", events=("arrived",), rule="attest.good")
 
+ERASED = fact("erased", "evidence.erased", seen="10:02", rule="erasure.recipient")
+
 CASES = (
+    Case(
+        *("of what was erased no signed original can be shown any more", "certified_email"),
+        (TAKEN, by("mailbox", ARRIVED), verdict("attest.good", "arrived"), ERASED),
+        *("E3", "accepted reached", "read signed content", "erased"),
+    ),
+    Case(
+        *("what proved less proves as much as before", "sms", (TAKEN, GONE, ERASED)),
+        *("E2", "accepted handed_on", "reached signed", "erased delivery_report"),
+    ),
     Case("nothing is known, nothing is proven", "sms", (ASKED,), "E0", "", "reached"),
     Case(
         *("a provider that took it proves that it took it", "sms", (ASKED, TAKEN)),
@@ -297,6 +308,7 @@ def test_given_facts_then_evidence(case: Case) -> None:
 @pytest.mark.parametrize(
     ("channel", "facts", "then", "now"),
     [
+        ("certified_email", (by("mailbox", ARRIVED), verdict("attest.good", "arrived"), ERASED), "E4", "E3"),
         ("sms", (TAKEN, QUEUED), "E2", "E1"),
         ("fax", (QUEUED,), "E2", "E1"),
         ("post", (QUEUED,), "E2", "E2"),
@@ -306,7 +318,7 @@ def test_given_facts_then_evidence(case: Case) -> None:
 def test_answers_of_then_can_be_given_again(channel: str, facts: tuple[Fact, ...], then: str, now: str) -> None:
     """The first table still grades as it did, and an answer names the table that it was graded by."""
     found = [fold(facts, sole=False, channel=channel, rules=rules).evidence for rules in (OLDEST, CURRENT)]
-    assert [(then, "grade/1"), (now, "grade/2")] == [(each.grade, each.rules) for each in found]
+    assert [(then, "grade/1"), (now, "grade/3")] == [(each.grade, each.rules) for each in found]
 
 
 def test_every_word_is_reached_and_has_a_text() -> None:
@@ -322,15 +334,15 @@ def test_tables_speak_of_what_exists() -> None:
     """A misspelt type, channel or way of arrival would never be weighed."""
     assert set() == {
         *BASE,
-        *(kind for _, kind in GRADE_2.by_channel),
+        *(kind for _, kind in GRADE_3.by_channel),
         *(k for _, kinds, _ in CLAIMS for k in kinds),
     } - set(TYPES)
-    assert set() == {*AWAITED, *OTHER_CHANNEL.values(), *(channel for channel, _ in GRADE_2.by_channel)} - CHANNELS
+    assert set() == {*AWAITED, *OTHER_CHANNEL.values(), *(channel for channel, _ in GRADE_3.by_channel)} - CHANNELS
     assert set(ArrivalKind) == set(CEILING)
     assert all(kind in BASE for _, kinds, _ in CLAIMS for kind in kinds)
 
 
 def test_nothing_unsigned_rises_above_the_providers_word() -> None:
     """However it came, and whatever was said: without a checked signature the grade is E3 at most."""
-    assert Grade.E3 == max((*BASE.values(), *GRADE_2.by_channel.values()))
+    assert Grade.E3 == max((*BASE.values(), *GRADE_3.by_channel.values()))
     assert Grade.E3 == max(CEILING.values())

@@ -14,7 +14,7 @@ from adapters.announcing import announce, tables
 from ledger import identity
 from ledger.appender import Item
 from projections import deadlines, grades, rules
-from projections.rulesets import CURRENT, OLDEST, RULESETS, TABLES_RULE, in_force, today
+from projections.rulesets import BEFORE_ERASING, CURRENT, OLDEST, RULESETS, TABLES_RULE, in_force, today
 from tests.postgres import Database
 from tests.world import World, world
 
@@ -26,7 +26,7 @@ def announced(found: World) -> list[int]:
 def test_todays_ruleset_is_that_of_todays_tables() -> None:
     """A table whose version moved on is in a ruleset, and every ruleset has a name of its own."""
     assert (rules.RULES, grades.RULES, deadlines.RULES) == CURRENT.tables
-    assert [OLDEST, CURRENT] == list(RULESETS.values())
+    assert [OLDEST, BEFORE_ERASING, CURRENT] == list(RULESETS.values())
 
 
 def test_a_log_that_says_nothing_was_judged_by_the_oldest_tables(found: World) -> None:
