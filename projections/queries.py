@@ -360,7 +360,7 @@ def downtimes_of(found: Iterable[Downtime], opened_at: str, detail: Folded) -> t
     return downtimes.touching(found, begun, detail.since if detail.is_final else "")
 
 
-def told_of(ledger: Ledger, events: Sequence[Event], streams: Sequence[str] | None) -> dict[int, dict[str, Any]]:
+def values_for(ledger: Ledger, events: Sequence[Event], streams: Sequence[str] | None) -> dict[int, dict[str, Any]]:
     """Position -> what is held of events.
 
     Args:
