@@ -26,6 +26,8 @@ BUG = ((3, 7, 0), (3, 51, 2))
 PROBE_CHUNK = 500
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "secure_delete=ON", "foreign_keys=ON")
 LOCK_TIMEOUT_S = 30
+SETTLE_TIMEOUT_S = 2
+"""Longest wait for readers who still look at what is to be wiped."""
 LOG_TABLES = frozenset({"stored_events", "heads", "tile_hashes", "duplicates", "joins", "meta"})
 
 # Action codes of sqlite3_set_authorizer -> which argument names the table or pragma, and which names are denied.
@@ -221,6 +223,18 @@ class SQLiteDatabase(_Reads, SQLiteDatastore):
         """A transaction that commits at the end, or not at all."""
         with self.transaction(commit=True) as cursor:
             yield Transaction(cursor)
+
+    def settle(self) -> None:
+        """Empty the write-ahead log, in which deleted rows stand as they were; `secure_delete` wipes them in the file itself.
+
+        Readers who see an earlier state keep it from that; then the next call does it, or the end of the last process.
+        """
+        with self.get_connection(commit=True) as connection, connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {SETTLE_TIMEOUT_S * 1_000}")
+            try:
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_S * 1_000}")
 
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:
