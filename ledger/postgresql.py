@@ -297,6 +297,9 @@ class PostgresDatabase(_Reads, _Connections):
         ):
             yield Transaction(cursor)
 
+    def settle(self) -> None:
+        """Nothing: when pages and log are written over is the server's own business (VACUUM, checkpoints); until then they hold what a backup does."""
+
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:
         """Reads that all see the database as it was at the first of them; for one thread."""
