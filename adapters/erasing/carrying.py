@@ -148,6 +148,7 @@ class Eraser:
                 self._carry_out(tenant, act, progress)
             with self.privileged() as database:
                 self._forget(tenant, act, database)
+                database.settle()
             return self.get(tenant, erasure)
 
     def _carry_out(self, tenant: str, act: Act, progress: Progress) -> None:
