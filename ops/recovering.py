@@ -47,6 +47,7 @@ def erase_again(settings: Settings, ledger: Ledger, journal: ErasureFile) -> lis
         with privileged(settings, ledger.database) as database:
             for event in said:
                 erasing.destroy(database, ledger.artifact_folder, erasing.told(event))
+            database.settle()
     except ConfigurationError as error:
         told.append(f"What they name is not destroyed yet: {error}. Then: delivery-ledger erase carry-out")
     if lacking.elsewhere:
