@@ -157,6 +157,8 @@ class Retirer:
                     go_on()
             finally:
                 self._tell(run)
+                if run.database is not None:
+                    run.database.settle()
         return run.applied()
 
     def _begin(self, tenant: str, actor: str) -> _Run:
