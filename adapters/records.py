@@ -47,7 +47,7 @@ class ArrivalRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Attributes:
         provider: only needed where the account alone does not say it.
-        kind: `api` when your own system tells us, `import` for what was collected elsewhere, `poll` for the answer to a call.
+        kind: `api` when your own system tells us, `import` for what was collected elsewhere; at the console also how it came there.
         observed_at: when your system got it; now, if absent.
         headers: those of the provider's answer or webhook; only those the provider's allow-list names are kept.
         status: HTTP status, when the body answers a call.

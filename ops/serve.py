@@ -16,7 +16,7 @@ from structlog.typing import Processor
 
 from adapters.http.app import make, runner
 from adapters.http.services import Limits, Log, Services
-from ledger.database import unsafe_rights
+from ledger.database import PostgresDatabase, SQLiteDatabase, unsafe_rights
 from ledger.errors import UnsafeDatabaseError
 from ops import erasing, safety, schedule, tasks
 from ops.evidence import desk
@@ -35,8 +35,7 @@ def serve(settings: Settings) -> None:
     """
     log_to_stderr()
     safety.check(settings)
-    with opened(settings) as system:
-        refuse_unsafe(system)
+    with opened(settings, refuse_unsafe) as system:
         system.leader.start()
         with schedule.running(system), sending(system), tasks.working(system):
             asyncio.run(_run(system))
@@ -56,9 +55,13 @@ def sending(system: System) -> Iterator[None]:
         worker.join()
 
 
-def refuse_unsafe(system: System) -> None:
-    """Refuse a role that could change the past."""
-    unsafe = unsafe_rights(system.ledger.database)
+def refuse_unsafe(database: SQLiteDatabase | PostgresDatabase) -> None:
+    """Refuse a role that could change the past, before anything is written under it.
+
+    Raises:
+        UnsafeDatabaseError: the text says how to repair it.
+    """
+    unsafe = unsafe_rights(database)
     if unsafe:
         msg = (
             f"the database role could change the past: {'; '.join(unsafe)}. Repair: as the owner run `delivery-ledger db migrate "
@@ -70,6 +73,7 @@ def refuse_unsafe(system: System) -> None:
 def services_of(system: System) -> Services:
     """What the API is given of the opened system."""
     settings = system.settings
+    hides_addresses = settings.behind_proxy and not settings.trusted_proxies
     return Services(
         ledger=system.ledger,
         intake=system.intake,
@@ -98,10 +102,12 @@ def services_of(system: System) -> Services:
             rate_per_minute=settings.rate_per_minute,
             failures_per_minute=settings.failures_per_minute,
             connections=settings.max_connections,
+            connections_per_address=0 if hides_addresses else settings.max_connections_per_address,
             idle_s=settings.idle_s,
         ),
         public_url=tasks.public_url(settings),
         cors_origins=settings.cors_origins,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 

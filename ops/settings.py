@@ -115,9 +115,20 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="largest request body")
     request_timeout_s: float = Field(60.0, gt=0, description="longest a request may take")
     rate_per_minute: int = Field(
-        60_000, ge=0, description="requests that one API key may make in a minute of one process; 0: no limit"
+        60_000,
+        ge=0,
+        description="requests that one API key may make in a minute, in each process that serves: with four of them it may make four "
+        "times as many; 0: no limit",
     )
-    max_connections: int = Field(1_000, ge=1, description="connections open at one time; further ones are closed")
+    max_connections: int = Field(
+        1_000, ge=1, description="connections open at one time, in each process that serves; further ones are closed"
+    )
+    max_connections_per_address: int = Field(
+        250,
+        ge=0,
+        description="of them, from one address that is no trusted proxy, likewise in each process; 0: no limit. Behind a proxy it counts "
+        "once LEDGER_TRUSTED_PROXIES names it",
+    )
     idle_s: float = Field(
         60.0,
         gt=0,
@@ -128,7 +139,15 @@ class Settings(BaseSettings):
         description="origins whose pages browsers let use the API, for example https://desk.example.org; none without it",
     )
     failures_per_minute: int = Field(
-        60, ge=0, description="API keys that are not good, from one address, before it is told to wait; 0: no limit"
+        60,
+        ge=0,
+        description="API keys that are not good, from one address in a minute, in each process that serves, before it is told to wait; "
+        "0: no limit",
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (),
+        description='networks of the proxies in front, whose X-Forwarded-For is believed, for example ["10.0.0.0/24"]; without it '
+        "whatever comes through a proxy counts as one address",
     )
 
     @classmethod

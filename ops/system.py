@@ -6,7 +6,7 @@ import logging
 import os
 import pwd
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,7 +26,7 @@ from adapters.receiving import attester, vocabulary
 from ledger import identity as identities
 from ledger.application import Ledger
 from ledger.checkpoints import HeadFile, SignedHead
-from ledger.database import PostgresDatabase, connect
+from ledger.database import PostgresDatabase, SQLiteDatabase, connect
 from ledger.erasures import ErasureFile
 from ledger.errors import ConfigurationError, ForkError, VersionTakenError
 from ledger.identity import Identity
@@ -47,6 +47,9 @@ from projections.runner import Runner
 from projections.status import StatusModel
 
 LOG = logging.getLogger(__name__)
+
+
+Check = Callable[[SQLiteDatabase | PostgresDatabase], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +86,27 @@ class System:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[System]:
+def opened(settings: Settings, check: Check = lambda _database: None) -> Iterator[System]:
     """Open the ledger that the settings name; what was accepted is committed when this ends.
+
+    Args:
+        check: refuses a database, before anything is written to it.
 
     A ledger whose tree contradicts a signed head opens all the same, for reading: `ledger.frozen` says why nothing is appended.
     """
-    with reaching.allowing(settings.allow_networks), _opened(settings) as system:
+    with reaching.allowing(settings.allow_networks), _opened(settings, check) as system:
         yield system
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[System]:
+def _opened(settings: Settings, check: Check) -> Iterator[System]:
     database = connect(settings.database_url)
-    database.ensure_schema()
+    try:
+        database.ensure_schema()
+        check(database)
+    except BaseException:
+        database.close()
+        raise
     is_new = not database.read("SELECT 1 FROM meta WHERE name = 'keyring'")
     keyring = keyfiles.load(settings.key_folder, may_create=is_new, keks=settings.keks.get_secret_value())
     ledger = Ledger(database, keyring, vocabulary(), settings.artifact_folder)

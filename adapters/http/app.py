@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from aiohttp import web
 
@@ -15,12 +16,12 @@ from adapters.http.access import AccessLog
 from adapters.http.authentication import Crowd, KeyCache
 from adapters.http.background import Background
 from adapters.http.connections import Connections, GuardedRunner
-from adapters.http.dispatch import STATE, State, add_headers, around, handler_of
+from adapters.http.dispatch import STATE, State, add_headers, around, handler_of, refusal
 from adapters.http.reasons import Demanded
 from adapters.http.services import Services
 from adapters.http.table import ROUTES
 from adapters.http.telemetry import Metrics, ServerLogger
-from adapters.http.throttling import Buckets
+from adapters.http.throttling import Buckets, is_in
 
 STOP_S = 30.0
 LINE_BYTES = 8 * 1024
@@ -46,7 +47,13 @@ def make(services: Services) -> web.Application:
         access=access,
         demanded=Demanded(services.queries, time.monotonic),
         background=Background(services, access),
-        connections=Connections(limits.connections, limits.idle_s, limits.request_timeout_s),
+        connections=Connections(
+            limits.connections,
+            limits.idle_s,
+            limits.request_timeout_s,
+            limits.connections_per_address,
+            partial(is_in, networks=services.trusted_proxies),
+        ),
     )
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, handler_of(route))
@@ -71,6 +78,7 @@ def runner(app: web.Application) -> web.AppRunner:
     return GuardedRunner(
         app,
         app[STATE].connections,
+        partial(refusal, app[STATE].services),
         access_log=None,
         logger=logger,
         shutdown_timeout=STOP_S,

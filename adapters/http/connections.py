@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
+
+from adapters.http.throttling import peer
 
 LOG = logging.getLogger(__name__)
 
@@ -25,14 +28,26 @@ class Connections:
         most: at one time; a further one is closed unheard.
         idle_s: longest that no request is under way; so also longest for the headers of one.
         write_s: an answer must move on by `least_bytes` in so long.
+        per_address: of one address that is no proxy; 0: no limit.
     """
 
-    def __init__(self, most: int, idle_s: float, write_s: float, least_bytes: int = 16 * 1024) -> None:
+    def __init__(  # noqa: PLR0917  as the limits are listed
+        self,
+        most: int,
+        idle_s: float,
+        write_s: float,
+        per_address: int = 0,
+        is_proxy: Callable[[str], bool] = lambda _address: False,
+        least_bytes: int = 16 * 1024,
+    ) -> None:
         self.most = most
+        self.per_address = per_address
+        self.is_proxy = is_proxy
         self.idle_s = idle_s
         self.write_s = write_s
         self.least_bytes = least_bytes
         self._open: dict[Any, _Guarded] = {}
+        self._of: Counter[str] = Counter()
 
     @contextmanager
     def under_way(self, transport: Any) -> Iterator[None]:
@@ -53,11 +68,25 @@ class Connections:
         if len(self._open) >= self.most:
             LOG.warning("a connection was refused: %d are open", len(self._open))
             return False
+        whose = self._whose(transport)
+        if self.per_address and whose and self._of[whose] >= self.per_address:
+            LOG.warning("a connection was refused: %d of its address are open", self._of[whose])
+            return False
         self._open[transport] = guarded
+        self._of[whose] += 1
         return True
 
     def remove(self, transport: Any) -> None:
-        self._open.pop(transport, None)
+        if self._open.pop(transport, None) is not None:
+            whose = self._whose(transport)
+            self._of[whose] -= 1
+            if not self._of[whose]:
+                del self._of[whose]
+
+    def _whose(self, transport: Any) -> str:
+        """Whose connections are counted together; "" for those of proxies, which bring everybody's."""
+        address = str((transport.get_extra_info("peername") or ("",))[0])
+        return "" if self.is_proxy(address) else peer(address)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -134,15 +163,53 @@ class _Guarded(asyncio.Protocol):
         return now - self._since > self._connections.write_s
 
 
-class GuardedRunner(web.AppRunner):
-    """Runs an application behind guarded connections."""
+class _Handler(web.RequestHandler):
+    """aiohttp's own protocol; what it refuses before a route is reached is answered as everything else is."""
 
-    def __init__(self, app: web.Application, connections: Connections, **how: Any) -> None:
-        super().__init__(app, **how)
+    __slots__ = ("refusal",)
+    refusal: Callable[[int], web.StreamResponse]
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        super().handle_error(request, status, exc, message)  # which logs it
+        answer = self.refusal(status)
+        answer.force_close()
+        return answer
+
+
+class GuardedRunner(web.AppRunner):
+    """Runs an application behind guarded connections.
+
+    Args:
+        refusal: status -> answer to what is no HTTP.
+        how: settings of the protocol.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        connections: Connections,
+        refusal: Callable[[int], web.StreamResponse],
+        shutdown_timeout: float,
+        **how: Any,
+    ) -> None:
+        super().__init__(app, shutdown_timeout=shutdown_timeout, **how)
         self._connections = connections
+        self._refusal = refusal
+        self._how = how
 
     @property
     def server(self) -> Any:
         """What makes the protocol of each connection."""
-        made: Callable[[], Any] | None = super().server
-        return None if made is None else lambda: _Guarded(made(), self._connections)
+        manager = super().server
+        return None if manager is None else lambda: _Guarded(self._handler(manager), self._connections)
+
+    def _handler(self, manager: Any) -> _Handler:
+        made = _Handler(manager, loop=asyncio.get_running_loop(), **self._how)
+        made.refusal = self._refusal
+        return made

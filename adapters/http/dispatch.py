@@ -40,7 +40,7 @@ from adapters.http.reasons import Demanded
 from adapters.http.routes import ANY_KEY, JSON, NO_KEY, NOBODY, Answer, Call, Route
 from adapters.http.services import Services
 from adapters.http.telemetry import ACCESS, UNMATCHED, Metrics
-from adapters.http.throttling import Buckets, Taken, peer
+from adapters.http.throttling import Buckets, Taken, origin, peer
 from adapters.strictjson import convert, decode, refuse
 from ledger.tenants import working_for
 from projections.runner import Runner
@@ -243,8 +243,7 @@ async def read_body(request: web.Request) -> bytes:
     Raises:
         BodyTooLargeError, BrokenBodyError, SlowBodyError.
     """
-    limits = request.app[STATE].services.limits
-    limit, began = limits.body_bytes, time.monotonic()
+    limit = request.app[STATE].services.limits.body_bytes
     body = bytearray()
     if (request.content_length or 0) > limit:
         raise too_large(limit)
@@ -252,8 +251,6 @@ async def read_body(request: web.Request) -> bytes:
         body += part
         if len(body) > limit:
             raise too_large(limit)
-        if time.monotonic() - began > limits.request_timeout_s + len(body) / limits.body_bytes_per_s:
-            raise SlowBodyError
     return bytes(body)
 
 
@@ -262,16 +259,21 @@ def too_large(limit: int) -> BodyTooLargeError:
 
 
 async def body_parts(request: web.Request) -> AsyncIterator[bytes]:
-    """The body as it comes; each part has the time of a request."""
-    limit = request.app[STATE].services.limits.request_timeout_s
+    """The body as it comes; each part has the time of a request, and all of it a least speed while it is waited for."""
+    limits = request.app[STATE].services.limits
+    waited_s, taken = 0.0, 0
     while True:
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(limits.request_timeout_s):
                 part = await request.content.readany()
         except TimeoutError:
             raise SlowBodyError from None
         except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError, ConnectionError) as error:
             raise BrokenBodyError from error
+        waited_s, taken = waited_s + time.monotonic() - began, taken + len(part)
+        if waited_s > limits.request_timeout_s + taken / limits.body_bytes_per_s:
+            raise SlowBodyError
         if not part:
             return
         yield part
@@ -368,7 +370,9 @@ async def _answered(
 def _counted(request: web.Request, error: Exception) -> Exception:
     """The error itself, or that too many bad keys came from this address; only what fails anyway is refused so."""
     if isinstance(error, UnauthenticatedError) and presented(request.headers):
-        taken = request.app[STATE].guesses.take(peer(request.remote))
+        state = request.app[STATE]
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        taken = state.guesses.take(peer(origin(request.remote, forwarded, state.services.trusted_proxies)))
         if taken and taken.wait_s:
             return GuessingError(taken.wait_s)
     return error
@@ -377,12 +381,25 @@ def _counted(request: web.Request, error: Exception) -> Exception:
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """What every answer carries; a signal, so that it also holds for what is streamed."""
     services = request.app[STATE].services
+    _secure(services, response)
+    response.headers.update(crossing.headers(services.cors_origins, request.headers))
+    if TAKEN in request:
+        response.headers.update(request[TAKEN].headers())
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+
+
+def _secure(services: Services, response: web.StreamResponse) -> None:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if services.public_url.startswith("https://"):
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
-    response.headers.update(crossing.headers(services.cors_origins, request.headers))
-    if TAKEN in request:
-        response.headers.update(request[TAKEN].headers())
     response.headers["Server"] = "delivery-ledger"
-    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+
+
+def refusal(services: Services, status: int) -> web.Response:
+    """The answer to bytes that are no request, so that reach neither a route nor `around`."""
+    instance = f"urn:uuid:{uuid7()}"
+    answer = problem_response(problem_of_status(status, instance))
+    _secure(services, answer)
+    answer.headers["X-Request-Id"] = instance
+    return answer

@@ -31,7 +31,8 @@ from ledger.decision import Outcome
 from ledger.names import Reading
 from ledger.observations import Arrival, ArrivalKind, Verdict
 
-KINDS = frozenset({ArrivalKind.API, ArrivalKind.IMPORT, ArrivalKind.POLL})
+KINDS = frozenset({ArrivalKind.API, ArrivalKind.IMPORT})
+"""What others hand in is second-hand, whatever it is called: a poll is what we asked ourselves, and proves more."""
 MAX_CHUNK_RECORDS = 500
 MAX_CHUNK_BYTES = 4 * 1024 * 1024
 RESULTS_IN_MEMORY_BYTES = 1024 * 1024
@@ -221,7 +222,10 @@ class _Desk:
         if arrival.provider != self._provider_of(arrival.account):
             refuse("provider", f"the account is at {self._provider_of(arrival.account)}")
         if arrival.kind not in KINDS:
-            refuse("kind", "a webhook is sent to /v1/hooks, and a mailbox is read by us; write api, import or poll")
+            refuse(
+                "kind",
+                "a webhook is sent to /v1/hooks; a poll is asked, and a mailbox read, by us; write api or import",
+            )
         if arrival.observed_at > self._now + MAX_AHEAD:
             refuse("observed_at", "lies in the future; set your clock, or leave it out")
         if record.message:

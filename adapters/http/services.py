@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
 from adapters.accounts import Accounts
 from adapters.apikeys import ApiKeys
@@ -29,7 +30,7 @@ class Limits:
 
     Attributes:
         body_bytes: largest request body, and largest line of a stream.
-        request_timeout_s: longest wait for a body (of a stream: for its next part), and longest for an answer.
+        request_timeout_s: longest wait for the next part of a body, and longest for an answer.
         position_wait_s: longest wait for `min_position`.
         threads: how many requests work at the same time; more wait.
         requests_per_caller: how many of one API key, or for one webhook account, may wait or be worked on; more are told to come again.
@@ -38,9 +39,10 @@ class Limits:
         failures_per_minute: requests of one address with a key that is not good, before they are told to wait; 0: no limit. A good key is
             never refused for them.
         connections: open at one time; further ones are closed unheard.
+        connections_per_address: of them, from one address (of IPv6, one /64) that is no proxy of ours; 0: no limit.
         idle_s: longest that no request is under way on a connection, so also longest for the headers of one.
         first_look_s: how long the record of a first look at a message may wait to be written, together with others.
-        body_bytes_per_s: a body that comes slower than this, beyond `request_timeout_s`, is given up.
+        body_bytes_per_s: a body that comes slower than this, beyond `request_timeout_s` of waiting for it, is given up, streams too.
     """
 
     body_bytes: int = 32 * 1024 * 1024
@@ -52,6 +54,7 @@ class Limits:
     rate_per_minute: int = 60_000
     failures_per_minute: int = 60
     connections: int = 1_000
+    connections_per_address: int = 250
     idle_s: float = 60.0
     body_bytes_per_s: int = 1_024
     first_look_s: float = 5.0
@@ -83,6 +86,7 @@ class Services:
         evidence: hands out packs; None where the log's keys are not.
         public_url: how providers reach this API; "" when nobody said.
         cors_origins: whose pages browsers let use this API.
+        trusted_proxies: networks of the proxies that are believed when they say whom a request comes from.
     """
 
     ledger: Ledger
@@ -104,3 +108,4 @@ class Services:
     limits: Limits = Limits()
     public_url: str = ""
     cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 MAX_BUCKETS = 10_000
 WINDOW_S = 60
@@ -67,6 +67,35 @@ class Buckets:
             self._full_at.popitem(last=False)
         left = self._most - math.ceil((full_s + one) / one - 1e-6)
         return Taken(self._most, max(left, 0), math.ceil(full_s + one), 0)
+
+
+def origin(remote: str | None, forwarded: str, proxies: Sequence[IPv4Network | IPv6Network]) -> str:
+    """The address that a request comes from, as far as it can be believed.
+
+    Args:
+        remote: the other end of the connection.
+        forwarded: X-Forwarded-For; what a proxy of ours added stands last, and what stands before that anybody may have written.
+        proxies: whose word counts.
+    """
+    found = remote or ""
+    for said in reversed(forwarded.split(",") if forwarded else []):
+        if not is_in(found, proxies):
+            break
+        try:
+            found = str(ip_address(said.strip()))
+        except ValueError:  # a port, a name, nonsense: the proxy itself is the last that is known
+            break
+    return found
+
+
+def is_in(address: str | None, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether an address is of one of these networks."""
+    try:
+        found = ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return False
+    real = (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+    return any(real in network for network in networks if network.version == real.version)
 
 
 def peer(address: str | None) -> str:

@@ -12,6 +12,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -20,10 +21,11 @@ from adapters.http import crossing
 from adapters.http.dispatch import STATE
 from adapters.http.routes import NO_KEY
 from adapters.http.table import ROUTES
+from adapters.http.throttling import origin
 from ledger.errors import ConfigurationError
 from ops import serve
 from ops.system import System
-from tests.adapters.conftest import Api, serving
+from tests.adapters.conftest import Api, accepted, serving
 
 JSON = {"Content-Type": "application/json"}
 ZEROS = 64 * 1024 * 1024
@@ -189,6 +191,37 @@ async def test_a_head_without_end_is_refused(sqlite_api: Api, head: bytes) -> No
     assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400", b"HTTP/1.1 431")), answer[:200]
 
 
+NO_HTTP: dict[str, bytes] = {
+    "no such version": b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+    "no request line": b"hello\r\n\r\n",
+    "a long header": b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 20_000 + b"\r\n\r\n",
+    "many headers": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: a\r\n" % n for n in range(200)) + b"\r\n",
+    "two lengths": b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 36\r\n\r\n",
+    "binary": bytes(range(256)) + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("case", NO_HTTP)
+async def test_what_is_no_http_is_answered_as_everything_else_is(
+    sqlite_system: System, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """A problem that says what to do, with every header; it repeats nothing of what was sent."""
+    _given(monkeypatch, public_url="https://ledger.example")
+    async with serving(sqlite_system) as api:
+        answer = await _raw(api, NO_HTTP[case])
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:]]
+    told, headers = json.loads(body), dict(lines)
+    assert (400, "/problems/not-http") == (told["status"], told["type"])
+    assert ALWAYS.items() <= headers.items()
+    assert ("application/problem+json", "delivery-ledger", told["instance"]) == tuple(
+        headers[name] for name in ("Content-Type", "Server", "X-Request-Id")
+    )
+    assert "Strict-Transport-Security" in headers
+    assert len(lines) == len(headers)
+    assert b"aaaa" not in answer
+
+
 # --- slow callers
 
 SLOW: dict[str, tuple[bytes, ...]] = {
@@ -244,6 +277,30 @@ async def test_a_body_that_trickles_in_is_given_up(sqlite_system: System) -> Non
         assert (408, "slow-body") == (reply.status, reply.type)
 
 
+async def test_a_stream_that_trickles_in_is_given_up_and_what_came_is_kept(sqlite_system: System) -> None:
+    """Each part in time, and all of it too slow; only the time that it is waited for counts."""
+    line = json.dumps({"account": "sms", **accepted()}).encode() + b"\n"
+    async with serving(sqlite_system, request_timeout_s=0.5, idle_s=30.0, body_bytes_per_s=10_000) as api:
+        api.account()
+        over = asyncio.Event()
+
+        async def drops() -> Any:
+            yield line * 500  # more than is admitted together
+            for _ in range(6_000):
+                yield b" "
+                try:
+                    async with asyncio.timeout(0.05):
+                        await over.wait()
+                except TimeoutError:
+                    continue
+                return
+
+        reply = await api.call("POST /v1/observations", data=drops(), headers={"Content-Type": "application/x-ndjson"})
+        over.set()
+        assert (408, "slow-body") == (reply.status, reply.type)
+        assert 1 == len(api.events("submission.accepted"))
+
+
 async def test_who_does_not_read_the_answer_is_let_go(sqlite_system: System) -> None:
     """Its connection, and what waits to be sent on it, are given back."""
     async with serving(sqlite_system, request_timeout_s=0.5, idle_s=30.0) as api:
@@ -281,6 +338,87 @@ async def test_too_many_connections_are_refused_and_those_before_go_on(sqlite_sy
         )
         held[0][1].transport.abort()
         held[1][1].transport.abort()
+
+
+async def test_one_address_has_its_share_of_the_connections_and_a_proxy_has_no_bound(
+    sqlite_system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A further one of the same address is closed unheard; when one ends another is taken."""
+    async with serving(sqlite_system, connections_per_address=2) as api:
+        held = [await asyncio.open_connection("127.0.0.1", api.port) for _ in range(2)]
+        connections = api.app[STATE].connections
+        async with asyncio.timeout(10):
+            while len(connections) < 2:
+                await asyncio.wait([asyncio.create_task(asyncio.to_thread(int))])
+        assert b"" == await _raw(api, SMUGGLED)
+        held[0][1].transport.abort()
+        async with asyncio.timeout(10):
+            while len(connections) > 1:
+                await asyncio.wait([asyncio.create_task(asyncio.to_thread(int))])
+        closing = SMUGGLED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        assert (await _raw(api, closing)).startswith(b"HTTP/1.1 200")
+        held[1][1].transport.abort()
+    _given(monkeypatch, trusted_proxies=(ip_network("127.0.0.0/8"),))
+    async with serving(sqlite_system, connections_per_address=1) as api:
+        assert [200] * 3 == [(await api.call("GET /healthz")).status for _ in range(3)]
+        held = [await asyncio.open_connection("127.0.0.1", api.port) for _ in range(3)]
+        assert (await _raw(api, closing)).startswith(b"HTTP/1.1 200")
+        for _, writer in held:
+            writer.transport.abort()
+
+
+# --- who is behind a proxy
+
+PROXIES = (ip_network("10.0.0.0/24"), ip_network("fd00::/64"))
+
+
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "expected"),
+    [
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # a stranger may write what he likes
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        (
+            "10.0.0.1",
+            "192.0.2.7, 198.51.100.1",
+            "198.51.100.1",
+        ),  # what stood there before may be the caller's invention
+        ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("fd00::1", "2001:db8::7", "2001:db8::7"),
+        ("10.0.0.1", "198.51.100.1:443", "10.0.0.1"),
+        ("10.0.0.1", "unknown", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1, <script>", "10.0.0.1"),
+        ("10.0.0.1", ",", "10.0.0.1"),
+        (None, "198.51.100.1", ""),
+    ],
+)
+def test_only_a_proxy_of_ours_is_believed_whom_a_request_comes_from(
+    remote: str | None, forwarded: str, expected: str
+) -> None:
+    """From the right, as far as proxies of ours said it."""
+    assert expected == origin(remote, forwarded, PROXIES)
+
+
+async def test_guesses_are_counted_by_address_behind_a_proxy(
+    sqlite_system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One guesser makes nobody else wait; without the setting all of them are one."""
+
+    async def guess(api: Api, who: str) -> int:
+        return (
+            await api.call("GET /v1/accounts", scopes=(), headers={"X-Api-Key": "x", "X-Forwarded-For": who})
+        ).status
+
+    async with serving(sqlite_system, failures_per_minute=1) as api:
+        assert [401, 429] == [await guess(api, "198.51.100.1"), await guess(api, "198.51.100.2")]
+    _given(monkeypatch, trusted_proxies=(ip_network("127.0.0.0/8"),))
+    async with serving(sqlite_system, failures_per_minute=1) as api:
+        found = [
+            await guess(api, who) for who in ("198.51.100.1", "198.51.100.2", "198.51.100.1", "8.8.8.8, 198.51.100.2")
+        ]
+        assert [401, 401, 429, 429] == found
 
 
 # --- bodies that are small on the way
