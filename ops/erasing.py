@@ -7,6 +7,7 @@ from functools import partial
 
 from adapters.erasing.carrying import Eraser
 from adapters.evidence.report import sign
+from adapters.retiring import Retirer
 from ledger.events import time_text
 from ops import keyfiles, reports
 from ops.recovering import privileged
@@ -25,6 +26,12 @@ def eraser(system: System) -> Eraser:
         privileged=partial(privileged, system.settings, system.ledger.database),
         oldest_kek=lambda: _oldest_kek(system),
     )
+
+
+def retirer(system: System) -> Retirer:
+    """What applies retention."""
+    may_destroy = partial(privileged, system.settings, system.ledger.database)
+    return Retirer(system.accounts, system.queries.seeing_protected(), may_destroy)
 
 
 def sealed(system: System, pdf: bytes) -> bytes:

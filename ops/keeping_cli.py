@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 from rich.table import Table
 
+from adapters.accounts import CONSOLE
 from ledger.errors import ConfigurationError
 from ops.acts_cli import waits
-from ops.console import Json, Tenant, looked, out, print_json, system
+from ops.console import Json, Tenant, looked, operated, out, print_json, system
 from ops.show import plain, when
 
 if TYPE_CHECKING:
     from adapters.acts import Act
     from adapters.keeping import Hold, Policy
+    from adapters.retiring import Applied
 
 holds = App(name="holds", help="Legal holds: what must not be removed, whatever a retention policy says.")
 retention = App(
@@ -169,3 +171,34 @@ def retention_list(*, tenant: Tenant = "", json: Json = False) -> None:
     for each in found:
         table.add_row(*(plain(text) for text in (each.provider, each.label or "-", each.keep, when(each.set_at))))
     out.print(table if found else "No policies: nothing is ever due.")
+
+
+@retention.command
+def apply(*, yes: bool = False, dry_run: bool = False, tenant: Tenant = "", json: Json = False) -> None:
+    """Erase what the policies say is due and nothing keeps, message by message; where `serve` runs, that is done each day.
+
+    Without --yes it says what would go. A message goes as a whole, when everything in it is due and final, and nothing of it is on hold.
+    Where this login may not destroy, what is said to be erased is destroyed by `delivery-ledger erase carry-out`.
+
+    Args:
+        yes: erase; without it, or with --dry-run, nothing is changed.
+        dry_run: only say what would go.
+    """
+    from ops.erasing import retirer  # noqa: PLC0415  as above
+
+    with system() as s:
+        whose, is_real = tenant or s.settings.tenant, yes and not dry_run
+        if is_real:
+            operated(s, "retention apply", whose)
+        found = retirer(s).apply(whose, CONSOLE) if is_real else retirer(s).preview(whose)
+    print_json(found) if json else _show_applied(found, is_real=is_real)
+
+
+def _show_applied(found: Sequence[Applied], *, is_real: bool) -> None:
+    table = Table("provider", "label", "keep", "erased" if is_real else "would go", "on hold", "kept", box=None)
+    for each in found:
+        counts = (str(count) for count in (each.messages, each.held, each.kept))
+        table.add_row(each.provider, plain(each.label or "-"), each.keep, *counts)
+    out.print(table if found else "Nothing is due.")
+    if found and not is_real:
+        out.print("Nothing was changed; erase it with: delivery-ledger retention apply --yes")

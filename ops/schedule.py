@@ -116,6 +116,8 @@ def _own(system: System) -> Iterator[Job]:
     yield Job(name="reports", title=title, every_s=REPORTS_EVERY_S, run=schedules(system).look)
     title = "carries out erasures that were asked for and agreed to"
     yield Job(name="erasures", title=title, every_s=ERASURES_EVERY_S, run=partial(carry_out_erasures, system))
+    title = "erases what retention policies say is due, and nothing keeps"
+    yield Job(name="apply_retention", title=title, every_s=DAY_S, run=partial(apply_retention, system))
     title = "asks authorities whether the signers of originals were revoked"
     yield Job(name="ask_revocations", title=title, every_s=REVOCATIONS_EVERY_S, run=ask_revocations)
     yield Job(name="count_answers", title="notes how many answers told nothing new", every_s=DAY_S, run=count_answers)
@@ -148,6 +150,13 @@ def carry_out_erasures(system: System, turn: Turn) -> None:
             turn.found += 1
         except ActRefusedError as error:
             turn.trouble = str(error)
+
+
+def apply_retention(system: System, turn: Turn) -> None:
+    """Apply every organisation's retention; broken off, the next run does the rest."""
+    retirer = erasing.retirer(system)
+    for tenant in retirer.tenants():
+        turn.found += sum(each.messages for each in retirer.apply(tenant, go_on=turn.go_on))
 
 
 def push_heads(system: System) -> None:

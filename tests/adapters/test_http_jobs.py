@@ -35,6 +35,8 @@ async def test_an_operator_sees_the_tenants_jobs_and_the_ledgers_own(api: Api) -
         "note_downtimes",
         "ask_revocations",
         "erasures",
+        "apply_retention",
+        "spread_protection",
         "count_answers",
         "check_log",
         "sweep_artifacts",

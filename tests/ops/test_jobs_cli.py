@@ -112,7 +112,8 @@ def test_a_job_is_run_for_every_account_that_has_it(shell: Shell) -> None:
 
 def test_the_ledgers_own_jobs_run_by_hand(shell: Shell) -> None:
     """The check writes its verdict; files that no event names are looked for after a signed head."""
-    for name in ("erasures", "ask_revocations", "check_log", "sweep_artifacts", "deadlines", "count_answers", "note_downtimes"):
+    jobs = "erasures apply_retention ask_revocations check_log sweep_artifacts deadlines count_answers note_downtimes"
+    for name in jobs.split():
         assert f"{name}: ok" in shell.run("jobs", "run", name)
     with opened(load()) as system:
         assert ["ledger.checked"] == [e.type for e in system.ledger.feed() if e.type == "ledger.checked"]
@@ -132,7 +133,10 @@ def test_a_job_that_fails_exits_with_1_and_says_why(shell: Shell) -> None:
 def test_an_unknown_job_exits_with_3_and_names_the_known(shell: Shell) -> None:
     """Both the account's and the ledger's own."""
     said = shell.run("jobs", "run", "pull", code=3)
-    known = "ask_revocations, check_log, count_answers, deadlines, erasures, list, note_downtimes, poll, reports, sweep_artifacts"
+    known = (
+        "apply_retention, ask_revocations, check_log, count_answers, deadlines, erasures, list, note_downtimes, poll, reports, "
+        "spread_protection, sweep_artifacts"
+    )
     assert f"has no job 'pull'; there are: {known}" in said
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ops import console
+from ops import console, erasing
+from ops.settings import load
+from ops.system import opened
 from tests.ops.test_cli import RECEIPT, Shell
 
 
@@ -103,3 +106,18 @@ def test_policy_that_cannot_be_is_explained(shell: Shell, provider: str, keep: s
     """Exit code 2, and nothing is set."""
     assert why in shell.run("retention", "set", "--provider", provider, "--keep", keep, code=2)
     assert [] == shell.json("retention", "list")
+
+
+def test_retention_is_shown_before_it_is_applied(shell: Shell, delivery: dict[str, Any]) -> None:
+    """A dry run, and a run while nothing is due, change nothing; what is due and held is counted."""
+    assert "Nothing is due." in shell.run("retention", "apply", "--yes")
+    shell.run("retention", "set", "--provider", delivery["provider"], "--keep", "1d")
+    shell.run("holds", "place", "--message", delivery["message"], "--reason", "claim")
+    with opened(load()) as s:
+        later = s.ledger.clock() + timedelta(days=8)
+        s.ledger.clock = lambda: later
+        planned = erasing.retirer(s).preview(s.settings.tenant)
+    assert [(delivery["provider"], "1d", 1)] == [(each.provider, each.keep, each.held) for each in planned]
+    assert planned[0].messages > 0
+    for arguments in ((), ("--dry-run",), ("--yes", "--dry-run")):
+        assert [] == shell.json("retention", "apply", *arguments)
