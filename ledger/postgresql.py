@@ -298,7 +298,7 @@ class PostgresDatabase(_Reads, _Connections):
             yield Transaction(cursor)
 
     def settle(self) -> None:
-        """Nothing: when pages and log are written over is the server's own business (VACUUM, checkpoints); until then they hold what a backup does."""
+        """Nothing: when pages and log are written over is the server's own business; until then they hold what a backup holds."""
 
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:
