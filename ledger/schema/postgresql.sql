@@ -457,7 +457,8 @@ GRANT DELETE ON person_keys, sealed_values, artifacts, lookups TO {privacy}
 GRANT SELECT, DELETE ON timestamps, outbox TO {privacy}
 --;
 -- The second wall between organisations. Whoever works for one of them does so in the role {tenant}, which sees the rows that belong to
--- the organisation named in `delivery_ledger.tenant`, and none while none is named; a table without a line here it does not see at all.
+-- the organisation named in `delivery_ledger.tenant` and those of the ledger itself, and none of an organisation while none is named; a table
+-- without a line here it does not see at all.
 -- The service, which appends, keeps the read models and does the jobs, sees everything. Read models get the same wall from whoever makes
 -- them (projections/runner.py).
 --
@@ -487,42 +488,46 @@ DECLARE
 BEGIN
     FOR wall IN SELECT * FROM (VALUES
         ('{schema}.stored_events', 'SELECT',
-            'position((SELECT {schema}.own_mark()) IN state) > 0 OR position(''"tenant":"ledger"''::bytea IN state) > 0'),
-        ('{schema}.heads', 'SELECT', 'true'),
-        ('{schema}.tile_hashes', 'SELECT', 'true'),
-        ('{schema}.duplicates', 'SELECT', by_position),
-        ('{schema}.joins', 'SELECT', by_position),
-        ('{schema}.meta', '', ''),
+            'position((SELECT {schema}.own_mark()) IN state) > 0', 'position(''"tenant":"ledger"''::bytea IN state) > 0'),
+        ('{schema}.heads', 'SELECT', 'true', ''),
+        ('{schema}.tile_hashes', 'SELECT', 'true', ''),
+        ('{schema}.duplicates', 'SELECT', by_position, ''),
+        ('{schema}.joins', 'SELECT', by_position, ''),
+        ('{schema}.meta', '', '', ''),
         ('{schema}.person_keys', 'SELECT',
             'CASE WHEN starts_with(stream, ''account/'') THEN split_part(stream, ''/'', 2) = (SELECT {schema}.own_tenant())
-             ELSE EXISTS (SELECT FROM {schema}.stored_events AS e WHERE e.originator_id = stream OFFSET 0) END'),
-        ('{schema}.sealed_values', 'SELECT', by_position),
-        ('{schema}.artifacts', 'SELECT', by_position),
-        ('{schema}.lookups', 'SELECT', by_position),
-        ('{schema}.accounts', 'SELECT, INSERT, UPDATE', of_tenant),
-        ('{schema}.account_secrets', 'SELECT, INSERT, UPDATE, DELETE', of_tenant),
-        ('{schema}.account_setup', 'SELECT, INSERT, UPDATE', of_tenant),
-        ('{schema}.account_settings', 'SELECT, INSERT, UPDATE, DELETE', of_tenant),
-        ('{schema}.account_credentials', 'SELECT, INSERT, UPDATE, DELETE', of_tenant),
-        ('{schema}.api_keys', 'SELECT, INSERT, UPDATE', of_tenant),
+             ELSE EXISTS (SELECT FROM {schema}.stored_events AS e WHERE e.originator_id = stream OFFSET 0) END', ''),
+        ('{schema}.sealed_values', 'SELECT', by_position, ''),
+        ('{schema}.artifacts', 'SELECT', by_position, ''),
+        ('{schema}.lookups', 'SELECT', by_position, ''),
+        ('{schema}.accounts', 'SELECT, INSERT, UPDATE', of_tenant, ''),
+        ('{schema}.account_secrets', 'SELECT, INSERT, UPDATE, DELETE', of_tenant, ''),
+        ('{schema}.account_setup', 'SELECT, INSERT, UPDATE', of_tenant, ''),
+        ('{schema}.account_settings', 'SELECT, INSERT, UPDATE, DELETE', of_tenant, ''),
+        ('{schema}.account_credentials', 'SELECT, INSERT, UPDATE, DELETE', of_tenant, ''),
+        ('{schema}.api_keys', 'SELECT, INSERT, UPDATE', of_tenant, ''),
         ('{schema}.api_key_uses', 'SELECT',
-            'EXISTS (SELECT FROM {schema}.api_keys AS k WHERE k.api_key_id = api_key_uses.api_key_id OFFSET 0)'),
-        ('{schema}.quarantine', 'SELECT, INSERT, DELETE', of_tenant),
-        ('{schema}.timestamps', 'SELECT', of_tenant || ' OR kind = ''checkpoint'''),
-        ('{schema}.revocations', 'SELECT', 'true'),
-        ('{schema}.revocations_waiting', '', ''),
-        ('{schema}.outbox', 'SELECT, UPDATE', of_tenant),
-        ('{schema}.jobs', 'SELECT', of_tenant || ' OR tenant = ''ledger'''),
-        ('{schema}.tasks', 'SELECT, INSERT, UPDATE, DELETE', of_tenant),
-        ('{schema}.polls', 'SELECT', of_tenant),
-        ('{reader}.tracking', 'SELECT', 'true')
-    ) AS walls (name, rights, condition) LOOP
+            'EXISTS (SELECT FROM {schema}.api_keys AS k WHERE k.api_key_id = api_key_uses.api_key_id OFFSET 0)', ''),
+        ('{schema}.quarantine', 'SELECT, INSERT, DELETE', of_tenant, ''),
+        ('{schema}.timestamps', 'SELECT', of_tenant, 'kind = ''checkpoint'''),
+        ('{schema}.revocations', 'SELECT', 'true', ''),
+        ('{schema}.revocations_waiting', '', '', ''),
+        ('{schema}.outbox', 'SELECT, UPDATE', of_tenant, ''),
+        ('{schema}.jobs', 'SELECT, INSERT, UPDATE', of_tenant, 'tenant = ''ledger'''),
+        ('{schema}.tasks', 'SELECT, INSERT, UPDATE, DELETE', of_tenant, ''),
+        ('{schema}.polls', 'SELECT', of_tenant, ''),
+        ('{reader}.tracking', 'SELECT', 'true', '')
+    ) AS walls (name, rights, own, ledgers) LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', wall.name);
         EXECUTE format('DROP POLICY IF EXISTS everything ON %s', wall.name);
         EXECUTE format('CREATE POLICY everything ON %s TO {service}, {privacy} USING (true)', wall.name);
         EXECUTE format('DROP POLICY IF EXISTS own ON %s', wall.name);
         CONTINUE WHEN wall.rights = '';
-        EXECUTE format('CREATE POLICY own ON %s TO {tenant} USING (%s)', wall.name, wall.condition);
+        EXECUTE format('CREATE POLICY own ON %s TO {tenant} USING (%s)', wall.name, wall.own);
+        EXECUTE format('DROP POLICY IF EXISTS ledgers ON %s', wall.name);
+        IF wall.ledgers <> '' THEN
+            EXECUTE format('CREATE POLICY ledgers ON %s FOR SELECT TO {tenant} USING (%s)', wall.name, wall.ledgers);
+        END IF;
         EXECUTE format('GRANT %s ON %s TO {tenant}', wall.rights, wall.name);
     END LOOP;
 END $$
