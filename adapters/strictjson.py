@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from ledger.errors import LedgerError
 
@@ -96,6 +97,16 @@ def convert(values: Mapping[str, Any], kind: type[T]) -> T:
         raise _invalid(error, kind) from None
 
 
+_FITTING: dict[str, str] = {}
+_PATTERN = re.compile(r"Expected `str` matching regex (.*)", re.DOTALL)
+
+
+def fitting(pattern: str, words: str, max_length: int | None = None) -> Meta:
+    """What a text must fit, and how that is said to whoever gives another one."""
+    _FITTING[repr(pattern)] = words
+    return Meta(pattern=pattern, description=words, max_length=max_length)
+
+
 _WHERE = re.compile(r"(?P<why>.*?)(?: - at `\$\.?(?P<field>.*)`)?", re.DOTALL)
 
 
@@ -107,6 +118,8 @@ def _invalid(error: msgspec.ValidationError, kind: Any) -> InvalidError:
         why = "a field that does not exist here" + (f"; there are {', '.join(names)}" if names else "")
     elif why.startswith("Invalid enum value"):
         why = "not one of the allowed values, which /openapi.json lists"
+    elif (pattern := _PATTERN.fullmatch(why)) and pattern[1] in _FITTING:
+        why = _FITTING[pattern[1]]
     elif "timezone" in why:
         why = "a time without a zone; write 2026-03-01T09:00:00Z, or an offset"
     return InvalidError(field, why.replace("`", ""))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 from rich.table import Table
 
+from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
 from ops.console import Json, Note, Tenant, out, print_json, system
 from ops.show import plain, when
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ops.system import System
 
 terms = App(name="terms", help="By when what is expected of each channel, and your own terms for it.")
+OPTIONS = {"warn_s": "--warn"}
+"""What a field is called here."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 LATER = "It holds for messages that are opened from now on; those that are open keep the terms they began with."
 
@@ -56,7 +59,10 @@ def set_(
     times = _span("warn", warn), _span("breach", breach)
     with system() as s:
         own = _terms(s, tenant)
-        own.put(_name(channel, name), *times, note, account)
+        try:
+            own.put(_name(channel, name), *times, note, account)
+        except InvalidError as error:
+            raise ConfigurationError(f"{OPTIONS.get(error.field, error.field)}: {error.why}") from error
         found = own.views()
     _changed(found, json=json)
 

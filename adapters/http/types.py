@@ -13,6 +13,7 @@ from adapters.configuring import AccountSettings, Change
 from adapters.http.problems import Problem
 from adapters.quarantine import Quarantined
 from adapters.records import END, AwareTime, MessageId, Name
+from adapters.strictjson import fitting
 from projections.asof import Rules
 from projections.facets import MARK_TEXTS
 from projections.grades import Grade
@@ -22,7 +23,7 @@ from projections.views import DeliveryView, LaneItem
 MAX_RECIPIENTS = 100_000
 
 Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
-Note = Annotated[str, Meta(min_length=1, max_length=1_000, description="why; kept with the event")]
+Note = Annotated[str, fitting(r"\S", "say why, in 1 to 1000 characters; kept with the event", 1_000)]
 Token = Annotated[str, Meta(pattern=f"^[a-z][a-z0-9_.-]{{0,62}}{END}")]
 Sha256 = Annotated[str, Meta(pattern=f"^[0-9a-f]{{64}}{END}")]
 Sha1 = Annotated[str, Meta(pattern=f"^[0-9a-f]{{40}}{END}")]

@@ -26,7 +26,7 @@ from adapters.reports.channels import Channels, Recipient
 from adapters.reports.contract import Format, Language
 from adapters.reports.periods import Pace, Period, Unit, due_at, latest, period
 from adapters.reports.register import ACCOUNT, ChangedError, Entry, Register
-from adapters.strictjson import decode, refuse
+from adapters.strictjson import decode, fitting, refuse
 from adapters.tasks.rows import Row
 from adapters.tasks.store import Tasks
 from ledger.errors import ForkError, LedgerError, NotFoundError
@@ -71,7 +71,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     format: Format = "csv"
     language: Language = "en"
     zone: Annotated[str, Meta(min_length=1, max_length=100)] = "UTC"
-    time: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$(?!\n)")] = "00:00"
+    time: Annotated[str, fitting(r"^([01]\d|2[0-3]):[0-5]\d$(?!\n)", "a time of the day, 00:00 to 23:59")] = "00:00"
     title: Annotated[str, Meta(max_length=200)] = ""
 
     def pace(self) -> Pace:

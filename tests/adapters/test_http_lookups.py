@@ -77,6 +77,20 @@ async def test_trail_holds_every_event_with_its_leaf_hash(api: Api) -> None:
     assert {e["position"] for e in trail["entries"]} <= {e["position"] for e in whole["entries"]}
 
 
+async def test_trail_of_one_delivery_opens_nobody_elses_address(api: Api) -> None:
+    """Now and as of then: what the same event says of another recipient is withheld. The whole message's tells of all."""
+    message = await _sent(api)
+    for query in ("", f"?position={api.size()}"):
+        told = (await api.call(f"GET /v1/messages/{message}/deliveries/1/trail{query}")).json["entries"]
+        (declared,) = [entry for entry in told if entry["type"] == "recipients.declared"]
+        assert ["recipient.1"] == list(declared["values"])
+        assert "recipient.0" in declared["withheld"]
+        assert NUMBERS[0] not in str(told)
+        assert NUMBERS[1] in str(told)
+        whole = (await api.call(f"GET /v1/messages/{message}/trail{query}")).json["entries"]
+        assert {"recipient.0", "recipient.1"} <= {path for entry in whole for path in entry["values"]}
+
+
 async def test_unchanged_answer_is_304_and_a_new_fact_changes_the_tag(api: Api) -> None:
     """The tag follows what is said, not the log that grows beside it."""
     message = await _sent(api)
