@@ -1,13 +1,13 @@
 """A ledger that keeps protected identities to itself: what it opens is what anybody may see who may see the rest.
 
-Withheld are the values of a protected recipient, those of a message all of whose recipients are protected, every other value that names a
-protected person of that organisation, and originals that name one, or in which nobody can look. Events themselves hold nothing personal.
-Which deliveries are left out of lists is decided in `projections.queries`. Who may see more looks through the ledger itself.
+Withheld are the values of a protected recipient, those of a message all of whose recipients are protected, every other value that names
+a protected person of that organisation by an address, and originals that name one, or in which nobody can look. Events themselves hold
+nothing personal. Which deliveries are left out of lists is decided in `projections.queries`. Who may see more looks through the ledger
+itself.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +21,14 @@ from ledger.events import Event, message_of, read
 from ledger.observations import Address
 from ledger.recorders import Head
 from ledger.streams import PROTECTED, indexes, person_of
-from projections.naming import Needles, UnsearchableError, needles, texts
+from projections.naming import Needles, UnsearchableError, needles, texts, texts_in
 
 Whose = tuple[str, int]
 """A message, and the index of a recipient in it; WHOLE_MESSAGE: everybody's."""
+
+
+NOBODYS = ("account/", "batch/")
+"""Begin the streams of what concerns nobody in particular, so that it may concern anybody."""
 
 
 class ProtectedError(LedgerError):
@@ -46,11 +50,12 @@ class _Hidden:
     def is_person(self, owner: str, person: int) -> bool:
         return (owner, person) in self.persons or (owner, WHOLE_MESSAGE) in self.persons
 
-    def is_withheld(self, opened: Opened) -> bool:
+    def is_withheld(self, path: str, opened: Opened) -> bool:
         """Whether a value may not be shown."""
         if self.is_person(opened.owner, opened.person):
             return True
-        return opened.person < 0 and self.named.are_in([json.dumps(opened.value, ensure_ascii=False)])
+        is_own = opened.person >= 0 and path == f"recipient.{opened.person}"  # as that delivery shows it
+        return not is_own and self.named.are_in(texts_in(opened.value))
 
     def are_alone(self, owner: str, telling: Sequence[Event]) -> bool:
         """Whether an original tells of protected people and of nobody else.
@@ -64,11 +69,13 @@ class _Hidden:
 
     def may_be_named(self, owner: str, telling: Sequence[Event], body: bytes) -> bool:
         """Whether an original names somebody protected, or tells of them and cannot be searched."""
+        if self.named.are_in([body.decode("utf-8", "replace"), body.decode("latin-1")]):
+            return True
         try:
             return self.named.are_in(texts(body))
         except (UnsearchableError, RecursionError):
-            messages = {message for message, _ in self.persons}
-            return bool({owner, *(message for message, _ in _places(telling))} & messages)
+            told_of = {owner, *(message for message, _ in _places(telling))}
+            return any(each.startswith(NOBODYS) for each in told_of) or bool(told_of & {m for m, _ in self.persons})
 
 
 def discreet(ledger: Ledger) -> Ledger:
@@ -151,7 +158,7 @@ class _Discreet(Ledger):
             position: {
                 path: each
                 for path, each in said.items()
-                if tenants[position] not in hidden or not hidden[tenants[position]].is_withheld(each)
+                if tenants[position] not in hidden or not hidden[tenants[position]].is_withheld(path, each)
             }
             for position, said in found.items()
         }

@@ -66,6 +66,19 @@ class Needles(NamedTuple):
         return False
 
 
+def texts_in(value: object) -> Iterator[str]:
+    """The texts of a value as it is committed, names of members among them."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield str(name)
+            yield from texts_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from texts_in(inner)
+    else:
+        yield str(value)
+
+
 def spelled(address: Address) -> set[str]:
     """An address as it may stand in a folded text."""
     return {word for each in (address.value, *forms(address)) if (word := fold(each).strip())}
@@ -111,6 +124,7 @@ def texts(body: bytes, depth: int = 0) -> Iterator[str]:
 def _mail(message: Message, depth: int) -> Iterator[str]:
     for name, value in message.items():
         yield f"{name}: {decoded(value)}"
+    yield from (text for text in (message.preamble, message.epilogue) if text)
     payload = message.get_payload()
     if isinstance(payload, list):
         for part in payload:
