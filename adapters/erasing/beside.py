@@ -6,12 +6,13 @@ a time. What is in force is not taken away by the way: a hold without a value wo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from adapters import keeping
 from adapters.compliance.registry import find
 from adapters.erasing.spellings import Person
+from adapters.erasing.stories import Going
 from adapters.quarantine import Quarantine
 from adapters.reports.register import Register
 from adapters.reports.reporting import DELIVERY
@@ -23,7 +24,7 @@ from ledger.application import WHOLE_MESSAGE
 from ledger.erasing import Destroyed, Erased
 from ledger.errors import ErasedError, NotFoundError
 from ledger.events import Event, read
-from projections.originals import WAITS, concerns
+from projections.originals import WAITS, Concern, concerns
 from projections.queries import Queries
 
 PAGE = 500
@@ -58,10 +59,14 @@ class Acts:
     """The acts of one organisation, searched for one person.
 
     Args:
+        going: what goes of the story of a message.
         spared: id of the act that asked for all this; it goes last.
     """
 
-    def __init__(self, queries: Queries, tenant: str, person: Person, spared: str = "") -> None:
+    def __init__(
+        self, queries: Queries, tenant: str, person: Person, going: Callable[[str], Going], spared: str = ""
+    ) -> None:
+        self._going = going
         self.queries, self.ledger, self.reads = queries, queries.ledger, queries.ledger.database
         self.tenant, self.person, self.spared = tenant, person, spared
         holds, policies = keeping.holds(queries, tenant), keeping.policies(queries, tenant)
@@ -106,7 +111,7 @@ class Acts:
         if event.position in self._in_force or self._lasts(event, held):
             return Act(event, IN_FORCE)
         told = [each for found in concerns(self.reads, originals).values() for each in found if each.is_message]
-        if originals and not self._are_gone({each.owner for each in told}):
+        if not all(map(self._is_gone, told)):
             return Act(event, OF_MESSAGE)
         return Act(event, "", originals)
 
@@ -118,10 +123,12 @@ class Acts:
         newest = Register(self.ledger, event.type, noun).newest(self.tenant, name)
         return newest is not None and newest.rule != f"{noun}.deleted" and not self.person.in_values(dict(newest.said))
 
-    def _are_gone(self, messages: Collection[str]) -> bool:
-        """Whether what an original tells of was erased."""
-        gone = self.reads.probe("person_keys", "stream", "stream", sorted(messages), "AND person = -1")
-        return not gone
+    def _is_gone(self, told: Concern) -> bool:
+        """Whether what an original tells of is erased with the person, or was before."""
+        try:
+            return self._going(told.owner).covers(told)
+        except NotFoundError:
+            return False
 
     def end(self, act: Act, actor: str) -> None:
         """End what an act made, if it is in force: a saved query or schedule that names the person."""

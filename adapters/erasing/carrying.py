@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,32 +20,27 @@ from adapters.accounts import CONSOLE, Accounts
 from adapters.acts import Act
 from adapters.erasing import beside, finding
 from adapters.erasing.finding import Finder, Subject
-from adapters.erasing.stories import Going
+from adapters.erasing.saying import Progress, Saying, destroy, draft, refuse, say
 from adapters.erasing.views import STATES, Erasure, Numbers, Preview, State
-from adapters.keeping import Covering, Hold
+from adapters.keeping import Covering
 from adapters.lanes import Lanes
 from adapters.outbox import OPEN, ActRefusedError
 from adapters.quarantine import Quarantine
 from adapters.tasks.store import Tasks
 from ledger import erasing
-from ledger.appender import Item
 from ledger.application import Ledger, pages
 from ledger.database import Database
 from ledger.erasing import Erased
-from ledger.errors import BusyError, ConflictError, NotFoundError
-from ledger.events import Draft, Event, parse_time
+from ledger.errors import NotFoundError
+from ledger.events import Event, parse_time
 from projections.queries import Queries
 
 ACCOUNT = "erasures"
 """Whose stream, besides the day's, it stands in that an erasure was carried out."""
 RULES = {"recipient": "erasure.recipient", "message": "erasure.message"}
-TRIES = 10
 FEW_MESSAGES, FEW_ACTS = 100, 20_000
 """An erasure that looks at no more is done while somebody waits for it."""
 PAGE = 500
-NOTE = "what waited was erased"
-
-Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -121,7 +116,7 @@ class Eraser:
         """
         covering, after = Covering(self.queries, finder.tenant), ""
         while messages := finder.messages(after):
-            _refuse(*finder.forbidding(messages, covering))
+            refuse(*finder.forbidding(messages, covering))
             after = messages[-1]
 
     def is_short(self, tenant: str, subject: Subject) -> bool:
@@ -159,87 +154,20 @@ class Eraser:
         if (subject := _subject(act)) is not None:
             finder = self._finder(tenant, subject, act.act)
             self._require_free(finder)
-            counted += self._say(finder, act, progress)
+            counted += Saying(finder, self.lanes, act, progress).everything(self.privileged)
         numbers = self._destroy(tenant, act)
         if subject is not None and finder.person is not None:
             numbers += self._clear(finder)
         self._complete(tenant, act, numbers, counted)
-
-    def _say(self, finder: Finder, act: Act, progress: Progress) -> Counter[str]:
-        """Say in the log what goes; returns what stays, counted."""
-        stays: Counter[str] = Counter()
-        after, done = "", 0
-        while messages := finder.messages(after):
-            for message in messages:
-                going = self._say_story(finder, act, message)
-                stays += Counter(going.stays if finder.is_first(message, going) else {})
-                done += 1
-                progress(done, None)
-            after = messages[-1]
-        return stays + self._say_acts(finder, act, progress, done)
-
-    def _say_story(self, finder: Finder, act: Act, message: str) -> Going:
-        for _ in range(TRIES):
-            streams = finder.hold_streams()
-            going = finder.going(message)
-            _refuse(*finder.forbidding([message], Covering(self.queries, finder.tenant)))
-            if not going.erased:
-                return going
-            numbers = Numbers(messages=int(going.is_whole), recipients=going.recipients, **going.held._asdict())
-            drafts = [self._draft(finder.tenant, act, each) for each in going.erased]
-            try:
-                self._append(drafts, numbers, {**going.expect, **streams})
-            except ConflictError:  # a hold, an arrival, another process: look again
-                self.queries.runner.run()
-                continue
-            return going
-        raise BusyError
-
-    def _draft(self, tenant: str, act: Act, erased: Erased, why: str = "") -> Draft:
-        draft = erasing.draft(self.ledger, tenant, erased, why or act.rule.removeprefix(erasing.RULE), act.asked_by)
-        draft.fields["code"] = act.act
-        return draft
-
-    def _append(self, drafts: Sequence[Draft], numbers: Numbers, expect: Mapping[str, int]) -> None:
-        """Say it, with how much there is of it, in one step."""
-        told = {name: count for name, count in msgspec.structs.asdict(numbers).items() if count}
-        drafts[0].fields.update({"numbers": told} if told else {})
-        self.ledger.append(Item(list(drafts), expect=dict(expect)))
-
-    def _say_acts(self, finder: Finder, act: Act, progress: Progress, done: int) -> Counter[str]:
-        searched, stays = finder.acts(), Counter[str]()
-        place: tuple[str, int] | None = ("", 0)
-        while searched is not None and place is not None:
-            found, place = searched.page(place)
-            stays += Counter(each.stays for each in found if each.stays)
-            erased = beside.said(found)
-            if erased:
-                self._let_go(finder.tenant, searched, found, act)
-                numbers = finding.numbers_of_acts(found, beside.held(self.queries, erased))
-                self._append([self._draft(finder.tenant, act, each) for each in erased], numbers, {})
-            done += len(found)
-            progress(done, None)
-        return stays
-
-    def _let_go(self, tenant: str, searched: beside.Acts, found: Iterable[beside.Act], act: Act) -> None:
-        """End what is in force and goes: saved queries and schedules; and items that nobody could look at any more."""
-        for each in found:
-            if not each.stays:
-                searched.end(each, act.asked_by)
-                if each.waits and self.queries.lanes(tenant, "open", each.event.id):
-                    self.lanes.dismiss(tenant, each.event.id, NOTE, act.asked_by)
 
     def _destroy(self, tenant: str, act: Act) -> Numbers:
         """Destroy all that was said for an act; returns how much that was when it was said."""
         said = list(self.parts(tenant, act))
         with self.privileged() as database:
             for event in said:
-                self._destroy_one(database, erasing.told(event))
+                destroy(self.ledger, database, erasing.told(event))
         self._drop_payloads(sorted({event.stream for event in said}))
         return sum((_numbers(event) for event in said), Numbers())
-
-    def _destroy_one(self, database: Database, erased: Erased) -> None:
-        erasing.destroy(database, self.ledger.artifact_folder, erased)
 
     def _drop_payloads(self, messages: Sequence[str]) -> None:
         """What was sent to several of whom one is erased is kept no longer than it is to be sent."""
@@ -274,8 +202,8 @@ class Eraser:
             event = self.ledger.event(act.position)
             mine = Erased(event.stream, events=(event.id,))
             if erasing.left(database, mine).values:
-                self._append([self._draft(tenant, act, mine, "act")], Numbers(), {})
-                self._destroy_one(database, mine)
+                say(self.ledger, [draft(self.ledger, tenant, act, mine, "act")], Numbers(), {})
+                destroy(self.ledger, database, mine)
 
     def parts(self, tenant: str, act: Act) -> Iterator[Event]:
         """What was said for an act, in the order of the log."""
@@ -368,15 +296,6 @@ def _subject(act: Act) -> Subject | None:
 
 def _state(act: Act) -> State:
     return "ready" if act.may_go else act.state  # type: ignore[return-value]  # `approved` may go
-
-
-def _refuse(holds: Sequence[Hold], unsent: Sequence[str]) -> None:
-    if holds:
-        msg = f"{'holds forbid' if len(holds) > 1 else 'a hold forbids'} it: {', '.join(hold.hold for hold in holds)}; nothing was erased"
-        raise ActRefusedError(msg)
-    if unsent:
-        msg = f"still to be sent: {', '.join(unsent[:10])}; cancel that first: delivery-ledger outbox cancel MESSAGE --note WHY"
-        raise ActRefusedError(msg)
 
 
 def _numbers(event: Event) -> Numbers:

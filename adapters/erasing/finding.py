@@ -152,7 +152,7 @@ class Finder:
 
     def acts(self) -> beside.Acts | None:
         """The acts of people, to be searched; None where a message is meant."""
-        return beside.Acts(self.queries, self.tenant, self.person, self.spared) if self.person else None
+        return beside.Acts(self.queries, self.tenant, self.person, self.going, self.spared) if self.person else None
 
 
 class Place(NamedTuple):

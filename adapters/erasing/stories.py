@@ -52,6 +52,7 @@ class Going(NamedTuple):
         deliveries: of the message that tells the story, which are touched; what a hold on one of them forbids.
         sends: messages that are still to be sent.
         expect: streams and their last versions; what was judged holds as long as they are these.
+        gone: deliveries that are erased by this, or were before.
     """
 
     message: str
@@ -64,6 +65,11 @@ class Going(NamedTuple):
     deliveries: tuple[Delivery, ...]
     sends: tuple[str, ...]
     expect: Mapping[str, int]
+    gone: frozenset[Delivery]
+
+    def covers(self, concern: Concern) -> bool:
+        """Whether what an original tells of is erased by this, or was before."""
+        return self.is_whole or (concern.owner, concern.recipient) in self.gone
 
 
 class MovedError(Exception):
@@ -267,6 +273,17 @@ class _Judged:
         opened = self.ledger.disclosures(shared)
         return self._deliveries(wanted) + [e for e in shared if self._is_named(opened.get(e.position, {}).values())]
 
+    def _of_batches(self) -> tuple[Erased, ...]:
+        """What of the batches' values names the person, and was not said before."""
+        found = []
+        for stream in self.story.batches if self.person is not None else ():
+            events = self.ledger.stream(stream)
+            said = {event for e in events if e.type == "evidence.erased" for event in erasing.told(e).events}
+            opened = self.ledger.disclosures(events)
+            named = [e.id for e in events if e.id not in said and self._is_named(opened.get(e.position, {}).values())]
+            found += [Erased(stream, events=part) for part in _parts(named)]
+        return tuple(found)
+
     def _is_named(self, opened: Iterable[Opened]) -> bool:
         values = [each.value for each in opened if each.person < 0]
         return self.person is not None and self.person.in_values(values)
@@ -300,6 +317,7 @@ class _Judged:
         stays: Mapping[str, int] | None = None,
         is_whole: bool = False,
     ) -> Going:
+        erased += self._of_batches()
         touched = {index for each in now if (index := self._index(each)) is not None}
         if is_whole:
             touched = set(range(self.declared[self.teller]))
@@ -316,6 +334,7 @@ class _Judged:
             deliveries=tuple((self.teller, index) for index in sorted(touched)) or ((self.teller, WHOLE_MESSAGE),),
             sends=tuple(str(message) for (message,) in sends),
             expect=self.expect,
+            gone=frozenset(self.before | set(now)),
         )
 
 
