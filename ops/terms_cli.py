@@ -62,7 +62,8 @@ def set_(
         try:
             own.put(_name(channel, name), *times, note, account)
         except InvalidError as error:
-            raise ConfigurationError(f"{OPTIONS.get(error.field, error.field)}: {error.why}") from error
+            msg = f"{OPTIONS.get(error.field, error.field)}: {error.why}"
+            raise ConfigurationError(msg) from error
         found = own.views()
     _changed(found, json=json)
 
