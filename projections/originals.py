@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.database import Cursor, Reads
 from ledger.events import Event, message_of
-from ledger.streams import WHOLE_MESSAGE, person_of
+from ledger.streams import person_of
 from projections.runner import Table, Target, Unapplied
 
 COLUMNS = "artifact, owner, recipient, tenant, position"
@@ -104,16 +104,14 @@ def is_told_of(reads: Reads, tenant: str, artifact: str) -> bool:
 
 
 def of_erased(reads: Reads, artifacts: Iterable[str]) -> set[str]:
-    """The originals that tell something of somebody who was erased, or of a message of which somebody was."""
+    """The originals that tell something of somebody who was erased, or of a message of which somebody was.
+
+    A receipt for one recipient may list the others, and whom to look for in it nobody knows any more.
+    """
     told = [c for found in concerns(reads, artifacts).values() for c in found if c.is_message]
-    rows = reads.probe("read_erasures", "stream, recipient", "stream", sorted({c.owner for c in told}))
-    erased = {(str(stream), int(recipient)) for stream, recipient in rows}
-    messages = {stream for stream, _ in erased}
-    return {
-        c.artifact
-        for c in told
-        if {(c.owner, c.recipient), (c.owner, WHOLE_MESSAGE)} & erased or (c.recipient < 0 and c.owner in messages)
-    }
+    rows = reads.probe("read_erasures", "stream", "stream", sorted({c.owner for c in told}))
+    erased = {str(stream) for (stream,) in rows}
+    return {c.artifact for c in told if c.owner in erased}
 
 
 def resting_on(reads: Reads, deliveries: Iterable[tuple[str, int]]) -> list[str]:
