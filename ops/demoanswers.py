@@ -60,7 +60,7 @@ def run(system: System, tenant: str, folder: Path, deliveries: Sequence[Delivery
     """
     chosen = next((d for d in deliveries if d.status == "disputed"), deliveries[0])
     needed: dict[str, dict[str, Any]] = {
-        "by_recipient": {"address": chosen.address.address},
+        "by_recipient": {"recipient": chosen.address.address},
         "by_document": {"digest": _document(system, tenant, deliveries)},
         "messages": {"messages": [chosen.message]},
     }

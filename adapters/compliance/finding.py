@@ -161,11 +161,11 @@ class Recipient(Span, frozen=True, kw_only=True):
     """Whose deliveries.
 
     Attributes:
-        address: in any spelling.
+        recipient: an address, in any spelling.
         kind: of the address; empty: whatever it may be.
     """
 
-    address: Annotated[str, Meta(min_length=1, max_length=1_000, description="an address, in any spelling")]
+    recipient: Annotated[str, Meta(min_length=1, max_length=1_000, description="an address, in any spelling")]
     kind: Annotated[
         Literal["", "email", "phone", "fax", "postal", "person_number", "organisation", "other"],
         Meta(description="what kind of address it is, or empty for whatever it may be"),
@@ -180,7 +180,7 @@ def _by_recipient(context: Context, asked: Recipient, after: str) -> Iterator[Ro
         milestones = tuple(f"{name} {milestone.at}" for name, milestone in view.milestones.items())
         return [(*values(view), subject, references, message.labels, milestones, view.evidence.proven)]
 
-    filters = replace(asked.filters(), recipient=asked.address, address_kind=asked.kind)
+    filters = replace(asked.filters(), recipient=asked.recipient, address_kind=asked.kind)
     return rows(context, [filters], after, tell)
 
 

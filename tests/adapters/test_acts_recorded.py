@@ -417,7 +417,7 @@ async def test_a_search_says_which_messages_it_showed(sqlite_api: Api) -> None:
     sqlite_api.account()
     shown, other = await sqlite_api.send("0612340001"), await sqlite_api.send("0612340002")
     await sqlite_api.call("POST /v1/search", json={"recipient": "0612340001"}, scopes=("read",))
-    asked = {"parameters": {"address": "0612340001"}}
+    asked = {"parameters": {"recipient": "0612340001"}}
     told = await sqlite_api.call("POST /v1/queries/by_recipient/answer", json=asked, scopes=("compliance",))
     assert [shown] == [row["message"] for row in told.json["rows"]]
     sqlite_api.app[STATE].access.flush(everything=True)

@@ -44,7 +44,7 @@ MINE = (
 )
 NEEDED: dict[str, dict[str, Any]] = {
     "by_document": {"digest": digest("lease")},
-    "by_recipient": {"address": "ANNA@pec.uno.example"},
+    "by_recipient": {"recipient": "ANNA@pec.uno.example"},
 }
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, NEEDED.get(name, {})) for name in MINE},
@@ -60,7 +60,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "duplicates-references": ("duplicates", {"by": "reference"}),
     "unmatched-unreadable": ("unmatched", {"lane": "unreadable", "hours": 24}),
     "by_document-by-sha1-since": ("by_document", {"digest": digest("order"), "since": "2026-02-10T11:05Z"}),
-    "by_recipient-phone": ("by_recipient", {"address": "06 1234 9001"}),
+    "by_recipient-phone": ("by_recipient", {"recipient": "06 1234 9001"}),
 }
 VARYING = frozenset({"message", "events", "set_at", "item", "id", "originals", "earlier"})
 """Columns that differ from run to run."""
@@ -218,7 +218,7 @@ def test_document_and_recipient_are_what_a_second_count_finds(found: Golden) -> 
             for v in views
             if (v.address.kind, normal(Address(v.address.kind, v.address.address))) == (address[0], mine)
         ]
-        assert expected == keys(found, "by_recipient", address=address[1], kind=address[0])
+        assert expected == keys(found, "by_recipient", recipient=address[1], kind=address[0])
 
 
 SPANS: tuple[dict[str, str], ...] = (
@@ -281,7 +281,7 @@ def pages(found: Golden, query: str, parameters: dict[str, Any], size: int) -> I
 @pytest.mark.parametrize("query", MINE)
 def test_each_organisation_sees_its_own(found: Golden, query: str) -> None:
     """Nobody's answer holds a row of another's, also where both were told the same; who has nothing gets nothing."""
-    needed = {"by_document": {"digest": digest("lease")}, "by_recipient": {"address": "0612340001"}}.get(query, {})
+    needed = {"by_document": {"digest": digest("lease")}, "by_recipient": {"recipient": "0612340001"}}.get(query, {})
     identity = (
         "message"
         if "message" in [c.name for c in find(query).columns]
@@ -300,7 +300,7 @@ def test_each_organisation_sees_its_own(found: Golden, query: str) -> None:
 def test_another_organisation_has_answers_of_its_own(found: Golden) -> None:
     """The rule above is no empty one: what was told to both is there for both."""
     addresses = ["0612340001"]
-    assert addresses == ask(found, "by_recipient", tenant=OTHER, address="+31612340001").column("address")
+    assert addresses == ask(found, "by_recipient", tenant=OTHER, recipient="+31612340001").column("address")
     assert ["studio.galli@pec.ordine-esempio.example"] == ask(found, "disputed", tenant=OTHER).column("address")
     assert ["unreadable", "unmatched"] == ask(found, "unmatched", tenant=OTHER).column("lane")
 
@@ -330,9 +330,9 @@ def test_another_organisation_has_answers_of_its_own(found: Golden) -> None:
         ("duplicates", {"by": "colour"}, "by"),
         ("by_document", {}, "digest"),
         ("by_document", {"digest": "abc"}, "digest"),
-        ("by_recipient", {}, "address"),
-        ("by_recipient", {"address": ""}, "address"),
-        ("by_recipient", {"address": "a", "kind": "pigeon"}, "kind"),
+        ("by_recipient", {}, "recipient"),
+        ("by_recipient", {"recipient": ""}, "recipient"),
+        ("by_recipient", {"recipient": "a", "kind": "pigeon"}, "kind"),
     ],
 )
 def test_wrong_parameter_is_named(on_sqlite: Golden, query: str, parameters: dict[str, Any], named: str) -> None:
@@ -349,7 +349,7 @@ def test_choices_of_a_parameter_are_told_to_whoever_missed_them(on_sqlite: Golde
     with pytest.raises(ValueError, match="late: there is no parameter 'colour'; its parameters are: since,"):
         ask(on_sqlite, "late", colour="red")
     with pytest.raises(ValueError, match='kind: one of "", email, phone'):
-        ask(on_sqlite, "by_recipient", address="a", kind="pigeon")
+        ask(on_sqlite, "by_recipient", recipient="a", kind="pigeon")
 
 
 @pytest.mark.parametrize("query", MINE)

@@ -33,7 +33,7 @@ def test_every_query_says_what_it_counts_and_as_of_when(on_sqlite: Golden) -> No
     """The header of each answer names the query, the position, the root of the log there, and the rules that judged."""
     ledger = on_sqlite.world.ledger
     for name, query in QUERIES.items():
-        required = {"by_document": {"digest": "0" * 64}, "by_recipient": {"address": "nobody@nowhere.example"}}
+        required = {"by_document": {"digest": "0" * 64}, "by_recipient": {"recipient": "nobody@nowhere.example"}}
         header = ask(on_sqlite, name, **required.get(name, {})).header
         told = (header["query"], header["counts"], header["position"], header["root"], header["asked_at"])
         head = ledger.head()

@@ -27,7 +27,7 @@ from tests.postgres import Database
 
 REQUIRED = {
     "by_document": {"digest": "0" * 64},
-    "by_recipient": {"address": "nobody@nowhere.example"},
+    "by_recipient": {"recipient": "nobody@nowhere.example"},
 }
 ORIGIN = "log.example/golden"
 KEY = Ed25519PrivateKey.generate()

@@ -177,7 +177,7 @@ def _decide(system: System) -> None:
 def _inquire(system: System) -> None:
     """Ask about her in every way that is kept: a query, a saved one, a sample, a package, a schedule and the reports it makes."""
     address = f"{MAIL}@post.example"
-    about = {"address": address}
+    about = {"recipient": address}
     with asking.asked(system.queries, system.heads, TENANT, "by_recipient", about) as answer:
         asking.record(system.accounts, "console", answer.header, f"{NAME} asked")
     saving = saved.Saving(query="by_recipient", parameters=about)
@@ -200,7 +200,7 @@ def _report(system: System, address: str) -> None:
         "period": 1,
         "period_unit": "months",
         "type": "by_recipient",
-        "parameters": {"address": address},
+        "parameters": {"recipient": address},
         "span": "none",
         "title": f"{NAME}, {NUMBER}",
         "recipients": [{"email": address}],
