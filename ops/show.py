@@ -23,7 +23,10 @@ from adapters.importing import Report
 from adapters.providers.describe import ProviderView
 from adapters.quarantine import Quarantined
 from ledger.fsck import MEANINGS, Verdict
+from ledger.observations import ZoneBasis
+from ledger.types import TYPES
 from projections.deadlines import Deadline, State
+from projections.queries import UNKNOWN_EVENT
 from projections.grades import GRADE_TEXTS, MISSING_TEXTS, NOT_PROVEN_TEXTS, PROVEN_TEXTS, Evidence
 from projections.rules import RULE_TEXTS
 from projections.runner import Rebuilt
@@ -50,6 +53,12 @@ DEADLINE_TEXTS = {
     State.MET_LATE: "met, but after {breach_at}",
     State.VOID: "nothing is awaited any more",
 }
+ZONE_TEXTS = {
+    ZoneBasis.STATED: "the provider says the zone",
+    ZoneBasis.EPOCH: "a count of seconds, which needs no zone",
+    ZoneBasis.DOCUMENTED: "the zone is in the provider's documentation",
+    ZoneBasis.ASSUMED: "nobody says the zone; taken as UTC",
+}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -61,6 +70,11 @@ def plain(value: object) -> Text:
 def when(text: str) -> str:
     """A stored time for people: UTC to the second."""
     return f"{text[:10]} {text[11:19]}Z" if len(text) > 19 else text
+
+
+def _meaning(kind: str) -> str:
+    """What an event of a type says, for people."""
+    return TYPES[kind].meaning if kind in TYPES else UNKNOWN_EVENT
 
 
 def _status(status: str) -> Text:
@@ -128,8 +142,9 @@ def message(out: Console, view: MessageView) -> None:
         )
         out.print(line)
         for reason in delivery.reasons:
-            word = plain(" ".join(dict.fromkeys(w for w in (reason.code, reason.reason) if w)))
-            text = Text(f"  {when(reason.at)}  {reason.type} ").append(word)
+            said = " ".join(dict.fromkeys(w for w in (reason.code, reason.reason) if w))
+            word = plain(f" ({said})" if said else "")
+            text = Text(f"  {when(reason.at)}  {_meaning(reason.type)}").append(word)
             out.print(text.append(f" — {reason.effect}: {RULE_TEXTS.get(reason.rule, reason.rule)}", style="dim"))
         for flag in delivery.flags:
             out.print(f"  note: {RULE_TEXTS.get(flag, flag)}")
@@ -150,7 +165,8 @@ def trail(out: Console, found: Trail) -> None:
         head.append(f"  recipient {entry.recipient}" if entry.recipient is not None else "", style="")
         out.print(head)
         out.print(f"        {entry.meaning}" + (f" (ERDS {entry.erds})" if entry.erds else ""))
-        clock = f"occurred {when(entry.occurred_at)} (zone {entry.zone})  " if entry.occurred_at else ""
+        zone = ZONE_TEXTS.get(entry.zone, entry.zone)
+        clock = f"occurred {when(entry.occurred_at)} ({zone})  " if entry.occurred_at else ""
         out.print(f"        {clock}observed {when(entry.observed_at)}  recorded {when(entry.recorded_at)}")
         source = " ".join(w for w in (entry.provider, entry.account, entry.arrival, entry.verdict) if w)
         words = " ".join(w for w in (entry.code, entry.reason) if w)
