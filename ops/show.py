@@ -26,8 +26,8 @@ from ledger.fsck import MEANINGS, Verdict
 from ledger.observations import ZoneBasis
 from ledger.types import TYPES
 from projections.deadlines import Deadline, State
-from projections.queries import UNKNOWN_EVENT
 from projections.grades import GRADE_TEXTS, MISSING_TEXTS, NOT_PROVEN_TEXTS, PROVEN_TEXTS, Evidence
+from projections.queries import UNKNOWN_EVENT
 from projections.rules import RULE_TEXTS
 from projections.runner import Rebuilt
 from projections.views import DeliveryView, LaneItem, MessageView, Page, Trail
