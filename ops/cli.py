@@ -47,6 +47,7 @@ from ops import (
     terms_cli,
 )
 from ops.console import (
+    ACCESS_REASON,
     EXIT_NOT_FOUND,
     EXIT_USAGE,
     EXIT_WRONG,
@@ -517,10 +518,24 @@ def accounts_disable(account: str, /, *, note: Note, tenant: Tenant = "") -> Non
     out.print(f"Account {account} is closed.")
 
 
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)], access_reason: str = ""
+) -> int | None:
+    """Run one command.
+
+    Args:
+        access_reason: why what the command shows is looked at, where an organisation demands that; sealed with the record.
+    """
+    ACCESS_REASON.set(access_reason)
+    result: int | None = app(tokens, console=out, error_console=err)
+    return result
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     try:
-        result = app(argv, console=out, error_console=err)
+        result = app.meta(argv, console=out, error_console=err)
     except NotFoundError as error:
         err.print(f"delivery-ledger: {error}", markup=False)
         sys.exit(EXIT_NOT_FOUND)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import msgspec
@@ -14,9 +15,10 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from adapters import operations
+from adapters import operations, safeguards
 from adapters.accounts import CONSOLE
 from adapters.http.access import MAX_STREAMS
+from adapters.http.routes import DEMANDS
 from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
 from ops.settings import load
@@ -25,6 +27,8 @@ from ops.system import System, opened
 EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
 MAX_NOTE = 1000
 MAX_ROWS = 1000
+ACCESS_REASON: ContextVar[str] = ContextVar("access_reason", default="")
+"""Why whatever this command shows is looked at."""
 PIPED_WIDTH = 200
 """Columns of a table that no terminal shows: what is piped is searched, not looked at."""
 out = Console(
@@ -77,6 +81,28 @@ def operated(s: System, what: str, tenant: str = "", said: Mapping[str, object] 
         operations.asked(s.accounts, CONSOLE, what, tenant, said=said)
 
 
+def why(s: System, tenant: str, demands: str, reason: str = "") -> str:
+    """Why somebody looks: as the command was told, or with `--access-reason` before it.
+
+    Args:
+        demands: for which of `safeguards.REASONS` a reason may be demanded.
+
+    Raises:
+        ConfigurationError: the organisation demands one, and none is given.
+    """
+    found = reason.strip() or ACCESS_REASON.get().strip()
+    if len(found) > MAX_NOTE:
+        msg = f"--access-reason: at most {MAX_NOTE} characters"
+        raise ConfigurationError(msg)
+    if not found and demands in safeguards.of(s.queries, tenant).reasons:
+        msg = (
+            f"this organisation demands a reason for {safeguards.REASONS[demands]}: say why, before the command: "
+            'delivery-ledger --access-reason "…" COMMAND'
+        )
+        raise ConfigurationError(msg)
+    return found
+
+
 def looked(  # noqa: PLR0917  as in `adapters.http.access`
     s: System, tenant: str, kind: str, messages: Iterable[str] = (), artifacts: Sequence[str] = (), reason: str = ""
 ) -> None:
@@ -85,7 +111,11 @@ def looked(  # noqa: PLR0917  as in `adapters.http.access`
     Args:
         messages: those that are shown.
         artifacts: originals that are shown.
+
+    Raises:
+        ConfigurationError: the organisation demands a reason, and none is given.
     """
+    reason = why(s, tenant, DEMANDS.get(kind, "look-ups"), reason)
     shown = list(dict.fromkeys(messages))
     for part in [shown[i : i + MAX_STREAMS] for i in range(0, len(shown), MAX_STREAMS)] or [[]]:
         named = {"streams": part, "artifacts": list(artifacts)}

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from adapters.evidence import verify as verifier
-from ops.console import Json, Tenant, out, print_json, system
+from ops.console import Json, Tenant, out, print_json, system, why
 
 Many = Parameter(consume_multiple=True, negative="")
 
@@ -44,14 +44,15 @@ def evidence(
     from ops.evidence import desk  # noqa: PLC0415  as above
 
     with system() as s:
+        whose = tenant or s.settings.tenant
         ask = Ask(
-            tenant=tenant or s.settings.tenant,
+            tenant=whose,
             message=message,
             recipients=recipient or None,
             fields=fields,
             language=language,
             include_shared=include_shared,
-            reason=reason,
+            reason=why(s, whose, "evidence", reason),
         )
         pack = desk(s).issue(ask, at)
     path = to or Path(pack.name)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.errors import ConfigurationError
-from ops.console import Json, Limit, Tenant, bar, out, print_json, system
+from ops.console import Json, Limit, Tenant, bar, out, print_json, system, why
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def ask(
         parameters |= parsed(given)
         answer = stack.enter_context(asking.asked(s.queries, s.heads, whose, named, parameters, cursor, progress))
         rows = list(islice(answer.rows, limit + 1))
-        asking.record(s.accounts, CONSOLE, answer.header, reason, asking.messages(find(named), rows[:limit]))
+        told = asking.messages(find(named), rows[:limit])
+        asking.record(s.accounts, CONSOLE, answer.header, why(s, whose, "queries", reason), told)
     page = rows[:limit]
     following = page[-1].cursor if len(rows) > limit else ""
     header = answer.header

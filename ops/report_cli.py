@@ -12,7 +12,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ledger.errors import ConfigurationError
-from ops.console import Json, Tenant, bar, out, print_json, system
+from ops.console import Json, Tenant, bar, out, print_json, system, why
 from ops.query_cli import Set, parsed
 
 if TYPE_CHECKING:
@@ -61,8 +61,10 @@ def make(
     _check_free(to)
     parameters: dict[str, Any] = {**parsed(given), **({"messages": list(message)} if message else {})}
     with system() as s, bar("asking", quiet=json) as progress, TemporaryDirectory(dir=to.parent) as folder:
+        whose = tenant or s.settings.tenant
+        reason = why(s, whose, "exports", reason)
         asked = ReportAsk(
-            tenant=tenant or s.settings.tenant,
+            tenant=whose,
             query=query,
             parameters=parameters,
             format=format,
