@@ -53,7 +53,7 @@ DEADLINE_TEXTS = {
     State.MET_LATE: "met, but after {breach_at}",
     State.VOID: "nothing is awaited any more",
 }
-ZONE_TEXTS = {
+ZONE_TEXTS: dict[str, str] = {
     ZoneBasis.STATED: "the provider says the zone",
     ZoneBasis.EPOCH: "a count of seconds, which needs no zone",
     ZoneBasis.DOCUMENTED: "the zone is in the provider's documentation",
