@@ -42,6 +42,8 @@ async def test_downtime_is_entered_ended_withdrawn_and_listed(api: Api) -> None:
         {"since": "0001-01-01T00:00:00+14:00"},
         {"until": SINCE},
         {"note": ""},
+        {"note": " "},
+        {"note": "\n\u3000"},
         {"note": None},
         {"account": "SMS"},
         {"why": "x"},

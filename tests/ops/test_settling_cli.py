@@ -99,7 +99,7 @@ def test_terms_are_set_listed_switched_off_and_taken_back(shell: Shell) -> None:
     [
         (("fax", "delivery_report", "--warn", "1h", "--breach", "2h"), 2, "sms delivery_report"),
         (("sms", "delivery_report", "--warn", "soon", "--breach", "2h"), 2, "write it as 90s"),
-        (("sms", "delivery_report", "--warn", "2h", "--breach", "1h"), 2, "10 years"),
+        (("sms", "delivery_report", "--warn", "2h", "--breach", "1h"), 2, "--warn: more than nothing"),
         (("sms", "delivery_report", "--warn", "1h", "--breach", "999999d"), 2, "10 years"),
         (("sms", "delivery_report", "--warn", "1h", "--breach", "2h", "--account", "none"), 3, "accounts add"),
     ],

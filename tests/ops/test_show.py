@@ -8,10 +8,14 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from ledger.observations import ZoneBasis
+from ledger.types import TYPES
 from ops import show
 from projections.deadlines import Deadline, State
 from projections.grades import Evidence, Grade, Missing
-from projections.rules import RULES
+from projections.fold import Reason
+from projections.queries import UNKNOWN_EVENT
+from projections.rules import RULE_TEXTS, RULES
 from projections.views import AddressView, DeliveryView, MessageView, Page
 
 AT = "2026-03-02T08:00:00.000000Z"
@@ -40,7 +44,7 @@ DELIVERY = DeliveryView(
 )
 
 
-def printed(*deadlines: Deadline) -> list[str]:
+def printed(*deadlines: Deadline, reasons: tuple[Reason, ...] = ()) -> list[str]:
     """What is printed of a message with one delivery, line by line."""
     view = MessageView(
         message="message 1",
@@ -60,7 +64,7 @@ def printed(*deadlines: Deadline) -> list[str]:
         joined_into="",
         statuses={"accepted": 1},
         notes=(),
-        deliveries=(msgspec.structs.replace(DELIVERY, deadlines=deadlines),),
+        deliveries=(msgspec.structs.replace(DELIVERY, deadlines=deadlines, reasons=reasons),),
         position=3,
     )
     paper = StringIO()
@@ -80,6 +84,16 @@ def test_evidence_is_shown_with_what_it_proves_and_what_it_does_not() -> None:
         "missing: the delivery receipt",
         "missing: the signed original of the receipt, to be fetched by 2026-05-01 00:00:00Z",
     ] == lines[first:]
+
+
+@pytest.mark.parametrize("kind", ["relay.accepted", "not.known"])
+def test_a_fact_is_said_in_words_and_its_zone_too(kind: str) -> None:
+    """Who answers the telephone reads no names of types; the provider's own word stands beside ours."""
+    reason = Reason("e-1", 3, kind, AT, "progress.furthest", "decides", "250 OK")
+    (line,) = [line for line in printed(reasons=(reason,)) if "250 OK" in line]
+    said = TYPES[kind].meaning if kind in TYPES else UNKNOWN_EVENT
+    assert f"2026-03-02 08:00:00Z  {said} (250 OK) — decides: {RULE_TEXTS['progress.furthest']}" == line
+    assert set(ZoneBasis) == set(show.ZONE_TEXTS)
 
 
 @pytest.mark.parametrize("state", State)
