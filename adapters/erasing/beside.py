@@ -110,8 +110,8 @@ class Acts:
     def _judged(self, event: Event, held: Mapping[str, object], originals: tuple[str, ...]) -> Act:
         if event.position in self._in_force or self._lasts(event, held):
             return Act(event, IN_FORCE)
-        told = [each for found in concerns(self.reads, originals).values() for each in found if each.is_message]
-        if not all(map(self._is_gone, told)):
+        told = [each for found in concerns(self.reads, originals).values() for each in found]
+        if not all(self._is_gone(each) for each in told if not each.owner.startswith("account/")):
             return Act(event, OF_MESSAGE)
         return Act(event, "", originals)
 
@@ -125,6 +125,9 @@ class Acts:
 
     def _is_gone(self, told: Concern) -> bool:
         """Whether what an original tells of is erased with the person, or was before."""
+        if not told.is_message:
+            rows = self.reads.probe("read_batch_messages", "message", "batch", [told.owner])
+            return all(self._is_gone(told._replace(owner=str(message), recipient=WHOLE_MESSAGE)) for (message,) in rows)
         try:
             return self._going(told.owner).covers(told)
         except NotFoundError:

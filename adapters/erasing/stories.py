@@ -169,13 +169,13 @@ class _Judged:
 
     def _whole(self, now: set[Delivery]) -> Going:
         streams = [stream for stream in self.story.messages if stream not in self.gone]
-        held = concerns(self.reads, of_messages(self.reads, self.story.messages))
+        held = concerns(self.reads, of_messages(self.reads, [*self.story.messages, *self.story.batches]))
         others = {a: self._others(told) for a, told in held.items()}
         sealed = self._sealed_here(held)
         if any(others[artifact] for artifact in sealed):
             return self._whole_but_shared(now, others)
         named = sorted(a for a in held if a not in sealed and not others[a])
-        stays = Counter(why for a, why in others.items() if why)
+        stays = Counter(why for a, why in others.items() if why and any(c.owner in self.events for c in held[a]))
         parts = _parts(named) or [()]
         erased = [*(Erased(streams[0], originals=part) for part in parts), *map(Erased, streams[1:])]
         return self._told(tuple(erased), now, stays=stays, is_whole=True)
@@ -193,13 +193,20 @@ class _Judged:
         Args:
             erased: of this story; None: all of it.
         """
-        elsewhere = [c for c in told if c.owner not in self.events and not c.owner.startswith("account/")]
-        if any(not c.is_message for c in elsewhere) or not self._are_erased(elsewhere):
+        elsewhere = [c for c in told if c.owner not in self.events and c.is_message]
+        batches = {c.owner for c in told if c.owner.startswith("batch/")}
+        elsewhere += [Concern("", message, WHOLE_MESSAGE, 0) for message in self._in_batches(batches)]
+        if not self._are_erased(elsewhere):
             return "other_messages"
         here = [c for c in told if c.owner in self.events and c.owner not in self.gone]
-        if erased is not None and any((c.owner, c.recipient) not in erased for c in here):
+        if erased is not None and (batches or any((c.owner, c.recipient) not in erased for c in here)):
             return "other_persons"
         return ""
+
+    def _in_batches(self, batches: Collection[str]) -> list[str]:
+        """The other messages of some batches: what is told of a batch is told of each."""
+        rows = self.reads.probe("read_batch_messages", "message", "batch", sorted(batches))
+        return sorted({str(message) for (message,) in rows} - self.events.keys())
 
     def _are_erased(self, wanted: Sequence[Concern]) -> bool:
         """Whether deliveries of other messages were all erased."""
@@ -273,17 +280,6 @@ class _Judged:
         opened = self.ledger.disclosures(shared)
         return self._deliveries(wanted) + [e for e in shared if self._is_named(opened.get(e.position, {}).values())]
 
-    def _of_batches(self) -> tuple[Erased, ...]:
-        """What of the batches' values names the person, and was not said before."""
-        found = []
-        for stream in self.story.batches if self.person is not None else ():
-            events = self.ledger.stream(stream)
-            said = {event for e in events if e.type == "evidence.erased" for event in erasing.told(e).events}
-            opened = self.ledger.disclosures(events)
-            named = [e.id for e in events if e.id not in said and self._is_named(opened.get(e.position, {}).values())]
-            found += [Erased(stream, events=part) for part in _parts(named)]
-        return tuple(found)
-
     def _is_named(self, opened: Iterable[Opened]) -> bool:
         values = [each.value for each in opened if each.person < 0]
         return self.person is not None and self.person.in_values(values)
@@ -317,7 +313,6 @@ class _Judged:
         stays: Mapping[str, int] | None = None,
         is_whole: bool = False,
     ) -> Going:
-        erased += self._of_batches()
         touched = {index for each in now if (index := self._index(each)) is not None}
         if is_whole:
             touched = set(range(self.declared[self.teller]))

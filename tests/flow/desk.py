@@ -10,6 +10,7 @@ from adapters.receiving import read
 from ledger.events import Event, time_text
 from ledger.observations import Address, Arrival, ArrivalKind, Reference, Verdict
 from ledger.streams import Registration
+from ops.system import System
 from tests.world import TENANT, World
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -41,7 +42,7 @@ def report(
     )
 
 
-def admit(world: World, arrival: Arrival, tenant: str = TENANT) -> list[str]:
+def admit(world: World | System, arrival: Arrival, tenant: str = TENANT) -> list[str]:
     """Admit one arrival; the messages it concerned."""
     (outcome,) = world.intake.admit([read(tenant, arrival)])
     if isinstance(outcome, Exception):
@@ -49,7 +50,7 @@ def admit(world: World, arrival: Arrival, tenant: str = TENANT) -> list[str]:
     return outcome.messages
 
 
-def send(world: World, ident: str, *phones: str, tenant: str = TENANT, **more: Any) -> str:
+def send(world: World | System, ident: str, *phones: str, tenant: str = TENANT, **more: Any) -> str:
     """Register a send; its message."""
     registration = Registration(
         account="sms",
