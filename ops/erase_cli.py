@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from ledger.errors import ConfigurationError
+from ops import recovering
 from ops.console import EXIT_WRONG, Json, Tenant, bar, looked, out, print_json, system
 from ops.show import plain, when
 
@@ -248,7 +249,11 @@ def carry_out(erasure: str = "", /, *, tenant: Tenant = "", json: Json = False) 
         if erasure and asked[0].state not in {"ready", "done"}:
             msg = f"erasure {erasure} {asked[0].meaning}"
             raise ConfigurationError(msg)
+        s.runner.run()
+        left = 0 if erasure else recovering.finish(s.settings, s.ledger, s.journal)
+        if left and not json:
+            out.print(f"What was left of {left} erasures is destroyed.")
         if not asked and not json:
-            out.print("Nothing is to be carried out.")
+            out.print("Nothing is to be carried out." if not left else "Nothing else is to be carried out.")
             return
         _carry_out(s, whose, asked, json=json)

@@ -1,8 +1,8 @@
-"""After a restore: erasures that the journal names and the database has forgotten are said again and destroyed again."""
+"""What is left to do of erasures: said by the journal and forgotten by a restored database, or said by the log and still there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 from ledger import erasing
@@ -11,6 +11,7 @@ from ledger.database import Database, connect
 from ledger.erasures import ErasureFile, reapply
 from ledger.errors import ConfigurationError
 from ops.settings import Settings
+from projections import erasures
 
 
 @contextmanager
@@ -31,6 +32,29 @@ def privileged(settings: Settings, own: Database) -> Iterator[Database]:
     with closing(connect(url)) as database:
         erasing.require_rights(database)
         yield database
+
+
+def finish(settings: Settings, ledger: Ledger, journal: ErasureFile, go_on: Callable[[], None] = lambda: None) -> int:
+    """Destroy what the log says is erased and is there still, and note in the journal what it lacks; the read models must be up to date.
+
+    Args:
+        go_on: called before each; raises to stop.
+
+    Returns:
+        Of how many erasures something was left.
+
+    Raises:
+        ConfigurationError: there is something, and no login that may destroy it.
+    """
+    journal.catch_up(erasures.said(ledger))
+    left = list(erasures.unfinished(ledger))
+    if left:
+        with privileged(settings, ledger.database) as database:
+            for event in left:
+                go_on()
+                erasing.destroy(database, ledger.artifact_folder, erasing.told(event))
+            database.settle()
+    return len(left)
 
 
 def erase_again(settings: Settings, ledger: Ledger, journal: ErasureFile) -> list[str]:

@@ -22,7 +22,7 @@ from adapters.jobs.rows import Job, Key, Rows, Turn
 from adapters.outbox import ActRefusedError
 from ledger import fsck
 from ledger.errors import LedgerError
-from ops import erasing
+from ops import erasing, recovering
 from ops.evidence import tsa_roots
 from ops.system import System
 from ops.tasks import schedules
@@ -35,6 +35,7 @@ REPORTS_EVERY_S = 60
 PROTECTION_EVERY_S = 60
 REVOCATIONS_EVERY_S = 300
 ERASURES_EVERY_S = 10
+FINISH_EVERY_S = 300
 DAY_S = 24 * 3600
 AT_ONCE = 16
 """Jobs that run side by side; a provider that hangs holds one place for each of its account's jobs."""
@@ -116,6 +117,8 @@ def _own(system: System) -> Iterator[Job]:
     yield Job(name="reports", title=title, every_s=REPORTS_EVERY_S, run=schedules(system).look)
     title = "carries out erasures that were asked for and agreed to"
     yield Job(name="erasures", title=title, every_s=ERASURES_EVERY_S, run=partial(carry_out_erasures, system))
+    title = "destroys what is left of what was erased, and keeps the journal of erasures"
+    yield Job(name="finish_erasures", title=title, every_s=FINISH_EVERY_S, run=partial(finish_erasures, system))
     title = "erases what retention policies say is due, and nothing keeps"
     yield Job(name="apply_retention", title=title, every_s=DAY_S, run=partial(apply_retention, system))
     title = "asks authorities whether the signers of originals were revoked"
@@ -150,6 +153,16 @@ def carry_out_erasures(system: System, turn: Turn) -> None:
             turn.found += 1
         except ActRefusedError as error:
             turn.trouble = str(error)
+
+
+def finish_erasures(system: System, turn: Turn) -> None:
+    """Destroy what came late for somebody erased, or was left by a breakdown.
+
+    Raises:
+        ConfigurationError: this login may not destroy it.
+    """
+    system.runner.run()
+    turn.found = recovering.finish(system.settings, system.ledger, system.journal, turn.go_on)
 
 
 def apply_retention(system: System, turn: Turn) -> None:

@@ -102,6 +102,15 @@ def _late(cursor: Cursor, table: str, events: Sequence[Event]) -> Iterator[tuple
 # --- what is not destroyed yet
 
 
+def said(ledger: Ledger) -> Iterator[Event]:
+    """All erasures, as the log says them, oldest first; as far as the read model is."""
+    after = 0
+    sql = "SELECT position FROM read_erasures WHERE position > ? ORDER BY position LIMIT ?"
+    while positions := [int(position) for (position,) in ledger.database.read(sql, (after, PAGE))]:
+        yield from ledger.events_at(positions)
+        after = positions[-1]
+
+
 def unfinished(ledger: Ledger, newest: int | None = None) -> Iterator[Event]:
     """The erasures, as the log says them, of which something is there still; newest first, as far as the read model is.
 

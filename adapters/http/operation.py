@@ -17,6 +17,7 @@ from adapters.http.types import Alive, Readiness
 from ledger.application import Ledger
 from ledger.database import unsafe_rights
 from ledger.errors import NotFoundError
+from projections.erasures import unfinished
 
 STATIC = Path(__file__).parent / "static"
 FILES = {
@@ -33,6 +34,8 @@ PAGE_POLICY = (
 PUBLIC = {"Cache-Control": "public, max-age=3600"}
 MAX_LAG_EVENTS = 50_000
 """Further behind than this, answers are too old to be called ready."""
+NEWEST_ERASURES = 1_000
+"""Of so many it is looked whether they were carried out; a job looks at all of them."""
 
 
 @route("GET /healthz", scopes=NO_KEY, answers={200: Alive})
@@ -53,6 +56,7 @@ def readiness(state: State) -> Readiness:
     services, troubles = state.services, state.background.troubles
     try:
         size, lag, unapplied = services.ledger.head().size, services.runner.lag(), len(services.runner.unapplied())
+        is_left = any(True for _ in unfinished(services.ledger, NEWEST_ERASURES))
         rights, standby = tuple(unsafe_rights(services.ledger.database)), _standby(services.ledger)
     except Exception as error:  # noqa: BLE001  whatever it is, it is the answer
         why = f"does not answer: {type(error).__name__}"
@@ -62,6 +66,7 @@ def readiness(state: State) -> Readiness:
         "stopped": bool(stopped),
         "frozen": bool(services.ledger.frozen),
         "unapplied": unapplied > 0,
+        "erasures": is_left,
         "rights": bool(rights),
         "standby": standby == "none",
     }
@@ -84,6 +89,7 @@ ADVICE = {
     "frozen": "the tree contradicts a signed head, so nothing is appended: `delivery-ledger recover`, after finding out why",
     "stopped": "the read models stand still: run `delivery-ledger fsck`",
     "unapplied": "some events could not be applied to a read model: `delivery-ledger fsck` lists them",
+    "erasures": "something that the log says was erased is there still: `delivery-ledger erase carry-out`, under a login that may destroy",
     "rights": "the database role could change the past: connect as the service role that `delivery-ledger db migrate` makes",
     "standby": "no synchronous standby: what is acknowledged is lost with this one database server",
 }

@@ -11,9 +11,10 @@ from ledger import erasing, fsck
 from ledger.erasing import Destroyed, Erased
 from ledger.erasures import ErasureFile, reapply
 from ledger.events import delivery_stream
+from ops import recovering
 from ops.system import System
 from projections.erasures import unfinished
-from tests.ledger.erasable import erase, events, held, phone, report, rows_of, send, tell
+from tests.ledger.erasable import erase, events, held, originals_of, phone, report, rows_of, say, send, tell
 from tests.ledger.kit import TENANT
 from tests.proof.kit import Installation, grow, kinds
 from tests.proof.test_log_cli import Shell, shell
@@ -206,3 +207,29 @@ def test_a_line_names_what_the_event_names_and_no_one(on_sqlite: Installation, t
         assert system.ledger.leaves(erased.position - 1, 1)[0][2].hex() == line.leaf
         assert ANNA.value[1:] not in system.journal.path.read_text()
         assert delivery_stream(partly, 0) not in system.journal.path.read_text()
+
+
+# --- what is left, however it was left
+
+
+def test_what_is_left_of_an_erasure_is_finished_by_the_next_look(installation: Installation) -> None:
+    """Said and killed before anything was destroyed, and before the journal was written: both are made up for, once."""
+    with installation.opened() as system:
+        whole, partly = begin(system)
+        say(system.ledger, Erased(whole), Erased(partly, 0, originals_of(system.ledger, delivery_stream(partly, 0))))
+        system.journal.path.unlink()
+        system.runner.run()
+        assert 2 == recovering.finish(system.settings, system.ledger, system.journal)
+        assert is_gone(system, whole, partly)
+        assert 2 == len(list(system.journal))
+        assert 0 == recovering.finish(system.settings, system.ledger, system.journal)
+
+
+def test_an_unfinished_erasure_is_told_and_carried_out_by_hand(shell: Shell, installation: Installation) -> None:
+    """`erase carry-out` does what is left; afterwards there is nothing to do."""
+    with installation.opened() as system:
+        whole, _ = begin(system)
+        say(system.ledger, Erased(whole))
+    assert "left of 1 erasures" in shell.run("erase", "carry-out")
+    assert "Nothing is to be carried out" in shell.run("erase", "carry-out")
+    assert [] == shell.json("fsck")["problems"]
