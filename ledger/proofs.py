@@ -97,11 +97,10 @@ def position_of(ledger: Ledger, event_id: str) -> int:
     Raises:
         NotFoundError: no event of that id was recorded within ten minutes after it was made.
     """
-    missing = f"there is no event {event_id} near the time in its id; ask by position"
     try:
         made_us = (UUID(event_id).int >> 80) * 1000
     except ValueError:
-        raise NotFoundError(missing) from None
+        raise NotFoundError(missing(event_id)) from None
     after, wanted = _size_before(ledger, made_us - EARLIER_US), str(UUID(event_id))
     until = _size_before(ledger, made_us + LATER_US)
     while after < until:
@@ -109,7 +108,12 @@ def position_of(ledger: Ledger, event_id: str) -> int:
             if event.id == wanted:
                 return event.position
         after += PAGE
-    raise NotFoundError(missing)
+    raise NotFoundError(missing(event_id))
+
+
+def missing(event_id: str) -> str:
+    """What is said of an event that is not there, or not for whoever asks."""
+    return f"there is no event {event_id} near the time in its id; ask by position"
 
 
 def _size_before(ledger: Ledger, at_us: int) -> int:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from adapters import operations
 from adapters.http.authentication import presented
 from adapters.http.errors import ForbiddenError, UnauthenticatedError
 from adapters.http.lookups import READERS
@@ -108,6 +109,7 @@ def cosign(call: Call[NoQuery, bytes]) -> Answer:
         note = notes.parse(call.body)
     except NoteError as error:
         refuse("", str(error))
+    operations.asked(call.services.accounts, call.actor, "checkpoint cosign", call.tenant)
     added = log.heads.cosign(note)
     return Answer(Cosigned(added, int(note.text.split("\n")[1])))
 
@@ -261,14 +263,10 @@ def _event(call: Call[Which, None]) -> Event:
     asked, ledger = call.query, call.services.ledger
     if bool(asked.position) == bool(asked.event_id):
         refuse("position", "give either position or event_id")
+    missing = f"there is no event at position {asked.position}" if asked.position else proofs.missing(asked.event_id)
     found = ledger.event(asked.position or proofs.position_of(ledger, asked.event_id))
     if found.tenant not in {call.tenant, OWN_TENANT}:
-        msg = (
-            f"there is no event at position {found.position}"
-            if asked.position
-            else f"there is no event {asked.event_id}"
-        )
-        raise NotFoundError(msg)
+        raise NotFoundError(missing)
     return found
 
 

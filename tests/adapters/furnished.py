@@ -32,7 +32,8 @@ SCHEDULE = {
 async def furnish(api: Api) -> dict[str, str]:
     """Make one of everything; its name in paths -> its id."""
     made = await _messages(api) | await _waiting(api) | await _accounts(api) | await _asked(api)
-    return made | await _guarded(api, made) | await _running(api)
+    await asyncio.to_thread(api.system.quarantine.flush_counts, everything=True)
+    return made | await _guarded(api, made)
 
 
 async def _ask(api: Api, where: str, body: Any = None, **how: Any) -> Any:
@@ -107,7 +108,9 @@ async def _guarded(api: Api, made: dict[str, str]) -> dict[str, str]:
     recipient = f"/v1/messages/{made['message']}/deliveries/0"
     await _ask(api, f"POST {recipient}/protect", {"reason": "n"})
     await _ask(api, f"POST {recipient}/unprotect", {"reason": "n"})
-    safeguards.put(api.system.accounts, api.tenant, Safeguards(("erasure", "hold.release")), "n", "key_1")
+    safeguards.put(
+        api.system.accounts, api.tenant, Safeguards(("erasure", "hold.release"), partial_search=True), "n", "key_1"
+    )
     await api.caught_up()
     other = await _ask(
         api, "POST /v1/messages", {"account": "sms", "recipients": [{"kind": "phone", "address": NUMBER}]}
@@ -117,10 +120,3 @@ async def _guarded(api: Api, made: dict[str, str]) -> dict[str, str]:
     await api.caught_up()
     acts = (await _ask(api, "GET /v1/acts"))["acts"]
     return {"hold": hold["hold"], "erasure": erasure["erasure"], "act": acts[0]["act"]}
-
-
-async def _running(api: Api) -> dict[str, str]:
-    """What the clock does besides: a look is written down, counts of what was refused too."""
-    jobs = (await _ask(api, "GET /v1/jobs"))["jobs"]
-    await asyncio.to_thread(api.system.quarantine.flush_counts, everything=True)
-    return {"job": jobs[0]["job"] if jobs else "poll"}
