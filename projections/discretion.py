@@ -16,7 +16,7 @@ from ledger.addresses import kept
 from ledger.appender import Appended, Item
 from ledger.application import PAGE, WHOLE_MESSAGE, Artifact, Ledger, Opened
 from ledger.database import Reads
-from ledger.errors import LedgerError, NotFoundError
+from ledger.errors import LedgerError
 from ledger.events import Event, message_of, read
 from ledger.observations import Address
 from ledger.recorders import Head
@@ -174,9 +174,8 @@ class _Discreet(Ledger):
         """Original bytes by artifact id.
 
         Raises:
-            ErasedError: as the ledger's own.
-            NotFoundError: likewise; or it tells of protected people alone.
-            ProtectedError: it may name a protected person.
+            NotFoundError, ErasedError: as the ledger's own.
+            ProtectedError: it tells of protected people alone, or may name one.
         """
         position, owner = self.artifact_place(artifact_id)
         found = self.whole.artifact(artifact_id)
@@ -184,10 +183,7 @@ class _Discreet(Ledger):
             # Stored with the first event of its item, which may be one that names no original.
             item = self.whole.between(position - 1, position - 1 + PAGE)
             telling = [event for event in item if artifact_id in event.fields.get("artifacts", ())]
-            if hidden.are_alone(owner, telling):
-                msg = f"there is no artifact {artifact_id}"
-                raise NotFoundError(msg)
-            if hidden.may_be_named(owner, telling, found.body):
+            if hidden.are_alone(owner, telling) or hidden.may_be_named(owner, telling, found.body):
                 raise ProtectedError
         return found
 

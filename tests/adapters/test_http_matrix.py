@@ -168,7 +168,7 @@ async def test_what_is_another_tenants_does_not_exist(api: Api) -> None:
     api.account("mail", "pec_mailbox")
     await api.observe(account="mail", operation="receipt", body="no receipt")
     item = (await api.call("GET /v1/lanes")).json["items"][0]["item"]
-    names = {"message": message, "artifact": artifact, "item": item, "saved": "hers", **await _made(api)}
+    names = {"message": message, "artifact": artifact, "item": item, "saved": "hers", **await made(api)}
     other, size = api.of("other"), api.size()
     for route in OWNED:
         claim = {"message": message, "note": "n"} if route.path.endswith("/claim") else None
@@ -184,7 +184,7 @@ async def test_what_is_another_tenants_does_not_exist(api: Api) -> None:
     assert [] == (await other.call("POST /v1/search", json={"reference": "doc-1"})).json["deliveries"]
 
 
-async def _made(api: Api) -> dict[str, str]:
+async def made(api: Api) -> dict[str, str]:
     """Something of each kind that a person makes: its name in paths -> its id."""
     assert 200 == (await api.call("PUT /v1/saved-queries/hers", json={"query": "disputed"})).status
     down = {"account": "sms", "since": "2026-03-02T10:00:00Z", "note": "n"}
