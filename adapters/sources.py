@@ -6,7 +6,9 @@ it gave before is kept.
 
 from __future__ import annotations
 
+import io
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,11 @@ from ledger.application import MAX_ARTIFACT_BYTES
 READ_SUFFIXES = frozenset({".eml", ".json", ".xml", ".ndjson", ".jsonl", ".csv", ".mbox", ".zip"})
 LINE_SUFFIXES = frozenset({".ndjson", ".jsonl", ".csv"})
 MAX_ARCHIVE_ITEMS = 1_000_000
+MAX_DIRECTORY_BYTES = 64 * 1024 * 1024
+MAX_END_BYTES = 64 * 1024 + 200
+"""Of the end of an archive: its last records, and the longest comment."""
+ZIP64 = 0xFFFFFFFF
+"""Stands where a number has its place in the zip64 record."""
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 MAX_UNPACKED_TIMES = 100
 """An archive gives at most so many bytes, or so many times its own size if that is more: mail and JSON shrink to a tenth or so."""
@@ -102,7 +109,29 @@ def _too_large(size: int) -> str:
     return f"{size} bytes; at most {MAX_ARTIFACT_BYTES} are kept as one original"
 
 
+def _directory_bytes(path: Path) -> int:
+    """How large an archive says that its central directory is, which the library reads whole, an object for each entry.
+
+    Source: APPNOTE.TXT 6.3.10, 4.3.14 (zip64) and 4.3.16.
+    """
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, MAX_END_BYTES), io.SEEK_END)
+        end = file.read()
+    said, wide = (_number(end, *where) for where in ((b"PK\x05\x06", 12, "<L"), (b"PK\x06\x06", 40, "<Q")))
+    return wide if wide and said == ZIP64 else max(said, wide)
+
+
+def _number(data: bytes, mark: bytes, offset: int, form: str) -> int:
+    """A number in the last record of a kind; 0 without one."""
+    at = data.rfind(mark)
+    is_whole = at >= 0 and len(data) >= at + offset + struct.calcsize(form)
+    return int(struct.unpack_from(form, data, at + offset)[0]) if is_whole else 0
+
+
 def _zip_items(path: Path) -> Iterator[Source]:
+    if _directory_bytes(path) > MAX_DIRECTORY_BYTES:
+        yield Source(str(path), ".zip", None, problem=f"a directory of more than {MAX_DIRECTORY_BYTES} bytes")
+        return
     with zipfile.ZipFile(path) as archive:
         entries = [e for e in archive.infolist() if not e.is_dir()]
         if len(entries) > MAX_ARCHIVE_ITEMS:

@@ -52,7 +52,7 @@ TOKENS, TOKEN_BYTES = 100, 64 * 1024
 BEFORE, AFTER = timedelta(days=14), timedelta(hours=1)
 ALIKE, SHORTEST = 0.8, 5
 """From which ratio, and with how many characters, two names are much alike."""
-_TOKEN = re.compile(r"[\w.+-]+@[\w.-]+\w|\+?\d[\d ().-]{6,}\d|[A-Za-z0-9][\w.:-]{5,63}")
+_TOKEN = re.compile(r"[\w.+-]{1,64}@[\w.-]{1,253}\w|\+?\d[\d ().-]{6,40}\d|[A-Za-z0-9][\w.:-]{5,63}")
 
 
 class Reason(msgspec.Struct, frozen=True):
