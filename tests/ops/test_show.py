@@ -12,8 +12,8 @@ from ledger.observations import ZoneBasis
 from ledger.types import TYPES
 from ops import show
 from projections.deadlines import Deadline, State
-from projections.grades import Evidence, Grade, Missing
 from projections.fold import Reason
+from projections.grades import Evidence, Grade, Missing
 from projections.queries import UNKNOWN_EVENT
 from projections.rules import RULE_TEXTS, RULES
 from projections.views import AddressView, DeliveryView, MessageView, Page
