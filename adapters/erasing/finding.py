@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from adapters.erasing import beside, spellings, stories
+from adapters.erasing import beside, stories
 from adapters.erasing.spellings import Person
 from adapters.erasing.stories import Delivery, Going, MovedError
 from adapters.erasing.views import COUNTED, REMAINS, Forbids, Numbers, Preview, Stay, Thing
@@ -80,7 +80,9 @@ class Finder:
     @cached_property
     def person(self) -> Person | None:
         """Who is meant; None where a message is."""
-        return spellings.person(self.subject.recipient, self.subject.kind) if self.subject.recipient else None
+        if not self.subject.recipient:
+            return None
+        return Person(regions.meant(self.queries.ledger, self.tenant, self.subject.recipient, self.subject.kind))
 
     @cached_property
     def digests(self) -> list[bytes]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import phonenumbers
 
-from ledger.addresses import guess, normal
+from ledger.addresses import normal
 from ledger.observations import Address
 from projections.naming import UnsearchableError, fold, texts
 
@@ -69,15 +69,6 @@ class Person:
             return self.in_texts(texts(part))
         except (UnsearchableError, RecursionError):
             return self.in_texts(_raw(part))
-
-
-def person(value: str, kind: str = "") -> Person:
-    """The person whom somebody means who typed an address.
-
-    Args:
-        kind: of the address; "": whatever it may be.
-    """
-    return Person([Address(kind, value)] if kind else guess(value))
 
 
 def _finds(search: re.Pattern[str], text: str) -> bool:
