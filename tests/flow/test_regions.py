@@ -11,15 +11,22 @@ from typing import Any
 import pytest
 
 from adapters import keeping
+from adapters.erasing.carrying import Eraser
+from adapters.erasing.finding import Subject
 from adapters.providers import registry
 from adapters.strictjson import InvalidError
 from ledger import regions
 from ledger.names import Reading
 from ledger.observations import Address, Arrival, ArrivalKind, Observation, ProviderTime, Reference, ZoneBasis
 from ledger.streams import Registration
+from ops.system import System
 from projections.queries import Filters
+from tests.flow.officer import TENANT as OFFICE
+from tests.flow.officer import erase, eraser, messages, said, system
 from tests.postgres import Database
 from tests.world import TENANT, World, world
+
+__all__ = ["eraser", "system"]  # fixtures
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 AS_GIVEN = "070-174\u00a006 05"
@@ -140,6 +147,34 @@ def test_a_hold_covers_a_number_in_every_region(here: World) -> None:
     message = send(here, "+46701740605")
     here.runner.run()
     assert 1 == len(keeping.held(here.queries, TENANT, message, 0))
+
+
+@pytest.mark.parametrize("asked", [each for each in SPELLINGS if each.startswith(("+", "00"))])
+def test_whose_number_is_of_another_country_is_erased_by_any_spelling(
+    system: System, eraser: Eraser, asked: str
+) -> None:
+    """And only she: the owner of the same digits in another country keeps what is hers."""
+    system.accounts.add(OFFICE, "post", "ekopost")
+    people = (Address("phone", AS_GIVEN), Address("phone", "+31701740605"))
+    registration = Registration(account="post", provider="ekopost", recipients=people)
+    message = system.intake.register(OFFICE, registration, {"arrival": "api"}).message
+    assert [message] == list(dict.fromkeys(messages(system, "+46701740605")))
+    erase(eraser, asked)
+    assert [] == messages(system, "+46701740605")
+    assert [message] == messages(system, "+31701740605")
+    assert "174\u00a006" not in said(system)
+
+
+def test_digits_of_two_countries_mean_both_owners(system: System, eraser: Eraser) -> None:
+    """Whoever asks without a country is told beforehand how many; then both are erased, each from a message of their own."""
+    system.accounts.add(OFFICE, "post", "ekopost")
+    for number in (AS_GIVEN, "+31701740605"):
+        registration = Registration(account="post", provider="ekopost", recipients=(Address("phone", number),))
+        system.intake.register(OFFICE, registration, {"arrival": "api"})
+    system.runner.run()
+    assert 2 == eraser.preview(OFFICE, Subject(recipient="070-174 06 05")).goes.messages
+    erase(eraser, "070-174 06 05")
+    assert "174" not in said(system)
 
 
 def test_every_provider_says_where_its_numbers_belong() -> None:
