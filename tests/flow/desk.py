@@ -63,7 +63,7 @@ def send(world: World | System, ident: str, *phones: str, tenant: str = TENANT, 
     return world.intake.register(tenant, registration, clear, (ident, ident)).message
 
 
-def waiting(world: World, arrival: Arrival, tenant: str = TENANT) -> str:
+def waiting(world: World | System, arrival: Arrival, tenant: str = TENANT) -> str:
     """Have an arrival wait; its item."""
     before = world.ledger.head().size
     assert [] == admit(world, arrival, tenant)

@@ -21,13 +21,15 @@ from tests.postgres import Database
 
 TENANT = "acme"
 ANNA, BERT = "+31612340001", "+31612340002"
+NOBODY = "smtp://127.0.0.1:9"
+"""Where no mail server listens."""
 WHY = "asked for by the person"
 
 
 @pytest.fixture
 def system(database: Database, tmp_path: Path) -> Iterator[System]:
     """An opened ledger on each kind of database."""
-    with opened_system(database, tmp_path) as found:
+    with opened_system(database, tmp_path, smtp_url=NOBODY, smtp_from="reports@ledger.example") as found:
         found.accounts.add(TENANT, "sms", "kpn_sms")
         yield found
 
