@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from adapters.providers.contract import Operation, Provider
 from adapters.providers.ekopost import channels, statuses, wire
+from adapters.providers.ekopost.addresses import REGION
 from adapters.providers.ekopost.client import CLIENT
 from adapters.providers.ekopost.looking import WATCHED_HEADERS
 
@@ -138,7 +139,7 @@ PROVIDER = Provider(
     name="ekopost",
     title="Ekopost",
     channel="post",
-    region="SE",
+    region=REGION,
     mapping="ekopost/1",
     documentation="https://api.ekopost.se and two public clients of it; checked 2026-07",
     relied_on="Only the webhook is signed. For answers: TLS to api.ekopost.se, called by us with the account's key; "

@@ -63,14 +63,14 @@ def _postal(address: dict[str, Any]) -> tuple[Address, ...]:
     return (Address("postal", value),) if value else ()
 
 
-def phone(number: str) -> Address:
-    """A phone number with its country; as it was written where it is none."""
+def one_spelling(number: str) -> str:
+    """A phone number with its country; as it was written where it is none. Identities hold it, so it must never change."""
     try:
         read = phonenumbers.parse(number, REGION)
     except phonenumbers.NumberParseException:
-        return Address("phone", number)
+        return number
     is_one = phonenumbers.is_possible_number(read)
-    return Address("phone", phonenumbers.format_number(read, phonenumbers.PhoneNumberFormat.E164) if is_one else number)
+    return phonenumbers.format_number(read, phonenumbers.PhoneNumberFormat.E164) if is_one else number
 
 
 def used(address: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.providers.contract import Word
 from adapters.providers.ekopost import statuses
-from adapters.providers.ekopost.addresses import phone
+from adapters.providers.ekopost.addresses import one_spelling
 from adapters.providers.ekopost.objects import Reading, batch_of, each, fact, fields_of, required_id, rows_of, word_of
 from adapters.providers.reading import text
 from ledger.observations import Address, Observation, Reference, UnreadableError
@@ -56,9 +56,9 @@ def sms(reading: Reading) -> Iterator[Observation]:
 
 def _sms_recipient(item: Any, base: Observation, message: str) -> tuple[Observation]:
     fields = statuses.SMS_FIELDS
-    address = phone(required_id(item, "a recipient of an SMS", fields["number"]))
+    address = Address("phone", required_id(item, "a recipient of an SMS", fields["number"]))
     person = replace(base, recipient=address, declares=(address,))
-    about = ("sms", message, address.value, "state")
+    about = ("sms", message, one_spelling(address.value), "state")
     return (fact(person, SMS, word_of(item, fields["state"]), about, item.get(fields["time"])),)
 
 
