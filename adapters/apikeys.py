@@ -13,7 +13,7 @@ import hmac
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
@@ -21,8 +21,8 @@ from uuid_utils import uuid7
 from adapters.accounts import CONSOLE, Accounts
 from adapters.strictjson import refuse
 from ledger.commitments import from_text, to_text
-from ledger.errors import NotFoundError
-from ledger.events import time_text
+from ledger.errors import IdempotencyError, NotFoundError
+from ledger.events import Event, time_text
 from ledger.sealing import KEY_BYTES
 
 SCOPES: Mapping[str, str] = {
@@ -52,6 +52,10 @@ _ID = re.compile(r"key_[0-9a-f]{20}")
 _NO_DIGEST = bytes(32)
 _COLUMNS = "k.api_key_id, tenant, scopes, label, created_at, expires_at, revoked_at, coalesce(last_used_at, '')"
 _FROM = "api_keys AS k LEFT JOIN api_key_uses AS u ON u.api_key_id = k.api_key_id"
+
+
+Once = tuple[str, str]
+"""Name that a caller gave a request, and the digest of what it asks for; "": a request without a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class ApiKeys:
         actor: str = CONSOLE,
         held: Sequence[str] | None = None,
         replaces: str = "",
+        once: Once = ("", ""),
     ) -> tuple[ApiKey, str]:
         """Make an API key; its event comes first.
 
@@ -113,12 +118,14 @@ class ApiKeys:
             expires_at: absent: in 365 days, an auditor's in 90.
             replaces: id of the key whose place it takes: both are one person's.
             held: the scopes of whoever grants; only those can be granted. None: at the console, all.
+            once: asked again with the same name, it is the key of the first time.
 
         Returns:
-            Its record, and the key itself, which is shown this once.
+            Its record, and the key itself, which is shown this once: "" when it was made before.
 
         Raises:
             InvalidError: no such scope, or one that may not be granted so; an auditor's key that could write, or for more than 90 days.
+            IdempotencyError: the name was used for another request.
         """
         now = self._ledger.clock()
         granted = _checked(scopes, held)
@@ -127,8 +134,26 @@ class ApiKeys:
         if most and until > now + most:
             refuse("days", f"a key with the scope auditor ends within {most.days} days")
         key = ApiKey(f"key_{uuid7().hex[-20:]}", tenant, granted, label, time_text(now), time_text(until), "")
-        self._record("access.granted", key, "access.created", (actor, note), code=replaces)
-        return key, self._put(key)
+        said = {"request": once[1]} if once[1] else {}
+        same = ("once", actor, once[0]) if once[0] else ()
+        position = self._record("access.granted", key, "access.created", (actor, note), same, code=replaces, said=said)
+        key = self._granted(key, self._ledger.event(position), once)
+        secret = self._put(key)
+        return (key if secret else self.get(tenant, key.api_key_id)), secret
+
+    def _granted(self, key: ApiKey, event: Event, once: Once) -> ApiKey:
+        """The key that an event granted: this one, or that of an earlier, equal request, which may have died before it was kept."""
+        if event.fields["key_id"] == key.api_key_id:
+            return key
+        if self._ledger.values([event]).get(event.position, {}).get("request") != once[1]:
+            raise IdempotencyError
+        ends = datetime.fromtimestamp(event.fields["numbers"]["ends_unix_s"], UTC)
+        return replace(
+            key,
+            api_key_id=event.fields["key_id"],
+            created_at=event.fields["recorded_at"],
+            expires_at=time_text(ends),
+        )
 
     def rotate(
         self,
@@ -139,15 +164,20 @@ class ApiKeys:
         note: str = "",
         actor: str = CONSOLE,
         held: Sequence[str] | None = None,
+        once: Once = ("", ""),
     ) -> tuple[ApiKey, str]:
         """Make a key with the same scopes and label, valid as long as the old one was made for; the old one ends after the overlap.
 
+        Args:
+            once: as when a key is made.
+
         Returns:
-            The new key's record, and the key itself, which is shown this once.
+            The new key's record, and the key itself, which is shown this once: "" when it was made before.
 
         Raises:
             NotFoundError: the tenant has no such key.
             InvalidError: the key has ended already, or it has a scope that may not be granted so.
+            IdempotencyError: the name was used for another request.
         """
         old, now = self.get(tenant, api_key_id), self._ledger.clock()
         if not old.is_good(time_text(now)):
@@ -162,11 +192,12 @@ class ApiKeys:
             actor=actor,
             held=held,
             replaces=old.api_key_id,
+            once=once,
         )
         ends = time_text(now + overlap)
         if not old.expires_at or ends < old.expires_at:
             self._end(old, "expires_at", ends)
-            self._record("access.revoked", _ending(old, ends), "access.rotated", (actor, note), (ends,))
+            self._record("access.revoked", _ending(old, ends), "access.rotated", (actor, note), (old.api_key_id, ends))
         return new, secret
 
     def revoke(self, tenant: str, api_key_id: str, *, note: str = "", actor: str = CONSOLE) -> ApiKey:
@@ -181,7 +212,7 @@ class ApiKeys:
         ended = old.revoked_at or time_text(self._ledger.clock())
         if not old.revoked_at:
             self._end(old, "revoked_at", ended)
-        self._record("access.revoked", _ending(old, ended), "access.ended", (actor, note), ("revoked",))
+        self._record("access.revoked", _ending(old, ended), "access.ended", (actor, note), (old.api_key_id, "revoked"))
         return self.get(tenant, api_key_id)
 
     # --- looking up
@@ -244,8 +275,9 @@ class ApiKeys:
         secret = self._ledger.random(KEY_BYTES)
         row = (key.api_key_id, key.tenant, hashlib.sha256(secret).digest(), " ".join(key.scopes), key.label)
         with self._ledger.database.writing() as cursor:
-            cursor.execute("INSERT INTO api_keys VALUES (?,?,?,?,?,?,?,?)", (*row, key.created_at, key.expires_at, ""))
-        return f"{key.api_key_id}.{to_text(secret)}"
+            sql = "INSERT INTO api_keys VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING RETURNING api_key_id"
+            is_new = cursor.read(sql, (*row, key.created_at, key.expires_at, ""))
+        return f"{key.api_key_id}.{to_text(secret)}" if is_new else ""
 
     def _end(self, key: ApiKey, column: str, at: str) -> None:
         with self._ledger.database.writing() as cursor:
@@ -253,15 +285,23 @@ class ApiKeys:
         self.revision += 1
 
     def _record(
-        self, kind: str, key: ApiKey, rule: str, by: tuple[str, str], once: Sequence[str] = (), *, code: str = ""
-    ) -> None:
+        self,
+        kind: str,
+        key: ApiKey,
+        rule: str,
+        by: tuple[str, str],
+        once: Sequence[str] = (),
+        *,
+        code: str = "",
+        said: Mapping[str, str] | None = None,
+    ) -> int:
         actor, note = by
         ends = {"ends_unix_s": int(_time(key.expires_at).timestamp())}
         clear = {"key_id": key.api_key_id, "notes": list(key.scopes), "numbers": ends, "rule": rule}
         clear |= {"code": code} if code else {}
-        said = {"label": key.label} if key.label else {}
-        same = (kind, key.api_key_id, *once) if once else ()
-        self._accounts.record(kind, key.tenant, ACCOUNT, actor, clear, note, said, same)
+        told = {**(said or {}), **({"label": key.label} if key.label else {})}
+        same = (kind, *once) if once else ()
+        return self._accounts.record(kind, key.tenant, ACCOUNT, actor, clear, note, told, same)
 
 
 def _checked(scopes: Sequence[str], held: Sequence[str] | None) -> tuple[str, ...]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from adapters.apikeys import SCOPES, ApiKey
+from adapters.apikeys import SCOPES, ApiKey, Once
 from adapters.http.accounts import OPERATORS
 from adapters.http.routes import Answer, Call, NoQuery, route
 from adapters.http.types import Given
+from adapters.strictjson import refuse
 
 MAX_DAYS = 3_650
+MAX_NAME = 200
+IDEMPOTENCY = {
+    "Idempotency-Key": "sent again with the same name, it is the key of the first time, which is not shown again"
+}
 Why = Annotated[str, Meta(max_length=1_000, description="why; sealed beside the event")]
 
 
@@ -47,7 +53,8 @@ class ApiKeyMade(msgspec.Struct, frozen=True):
     """A new API key.
 
     Attributes:
-        key: what is sent with requests; it is shown this once.
+        key: what is sent with requests; it is shown this once. "" when the same Idempotency-Key made it before: whoever lost that answer
+            revokes the key, or rotates it.
     """
 
     key: str
@@ -69,7 +76,8 @@ def list_api_keys(call: Call[NoQuery, None]) -> Answer:
 @route(
     "POST /v1/keys",
     scopes=OPERATORS,
-    answers={201: ApiKeyMade},
+    answers={200: ApiKeyMade, 201: ApiKeyMade},
+    headers=IDEMPOTENCY,
     example={"scopes": ["read"], "label": "support desk", "days": 90},
 )
 def make_api_key(call: Call[NoQuery, NewApiKey]) -> Answer:
@@ -77,9 +85,26 @@ def make_api_key(call: Call[NoQuery, NewApiKey]) -> Answer:
     asked, keys = call.body, call.services.api_keys
     ends = call.services.ledger.clock() + timedelta(days=asked.days) if asked.days else None
     made, key = keys.create(
-        call.tenant, asked.scopes, asked.label, ends, note=asked.note, actor=call.actor, held=call.key.scopes
+        *(call.tenant, asked.scopes, asked.label, ends),
+        note=asked.note,
+        actor=call.actor,
+        held=call.key.scopes,
+        once=_once(call),
     )
-    return Answer(ApiKeyMade(key, made), 201, {"Location": f"/v1/keys/{made.api_key_id}"})
+    return _made(made, key)
+
+
+def _once(call: Call[Any, Any]) -> Once:
+    """What makes a request the same as an earlier one: its name, and what it asks for."""
+    name = call.headers.get("idempotency-key", "")
+    if len(name) > MAX_NAME:
+        refuse("Idempotency-Key", f"at most {MAX_NAME} characters")
+    asked = call.path.get("api_key", "").encode() + b"\n" + msgspec.json.encode(call.body)
+    return (name, hashlib.sha256(asked).hexdigest()) if name else ("", "")
+
+
+def _made(made: ApiKey, key: str) -> Answer:
+    return Answer(ApiKeyMade(key, made), 201 if key else 200, {"Location": f"/v1/keys/{made.api_key_id}"})
 
 
 @route("GET /v1/keys/{api_key}", scopes=OPERATORS, answers={200: ApiKey})
@@ -88,7 +113,13 @@ def show_api_key(call: Call[NoQuery, None]) -> Answer:
     return Answer(call.services.api_keys.get(call.tenant, call.path["api_key"]))
 
 
-@route("POST /v1/keys/{api_key}/rotate", scopes=OPERATORS, answers={201: ApiKeyMade}, example={"overlap_hours": 24})
+@route(
+    "POST /v1/keys/{api_key}/rotate",
+    scopes=OPERATORS,
+    answers={200: ApiKeyMade, 201: ApiKeyMade},
+    headers=IDEMPOTENCY,
+    example={"overlap_hours": 24},
+)
 def rotate_api_key(call: Call[NoQuery, Rotation]) -> Answer:
     """Make a key with the same scopes, shown this once; the old one ends after the overlap. The scopes must be the caller's own, too."""
     made, key = call.services.api_keys.rotate(
@@ -98,8 +129,9 @@ def rotate_api_key(call: Call[NoQuery, Rotation]) -> Answer:
         note=call.body.note,
         actor=call.actor,
         held=call.key.scopes,
+        once=_once(call),
     )
-    return Answer(ApiKeyMade(key, made), 201, {"Location": f"/v1/keys/{made.api_key_id}"})
+    return _made(made, key)
 
 
 @route("DELETE /v1/keys/{api_key}", scopes=OPERATORS, answers={200: ApiKey})

@@ -13,7 +13,7 @@ from adapters.http.authentication import KeyCache
 from adapters.http.throttling import MAX_BUCKETS, Buckets, peer
 from adapters.strictjson import InvalidError
 from ops.system import System
-from tests.adapters.conftest import EVERYTHING, TENANT, Api, serving
+from tests.adapters.conftest import EVERYTHING, TENANT, Api, Failing, serving
 
 
 class Seconds:
@@ -49,6 +49,41 @@ async def test_key_is_shown_once_and_kept_as_a_digest(api: Api) -> None:
     assert one.json in listed.json["keys"]
     assert (43, 32) == (len(secret), len(api.system.ledger.database.read("SELECT digest FROM api_keys")[0][0]))
     assert secret.encode() not in listed.body + one.body + b"".join(e.leaf for e in api.events("access.granted"))
+
+
+async def test_the_same_name_makes_one_key_and_never_shows_it_again(api: Api) -> None:
+    """200 with an empty key: whoever lost the first answer ends it or rotates it; another body under the name is refused."""
+    body, named = {"scopes": ["read"], "label": "support"}, {"headers": {"Idempotency-Key": "desk-1"}}
+    first, again = [await api.call("POST /v1/keys", json=body, **named) for _ in range(2)]  # type: ignore[arg-type]
+    assert (201, 200, "") == (first.status, again.status, again.json["key"])
+    assert first.json["api_key"] == again.json["api_key"]
+    assert first.headers["Location"] == again.headers["Location"]
+    other = await api.call("POST /v1/keys", json=body | {"scopes": ["evidence"]}, **named)  # type: ignore[arg-type]
+    assert (422, "idempotency-key") == (other.status, other.type)
+    where = f"POST {first.headers['Location']}/rotate"
+    turned, twice = [await api.call(where, json={}, headers={"Idempotency-Key": "turn"}) for _ in range(2)]
+    assert (201, 200, "") == (turned.status, twice.status, twice.json["key"])
+    assert turned.json["api_key"] == twice.json["api_key"] != first.json["api_key"]
+    theirs = await api.call("POST /v1/keys", json=body, scopes=("operator", "read"), **named)
+    assert 201 == theirs.status  # a name is its caller's
+    unnamed = [await api.call("POST /v1/keys", json=body) for _ in range(2)]
+    assert [201, 201] == [reply.status for reply in unnamed]
+    assert b"desk-1" not in b"".join(event.leaf for event in api.events("access.granted"))
+
+
+async def test_a_key_that_was_granted_and_never_kept_is_made_when_it_is_asked_for_again(
+    sqlite_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event came first and the process died: nobody has seen it, so it is shown now, under the same id."""
+    keys, how = sqlite_api.system.api_keys, {"headers": {"Idempotency-Key": "desk-1"}, "json": {"scopes": ["read"]}}
+    sqlite_api.key(*EVERYTHING)
+    with monkeypatch.context() as patched:
+        patched.setattr(keys, "_put", Failing(OSError()))
+        assert 500 == (await sqlite_api.call("POST /v1/keys", **how)).status  # type: ignore[arg-type]
+    made = await sqlite_api.call("POST /v1/keys", **how)  # type: ignore[arg-type]
+    (granted,) = [e for e in sqlite_api.events("access.granted") if e.fields["notes"] == ["read"]]
+    assert (201, granted.fields["key_id"]) == (made.status, made.json["api_key"]["api_key_id"])
+    assert 403 == await status(sqlite_api, made.json["key"])
 
 
 async def test_each_act_on_a_key_is_an_event_of_who_what_and_until_when(api: Api) -> None:

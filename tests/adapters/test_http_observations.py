@@ -165,6 +165,7 @@ async def test_signed_operation_that_does_not_verify_is_refused(sqlite_api: Api,
     [
         ({"kind": "webhook"}, 422, "kind"),
         ({"kind": "mailbox"}, 422, "kind"),
+        ({"kind": "poll"}, 422, "kind"),  # what was fetched by us proves more than what somebody hands in
         ({"provider": "pec_mailbox"}, 422, "operation"),
         ({"provider": "pec_mailbox", "operation": "receipt"}, 422, "provider"),
         ({"observed_at": "2999-01-01T00:00:00Z"}, 422, "observed_at"),
