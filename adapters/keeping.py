@@ -1,20 +1,22 @@
 """What must be kept: legal holds, and how long an organisation keeps what a provider carried. Says so, and finds what it covers.
 
-A hold is on a message, or on whatever is found under a recipient's address, a label or a batch: what comes later is covered, too. What
-it is on is sealed; deliveries are found by keyed digests, so no address is ever compared in the clear. Nothing is removed here.
+A hold is on a message, or on whatever is found under a recipient's address, a label, a batch or a query: what comes later is covered, too.
+What it is on is sealed; deliveries are found by keyed digests, so no address is ever compared in the clear. Nothing is removed here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from adapters import heldquery
 from adapters.accounts import CONSOLE, Accounts
+from adapters.heldquery import HeldQuery
 from adapters.outbox import ActRefusedError
 from adapters.providers import registry
 from adapters.strictjson import refuse
@@ -47,7 +49,7 @@ class Hold(msgspec.Struct, frozen=True):
     """A legal hold.
 
     Attributes:
-        scope: `message`, `recipient`, `batch` or `label`.
+        scope: `message`, `recipient`, `batch`, `label` or `query`.
         value: what it is on; "" when its key was destroyed, and then it covers everything.
         floor: it is not released before then, UTC; "" when it may be at any time.
         placed_by, released_by: id of the API key; "" at the command line.
@@ -66,6 +68,8 @@ class Hold(msgspec.Struct, frozen=True):
 
     def filters(self) -> Filters:
         """What finds the deliveries that it covers, where it is not on one message."""
+        if self.scope == QUERY:
+            return (heldquery.read(self.value) or HeldQuery()).filters()
         return Filters(recipient=self.value) if self.scope == "recipient" else Filters(**{self.scope: self.value})
 
 
@@ -91,7 +95,8 @@ _DIGESTS: dict[str, Callable[[Ledger, str, str], list[bytes]]] = {
     "batch": lambda ledger, tenant, value: [ledger.keyring.lookup(tenant, "in_batch", clean(value.strip()))],
 }
 """Scope -> the keyed digests under which a delivery of it is found."""
-SCOPES = ("message", *_DIGESTS)
+QUERY = "query"
+SCOPES = ("message", *_DIGESTS, QUERY)
 
 
 # --- holds
@@ -110,7 +115,7 @@ def place(  # noqa: PLR0917  whose, on what, then why and until when
     """Place a hold; what it is on and why are sealed.
 
     Args:
-        value: id of a message, or an address, label or batch as it is searched for.
+        value: id of a message; an address, label or batch as it is searched for; or a query as `heldquery.written` gives it.
         floor: aware; the hold cannot be released before.
 
     Raises:
@@ -121,6 +126,8 @@ def place(  # noqa: PLR0917  whose, on what, then why and until when
         refuse("scope", f"there are {', '.join(SCOPES)}")
     value, reason = _said("value", value), _said("reason", reason)
     clear: dict[str, object] = {"rule": f"{HOLD_RULE}{scope}"}
+    if scope == QUERY and heldquery.read(value) is None:
+        refuse("value", "no query that a hold can be on")
     if scope == "message":
         value = queries.message_row(tenant, value).message
         clear["streams"] = [value]
@@ -352,6 +359,7 @@ class Covering:
         self._queries = queries
         self._by_message: dict[str, list[Hold]] = {}
         self._by_digest: dict[bytes, list[Hold]] = {}
+        self._by_query: list[tuple[Hold, HeldQuery, list[set[bytes]]]] = []
         self._all: list[Hold] = []
         for hold in holds(queries, tenant):
             if hold.scope == "message" and hold.value:
@@ -359,21 +367,29 @@ class Covering:
             elif hold.scope in _DIGESTS and hold.value:
                 for digest in _DIGESTS[hold.scope](queries.ledger, tenant, hold.value):
                     self._by_digest.setdefault(digest, []).append(hold)
+            elif hold.scope == QUERY and (asked := heldquery.read(hold.value)) is not None:
+                given = [(name, getattr(asked, name)) for name in heldquery.DIGESTED if getattr(asked, name)]
+                digests = [set(_DIGESTS[name](queries.ledger, tenant, value)) for name, value in given]
+                self._by_query.append((hold, asked, digests))
             else:  # nobody can say any more what it is on
                 self._all.append(hold)
 
     def of(self, deliveries: Sequence[Delivery]) -> dict[Delivery, tuple[Hold, ...]]:
         """The holds on each delivery, oldest first."""
-        if not (self._by_message or self._by_digest):
+        by_name = bool(self._by_digest or self._by_query)
+        if not (self._by_message or by_name):
             return dict.fromkeys(deliveries, tuple(self._all))
         told = stories(self._queries.ledger.database, [message for message, _ in deliveries])
-        names = found_under(self._queries.ledger.database, deliveries, told) if self._by_digest else {}
-        return {each: self._on(told[each[0]].messages, names.get(each, ())) for each in deliveries}
+        names = found_under(self._queries.ledger.database, deliveries, told) if by_name else {}
+        return {each: self._on(told[each[0]], names.get(each, set())) for each in deliveries}
 
-    def _on(self, streams: Iterable[str], digests: Iterable[bytes]) -> tuple[Hold, ...]:
+    def _on(self, story: Story, digests: set[bytes]) -> tuple[Hold, ...]:
         found = {hold.hold: hold for hold in self._all}
-        found |= {hold.hold: hold for stream in streams for hold in self._by_message.get(stream, ())}
+        found |= {hold.hold: hold for stream in story.messages for hold in self._by_message.get(stream, ())}
         found |= {hold.hold: hold for digest in digests for hold in self._by_digest.get(digest, ())}
+        for hold, asked, wanted in self._by_query:
+            if asked.fits(story.teller) and all(digests & each for each in wanted):
+                found[hold.hold] = hold
         return tuple(sorted(found.values(), key=lambda hold: hold.position))
 
 

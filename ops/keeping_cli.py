@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App
+import msgspec
+from cyclopts import App, Parameter
 from rich.table import Table
 
 from adapters.accounts import CONSOLE
+from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
 from ops.acts_cli import waits
 from ops.console import Json, Tenant, looked, operated, out, print_json, system
+from ops.query_cli import parsed
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -20,6 +23,14 @@ if TYPE_CHECKING:
     from adapters.keeping import Hold, Policy
     from adapters.retiring import Applied
 
+Where = Annotated[
+    tuple[str, ...],
+    Parameter(
+        consume_multiple=True,
+        negative="",
+        help="NAME=VALUE: provider, account, since, until, recipient, label or batch; of several all must hold",
+    ),
+]
 holds = App(name="holds", help="Legal holds: what must not be removed, whatever a retention policy says.")
 retention = App(
     name="retention", help="How long what each provider carried is kept; without a policy nothing is ever due."
@@ -34,11 +45,12 @@ def place(
     recipient: str = "",
     batch: str = "",
     label: str = "",
+    where: Where = (),
     floor: str = "",
     tenant: Tenant = "",
     json: Json = False,
 ) -> None:
-    """Place a hold on one message, or on everything under a recipient, batch or label, what comes later included.
+    """Place a hold on one message, or on everything under a recipient, batch, label or query, what comes later included.
 
     Args:
         reason: why; sealed beside the event.
@@ -48,15 +60,25 @@ def place(
     """
     from adapters import keeping  # noqa: PLC0415  so that --help is quick
 
-    given = {"message": message, "recipient": recipient, "batch": batch, "label": label}
+    given = {"message": message, "recipient": recipient, "batch": batch, "label": label, "query": _query(where)}
     named = {scope: value for scope, value in given.items() if value}
     if len(named) != 1:
-        msg = "give one of --message, --recipient, --batch and --label"
+        msg = "give one of --message, --recipient, --batch, --label and --where"
         raise ConfigurationError(msg)
     ((scope, value),) = named.items()
     with system() as s:
         placed = keeping.place(s.accounts, s.queries, tenant or s.settings.tenant, scope, value, reason, _floor(floor))
     print_json(placed) if json else out.print(f"Hold {placed.hold} is in force.")
+
+
+def _query(where: tuple[str, ...]) -> str:
+    from adapters.heldquery import HeldQuery, written  # noqa: PLC0415  as above
+
+    try:
+        return written(msgspec.convert(parsed(where, "--where"), HeldQuery)) if where else ""
+    except (msgspec.ValidationError, InvalidError) as error:
+        msg = f"--where: {error}; there are {', '.join(HeldQuery.__struct_fields__)}"
+        raise ConfigurationError(msg) from error
 
 
 def _floor(text: str) -> datetime | None:

@@ -7,14 +7,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from adapters import carrying, keeping
+from adapters import carrying, heldquery, keeping
 from adapters.accounts import Accounts
 from adapters.acts import Act
+from adapters.heldquery import HeldQuery
 from adapters.http.acts import accepted
 from adapters.http.routes import Answer, Call, NoQuery, route
-from adapters.http.types import Given, Text
+from adapters.http.types import Given
 from adapters.keeping import Hold, Policy
 from adapters.records import END, AwareTime, Name, utc
+from adapters.strictjson import refuse
 from projections.queries import Queries
 
 OFFICERS = ("compliance",)
@@ -43,12 +45,14 @@ class NewHold(Given):
 
     Attributes:
         value: id of a message, or an address, label or batch in any spelling; whatever comes under it later is held, too.
+        where: of a hold on a query, instead of `value`; likewise.
         floor: it cannot be released before then.
     """
 
-    scope: Literal["message", "recipient", "batch", "label"]
-    value: Text
+    scope: Literal["message", "recipient", "batch", "label", "query"]
     reason: Why
+    value: Annotated[str, Meta(max_length=1_000)] = ""
+    where: HeldQuery | None = None
     floor: AwareTime | None = None
 
 
@@ -104,8 +108,11 @@ def place_hold(call: Call[NoQuery, NewHold]) -> Answer:
     """Place a hold; what it is on and why are sealed."""
     services, new = call.services, call.body
     floor = utc("floor", new.floor) if new.floor else None
+    if (new.scope == keeping.QUERY) == (new.where is None) or bool(new.value) == bool(new.where):
+        refuse("where", "a hold on a query has `where`, any other `value`")
+    value = heldquery.written(new.where) if new.where else new.value
     whose = (services.accounts, services.queries, call.tenant)
-    return Answer(keeping.place(*whose, new.scope, new.value, new.reason, floor, call.actor), 201)
+    return Answer(keeping.place(*whose, new.scope, value, new.reason, floor, call.actor), 201)
 
 
 @route("POST /v1/holds/{hold}/release", scopes=OFFICERS, answers={200: Hold, 202: Act}, problems=(409,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -164,6 +165,22 @@ async def test_holds_over_http(api: Api) -> None:
     assert released.json["released_at"] == ended["released_at"]
 
 
+async def test_hold_on_a_query_over_http(api: Api) -> None:
+    """On what an account carried in a time to a person, what comes later included; who is sealed."""
+    api.account()
+    where = {"account": "sms", "since": "2026-01-01", "recipient": "06 1234 0001"}
+    reply = await api.call("POST /v1/holds", scopes=OFFICER, json={"scope": "query", "where": where, "reason": WHY})
+    assert 201 == reply.status
+    assert {**where, "since": "2026-01-01T00:00:00.000000Z"} == json.loads(reply.json["value"])
+    assert not any(b"1234" in event.leaf for event in api.events("hold.placed"))
+    message = await api.send("+31612340001")
+    await api.send("+31612340002")
+    asked = await api.call("POST /v1/queries/on_hold/answer", scopes=OFFICER, json={})
+    assert [(reply.json["hold"], message)] == [(row["hold"], row["message"]) for row in asked.json["rows"]]
+    queries = api.system.queries
+    assert [reply.json["hold"]] == [hold.hold for hold in keeping.held(queries, TENANT, message, 0)]
+
+
 async def test_hold_with_a_floor_is_409_until_then(sqlite_api: Api) -> None:
     """The floor has a zone, and the refusal names it."""
     new = {"scope": "recipient", "value": PERSON, "reason": WHY, "floor": "2999-01-01T00:00:00+01:00"}
@@ -182,6 +199,11 @@ async def test_hold_with_a_floor_is_409_until_then(sqlite_api: Api) -> None:
         ("POST /v1/holds", {"scope": "recipient", "value": PERSON}),
         ("POST /v1/holds", {"scope": "recipient", "value": PERSON, "reason": WHY, "floor": "2031-01-01T00:00:00"}),
         ("POST /v1/holds", {"scope": "recipient", "value": "\t", "reason": WHY}),
+        ("POST /v1/holds", {"scope": "recipient", "where": {"recipient": PERSON}, "reason": WHY}),
+        ("POST /v1/holds", {"scope": "query", "value": PERSON, "reason": WHY}),
+        ("POST /v1/holds", {"scope": "query", "where": {}, "reason": WHY}),
+        ("POST /v1/holds", {"scope": "query", "where": {"status": "delivered"}, "reason": WHY}),
+        ("POST /v1/holds", {"scope": "query", "where": {"since": "yesterday"}, "reason": WHY}),
         ("POST /v1/retention", {"provider": "kpn_sms", "keep": "forever"}),
         ("POST /v1/retention", {"provider": "pigeons", "keep": "1y"}),
         ("POST /v1/retention/remove", {"provider": "kpn_sms", "keep": "1y"}),

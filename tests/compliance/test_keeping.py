@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import keeping
+from adapters.heldquery import HeldQuery, written
 from adapters.keeping import Hold, due_at, opened_before
 from ledger.appender import Item
 from ledger.erasing import Erased, draft
@@ -177,6 +178,39 @@ def test_hold_that_cannot_be_opened_covers_everything(on_sqlite: Golden) -> None
     everything = _messages(on_sqlite)
     assert [None] * len(everything) == ask(on_sqlite, "on_hold").column("value")
     assert [hold.hold] == [each.hold for each in keeping.held(on_sqlite.world.queries, TENANT, everything[0], 0)]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"provider": "pec_mailbox", "until": "2026-02-01"},
+        {"provider": "kpn_sms", "since": "2026-03-01"},
+        {"account": "post"},
+        {"label": "Case 100", "recipient": "ANNA@pec.uno.example"},
+        {"label": "case 100", "provider": "kpn_sms"},
+        {"batch": "tax-2026", "since": "2026-01-01T00:00:00Z"},
+        {"recipient": "06 1234 9001", "account": "sms"},
+    ],
+)
+def test_hold_on_a_query_covers_what_a_search_finds(found: Golden, where: dict[str, str]) -> None:
+    """All that is given must hold; each delivery says so by itself, and no other does."""
+    hold = _place(found, "query", written(HeldQuery(**where)))
+    found.world.runner.run()
+    queries = found.world.queries
+    under = {(v.message, v.recipient) for v in queries.search(TENANT, Filters(**where), limit=500).deliveries}
+    every = [(v.message, v.recipient) for v in queries.search(TENANT, Filters(), limit=500).deliveries]
+    covering = keeping.Covering(queries, TENANT).of(every)
+    assert under == {each for each, holds in covering.items() if holds}
+    assert sorted(under) == sorted(ask(found, "on_hold", hold=hold.hold).column("message", "recipient"))
+
+
+def test_hold_on_a_query_that_nobody_can_read_covers_everything(on_sqlite: Golden) -> None:
+    """As any hold does of which nobody knows any more what it is on."""
+    hold = _place(on_sqlite, "query", written(HeldQuery(account="post")))
+    with on_sqlite.world.ledger.database.writing() as cursor:
+        cursor.execute("DELETE FROM sealed_values WHERE position = ?", (hold.position,))
+    (message, *_) = _messages(on_sqlite)
+    assert [hold.hold] == [each.hold for each in keeping.held(on_sqlite.world.queries, TENANT, message, 0)]
 
 
 def test_released_hold_covers_nothing(found: Golden) -> None:

@@ -50,6 +50,16 @@ def test_hold_is_placed_listed_asked_for_and_released(shell: Shell, delivery: di
     assert [hold["hold"]] == [each["hold"] for each in shell.json("holds", "list", "--all")]
 
 
+def test_hold_on_a_query(shell: Shell, delivery: dict[str, Any]) -> None:
+    """What a provider carried since a day is on hold."""
+    hold = shell.json(
+        *("holds", "place", "--reason", "claim 7", "--where", f"provider={delivery['provider']}", "since=2020-01-01")
+    )
+    assert delivery["message"] in {row["message"] for row in shell.json("query", "ask", "on_hold")["rows"]}
+    assert "since" in shell.run("holds", "list")
+    assert "query" == hold["scope"]
+
+
 def test_id_of_a_hold_is_shown_whole_in_a_narrow_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is what `holds release` wants."""
     hold = shell.json("holds", "place", "--label", "policy " * 20, "--reason", "case " * 40, "--floor", "2999-05-01")
@@ -74,6 +84,10 @@ def test_hold_on_a_message_with_a_floor(shell: Shell, delivery: dict[str, Any]) 
         (("--label", "a", "--batch", "b"), 2, "give one of --message"),
         ((), 2, "give one of --message"),
         (("--label", " "), 2, "value: 1 to 1000 characters"),
+        (("--where", "status=delivered"), 2, "there are provider, account, since"),
+        (("--where", "since=soon"), 2, "is no time"),
+        (("--where", "provider"), 2, "write --where NAME=VALUE"),
+        (("--where", "provider=kpn_sms", "--label", "a"), 2, "give one of --message"),
         (("--label", "a", "--floor", "tomorrow"), 2, "--floor: write a day"),
         (("--label", "a", "--floor", "2999-05-01T10:00"), 2, "--floor: write a day"),
         (("--message", "01a1fd8e-f93d-70a6-8da5-105f5469bc25"), 3, "there is no message"),
