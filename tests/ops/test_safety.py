@@ -87,7 +87,8 @@ def test_what_is_safe_is_not_refused(tmp_path: Path, given: dict[str, Any]) -> N
     safety.check(_settings(tmp_path, **given))
 
 
-def _pair(folder: Path) -> tuple[Path, Path]:
+def pair(folder: Path) -> tuple[Path, Path]:
+    """A certificate for `localhost` and its key, as files."""
     identity, cert, key = authority.tls(), folder / "cert.pem", folder / "key.pem"
     cert.write_bytes(identity.pem())
     key.touch(mode=0o600)
@@ -97,7 +98,7 @@ def _pair(folder: Path) -> tuple[Path, Path]:
 
 def test_the_api_is_served_with_tls_1_2_or_newer(tmp_path: Path) -> None:
     """And no certificate is asked of callers."""
-    cert, key = _pair(tmp_path)
+    cert, key = pair(tmp_path)
     context = safety.tls(_settings(tmp_path, tls_cert_file=cert, tls_key_file=key))
     assert context is not None
     assert ssl.TLSVersion.TLSv1_2 == context.minimum_version
@@ -109,7 +110,7 @@ def test_the_api_is_served_with_tls_1_2_or_newer(tmp_path: Path) -> None:
 )
 def test_half_of_tls_is_refused(tmp_path: Path, fault: str) -> None:
     """Never served without it by mistake."""
-    cert, key = _pair(tmp_path)
+    cert, key = pair(tmp_path)
     given = {"tls_cert_file": cert, "tls_key_file": key}
     if fault == "only a certificate":
         del given["tls_key_file"]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,11 +25,13 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
+from adapters.providers.pec_mailbox.sandbox import authority
 from ledger.database import PostgresDatabase
 from ledger.errors import UnsafeDatabaseError
 from ops import serve as serving
 from ops.settings import Settings, load
 from ops.system import opened
+from tests.ops.test_safety import pair
 from tests.postgres import Database
 
 ROOT = Path(__file__).parents[2]
@@ -85,8 +90,9 @@ class Serving:
 @contextmanager
 def served(settings: Settings) -> Iterator[Serving]:
     """A server in a process of its own, killed at the end if it still runs."""
-    names = ("database_url", "key_folder", "artifact_folder", "head_folder", "port")
-    given = {f"LEDGER_{name.upper()}": str(getattr(settings, name)) for name in names}
+    names = ("database_url", "key_folder", "artifact_folder", "head_folder", "port", "tls_cert_file", "tls_key_file")
+    set_ = {name: getattr(settings, name) for name in names}
+    given = {f"LEDGER_{name.upper()}": str(value) for name, value in set_.items() if value is not None}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LEDGER_")} | given
     process = subprocess.Popen(
         [sys.executable, "-c", "from ops.cli import main; main(['serve'])"],
@@ -186,3 +192,69 @@ def test_role_that_could_change_the_past_is_refused_with_the_repair(
     monkeypatch.setattr(serving, "log_to_stderr", lambda: None)  # the logs of this process are pytest's
     with pytest.raises(UnsafeDatabaseError, match=r"owns table .*delivery-ledger db migrate --grant-to ROLE"):
         serving.serve(settings_of(postgresql_database.url, tmp_path))
+
+
+def test_role_that_is_refused_has_begun_no_log_and_made_no_key(
+    postgresql_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before anything is written, in the database or beside it."""
+    monkeypatch.setattr(serving, "log_to_stderr", lambda: None)
+    with pytest.raises(UnsafeDatabaseError):
+        serving.serve(settings_of(postgresql_database.url, tmp_path))
+    with closing(PostgresDatabase(postgresql_database.url)) as database:
+        rows = [database.read(f"SELECT count(*) FROM {table}")[0][0] for table in ("stored_events", "heads")]
+    assert ([0, 0], []) == (rows, list(tmp_path.iterdir()))
+
+
+# --- TLS
+
+
+@contextmanager
+def shaken(
+    port: int, trusted: bytes | None, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> Iterator[ssl.SSLSocket]:
+    """A connection of a caller that trusts this root and speaks TLS up to a version, however old."""
+    context = ssl.create_default_context(cadata=trusted.decode() if trusted else None)
+    context.minimum_version = min(newest, ssl.TLSVersion.TLSv1_2)
+    context.maximum_version = newest
+    if newest < ssl.TLSVersion.TLSv1_2:
+        context.set_ciphers("ALL:@SECLEVEL=0")  # so that it is the server who refuses
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        yield secured
+
+
+def test_the_api_is_reached_over_tls_1_2_and_newer_only(sqlite_database: Database, tmp_path: Path) -> None:
+    """A real handshake: the certificate is checked, an older version is refused by the server, plain HTTP gets no answer."""
+    cert, key = pair(tmp_path)
+    root = authority.root(authority.ROOT).pem()
+    given = {"tls_cert_file": cert, "tls_key_file": key}
+    with served(settings_of(sqlite_database.url, tmp_path).model_copy(update=given)) as server:
+        assert server.url.startswith("https://")
+        port = int(server.url.rpartition(":")[2])
+        for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+            with shaken(port, root, version) as secured:
+                secured.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                answer = b"".join(iter(lambda: secured.recv(65_536), b""))
+                assert (name, True) == (secured.version(), answer.startswith(b"HTTP/1.1 200"))
+                assert b"Strict-Transport-Security: " in answer
+        for old in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # that it is old is the point
+                with pytest.raises(ssl.SSLError, match=r"PROTOCOL_VERSION|UNEXPECTED_EOF"), shaken(port, root, old):
+                    pass
+        with pytest.raises(ssl.SSLCertVerificationError), shaken(port, None):
+            pass
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
+            plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert not b"".join(iter(lambda: _received(plain), b"")).startswith(b"HTTP/")
+        assert 0 == server.stop()
+
+
+def _received(plain: socket.socket) -> bytes:
+    try:
+        return plain.recv(65_536)
+    except ConnectionResetError:
+        return b""
