@@ -191,11 +191,14 @@ class Placing:
         return list(dict.fromkeys(streams))
 
     def _one_of(self, found: list[Message], *, is_new: bool) -> Message:
-        """Of several messages that one arrival names: registered ones are never merged, others join.
+        """Of several messages that one arrival names: registered ones are never merged, others join; one that is erased joins none.
 
         Args:
             is_new: the arrival tells a new fact, so a second registered message is a conflict that was not told yet.
         """
+        gone = next((m for m in found if not m.keeps(WHOLE_MESSAGE)), None)
+        if gone is not None:
+            return gone
         registered = [m for m in found if m.registered]
         into = registered[0] if registered else min(found, key=lambda m: m.stream)
         if len(registered) > 1 and is_new:

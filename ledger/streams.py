@@ -18,6 +18,10 @@ from ledger.observations import Address, Fingerprint, Reference
 
 MAX_TEXT_CHARS = 8_192
 WHOLE_MESSAGE = -1
+SOMEBODY = 1_000_000
+"""Beyond every index: stands for a recipient of another message, which was joined."""
+JOINS_ERASED = "erased"
+"""Note of a joining: somebody was erased from the message that is joined."""
 PROTECTED, UNPROTECTED = "recipient.protected", "recipient.unprotected"
 
 
@@ -46,7 +50,8 @@ class Message:
         tenant: whose it is; "" while it is not written yet.
         protected: indexes of the recipients whose identity is protected; WHOLE_MESSAGE: everybody's.
         unprotected: those of whom a person took it back: no arrival protects them again.
-        erased: indexes of the recipients who were erased; WHOLE_MESSAGE: everybody, with all that was kept of it.
+        erased: indexes of the recipients who were erased; WHOLE_MESSAGE: everybody, with all that was kept of it; SOMEBODY: of a
+            message that was joined.
     """
 
     stream: str
@@ -80,6 +85,8 @@ def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:
         changes |= {added: getattr(message, added) | whose, taken: getattr(message, taken) - whose}
     if kind == "evidence.erased":
         changes["erased"] = message.erased | {fields.get("recipient", WHOLE_MESSAGE)}
+    if kind == "streams.joined" and JOINS_ERASED in fields.get("notes", ()):
+        changes["erased"] = message.erased | {SOMEBODY}
     batches = {s for s in fields.get("streams", ()) if s.startswith("batch/")}
     return replace(message, batches=message.batches | batches, **changes)
 

@@ -18,7 +18,9 @@ from ledger.observations import Address, Reference
 from ledger.recorders import KeyRow, LookupRow
 from ledger.sealing import OWN_KEY
 from ledger.streams import (
+    JOINS_ERASED,
     PROTECTED,
+    SOMEBODY,
     UNPROTECTED,
     WHOLE_MESSAGE,
     Message,
@@ -286,7 +288,8 @@ class Writer:
         self.plan.joins.append((first, other.stream, into.stream))
         self.context.joined[other.stream] = into.stream
         self.context.messages[other.stream] = replace(other, version=other.version + 1)
-        into = replace(into, version=into.version + len(self.plan.events) - first - 1)
+        erased = into.erased | ({SOMEBODY} if other.erased else set())
+        into = replace(into, version=into.version + len(self.plan.events) - first - 1, erased=erased)
         self.context.messages[into.stream] = into
         return into
 
@@ -306,6 +309,7 @@ class Writer:
         for start in range(0, max(1, len(paired)), MAX_PAIRS):
             chunk = paired[start : start + MAX_PAIRS]
             clear = {**source, "streams": [other.stream], "rule": rule} | ({"recipients": chunk} if chunk else {})
+            clear |= {"notes": [JOINS_ERASED]} if other.erased else {}
             self.plan.add(Planned("streams.joined", into.stream, clear))
         # Moves the version of the joined stream on: whoever was about to declare a recipient there decides again.
         self.plan.add(

@@ -290,3 +290,40 @@ def test_contents_of_an_erased_message_are_compared_with_nothing(ledger: Ledger)
     contents.check(ledger, message)
     assert ["content.consigned"] == [e.type for e in written]
     assert {} == held(ledger).values
+
+
+def test_an_erased_message_takes_no_other_with_it_and_goes_into_none(ledger: Ledger) -> None:
+    """Whatever names it and another tells of the erased one, and is not kept; the other stays as it was."""
+    tell(ledger, report("doc-0", CLEO, "EARLY"))
+    message = tell(ledger, report("doc-1", ANNA, "EARLY"))[0].stream
+    erase(ledger, message)
+    before = held(ledger)
+    for others in ("doc-0", "doc-9"):
+        if others == "doc-9":
+            tell(ledger, report("doc-9", CLEO, "EARLY"))
+            before = held(ledger)
+        written = tell(ledger, report("doc-1", ANNA, others, references=(name("doc-1"), name(others))))
+        assert [message] == [e.stream for e in written]
+        assert nothing_kept(written)
+        assert before == held(ledger)
+    assert not [e for e in events(ledger) if e.type == "streams.joined"]
+
+
+@pytest.mark.parametrize("registers", [False, True], ids=["the provider told", "the sender told"])
+def test_who_was_erased_from_a_message_stays_erased_when_it_joins_another(ledger: Ledger, *, registers: bool) -> None:
+    """The other message tells the story from then on, and does not know the erased one's address: it takes in no stranger."""
+    tell(ledger, report("doc-0", BO, "EARLY"))
+    partly = tell(ledger, report("doc-1", None, "EARLY", declares=(ANNA, BO)))[0].stream
+    erase(ledger, partly, 0)
+    if registers:
+        send(ledger, "doc-1", BO)
+    else:
+        tell(ledger, report("doc-1", None, "BOTH", references=(name("doc-1"), name("doc-0"))))
+    assert 2 == len([e for e in events(ledger) if e.type == "streams.joined"])
+    before = held(ledger)
+    for intake in (Intake(ledger), ledger):
+        code = f"LATE {type(intake).__name__}"
+        written = tell(intake, report("doc-1", ANNA, code), body=f"a letter to {ANNA.value} {code}".encode())
+        assert nothing_kept(written)
+    assert before == held(ledger)
+    assert tell(ledger, report("doc-1", BO, "LATE"))[-1].fields["commit"]
