@@ -24,8 +24,8 @@ async def _get(api: Api, scopes: tuple[str, ...] = PRIVACY) -> Any:
 async def test_nothing_is_demanded_until_somebody_says_so(api: Api) -> None:
     """What was said counts at once, is an event with the actor, and only in this organisation; the reason is sealed."""
     assert OFF == await _get(api)
-    wanted = {"four_eyes": ["hold.release", "erasure"], "reasons": ["look-ups"], "partial_search": True}
-    said = {"four_eyes": ["erasure", "hold.release"], "reasons": ["look-ups"], "partial_search": True}
+    wanted = {"four_eyes": ["hold.release", "erasure"], "reasons": ["exports"], "partial_search": True}
+    said = {"four_eyes": ["erasure", "hold.release"], "reasons": ["exports"], "partial_search": True}
     reply = await _put(api, **wanted)
     assert (200, said) == (reply.status, reply.json)
     assert said == await _get(api, ("compliance",))
