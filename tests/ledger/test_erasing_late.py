@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -327,3 +328,45 @@ def test_who_was_erased_from_a_message_stays_erased_when_it_joins_another(ledger
         assert nothing_kept(written)
     assert before == held(ledger)
     assert tell(ledger, report("doc-1", BO, "LATE"))[-1].fields["commit"]
+
+
+def test_whoever_tells_while_somebody_is_erased_leaves_nothing_of_that_person(ledger: Ledger) -> None:
+    """Many at once, each with what it knew a moment ago: when the erasure is repeated nothing is left, and of the other all is there."""
+    message = send(ledger, "doc-1", ANNA, BO)
+    said: list[Erased] = []
+
+    def telling(number: int) -> None:
+        intake = Intake(ledger)
+        for turn in range(6):
+            tell(intake, report("doc-1", BO, f"B{number}-{turn}"), body=f"of Bo {number} {turn}".encode())
+            tell(intake, report("doc-1", ANNA, f"A{number}-{turn}"), body=f"of Anna {number} {turn}".encode())
+            if (number, turn) == (0, 2):
+                said.extend(say(ledger, Erased(message, 0)))
+                erasing.destroy(ledger.database, ledger.artifact_folder, said[0])
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(telling, range(4)))
+    (erased,) = said
+    erasing.destroy(ledger.database, ledger.artifact_folder, erased)
+    assert Destroyed() == erasing.left(ledger.database, erased)
+    left = held(ledger)
+    assert not [where for where in left.values if (where.owner, where.person) == (message, 0)]
+    late = [e for e in events(ledger) if e.position > erased.position and e.stream == f"{message}/0"]
+    assert not {a for e in late for a in e.fields.get("artifacts", ())} & left.originals.keys()
+    assert ANNA.value not in str(list(left.values.values()))
+    assert 24 == len([body for body in left.originals.values() if body.startswith(b"of Bo")])
+    assert 24 == len([e for e in events(ledger) if e.stream == f"{message}/1"])
+
+
+def test_a_key_that_another_process_had_destroyed_is_forgotten_in_time(
+    database: Given, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that does not hear of the erasure remembers no key for longer than a minute; what it seals with it nobody can open."""
+    message = send(ledger, "doc-1", ANNA, BO)
+    with opened(database, tmp_path) as other:
+        key = other.person_key(message, 0)
+        erase(ledger, message, 0)
+        assert key == other.person_key(message, 0)
+        monkeypatch.setattr("ledger.application.KEY_KEPT_S", -1.0)
+        with pytest.raises(ErasedError):
+            other.person_key(message, 0)
