@@ -35,6 +35,7 @@ from ops import (
     log_cli,
     outbox_cli,
     person_cli,
+    protect_cli,
     providers_cli,
     query_cli,
     reinterpret_cli,
@@ -51,6 +52,7 @@ from ops.console import (
     EXIT_NOT_FOUND,
     EXIT_USAGE,
     EXIT_WRONG,
+    PROTECTED,
     Json,
     Limit,
     Note,
@@ -112,6 +114,8 @@ for each in (
     explain_cli.explain,
     find_cli.find,
     outbox_cli.send,
+    protect_cli.protect,
+    protect_cli.unprotect,
     reinterpret_cli.reinterpret,
     log_cli.proof,
     log_cli.recover,
@@ -520,14 +524,18 @@ def accounts_disable(account: str, /, *, note: Note, tenant: Tenant = "") -> Non
 
 @app.meta.default
 def launch(
-    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)], access_reason: str = ""
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    access_reason: str = "",
+    protected: Annotated[bool, Parameter(negative="")] = False,
 ) -> int | None:
     """Run one command.
 
     Args:
         access_reason: why what the command shows is looked at, where an organisation demands that; sealed with the record.
+        protected: show recipients whose identity is protected, too; needs --access-reason, and is recorded by itself.
     """
     ACCESS_REASON.set(access_reason)
+    PROTECTED.set(protected)
     result: int | None = app(tokens, console=out, error_console=err)
     return result
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -28,6 +29,8 @@ EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
 MAX_NOTE = 1000
 MAX_ROWS = 1000
 ACCESS_REASON: ContextVar[str] = ContextVar("access_reason", default="")
+PROTECTED: ContextVar[bool] = ContextVar("protected", default=False)
+"""Whether the command was told to show recipients whose identity is protected, too."""
 """Why whatever this command shows is looked at."""
 PIPED_WIDTH = 200
 """Columns of a table that no terminal shows: what is piped is searched, not looked at."""
@@ -63,10 +66,30 @@ def system(*, fresh: bool = True) -> Iterator[System]:
             err.print(f"delivery-ledger: appending is refused: {found.ledger.frozen}", markup=False)
         if fresh:
             found.runner.run()
+        seen = _seeing_protected(found) if PROTECTED.get() else found
         try:
-            yield found
+            yield seen
         except InvalidError as error:
             raise ConfigurationError(str(error)) from error
+
+
+def _seeing_protected(s: System) -> System:
+    """The system as somebody sees it who may see protected identities; that he does is written first.
+
+    Raises:
+        ConfigurationError: nobody said why.
+    """
+    if not ACCESS_REASON.get().strip():
+        msg = 'say why you look at protected identities, before the command: delivery-ledger --protected --access-reason "…" COMMAND'
+        raise ConfigurationError(msg)
+    _saw_protected(s, s.settings.tenant)
+    return replace(s, queries=s.queries.seeing_protected())
+
+
+def _saw_protected(s: System, tenant: str, messages: Sequence[str] = ()) -> None:
+    if not s.ledger.frozen:
+        clear = {"rule": "access.protected", **({"streams": list(messages)} if messages else {})}
+        s.accounts.record("access.recorded", tenant, CONSOLE, CONSOLE, clear, ACCESS_REASON.get().strip())
 
 
 def operated(s: System, what: str, tenant: str = "", said: Mapping[str, object] | None = None) -> None:
@@ -91,6 +114,8 @@ def why(s: System, tenant: str, demands: str, reason: str = "") -> str:
         ConfigurationError: the organisation demands one, and none is given.
     """
     found = reason.strip() or ACCESS_REASON.get().strip()
+    if s.queries.shows_protected and tenant != s.settings.tenant:
+        _saw_protected(s, tenant)
     if len(found) > MAX_NOTE:
         msg = f"--access-reason: at most {MAX_NOTE} characters"
         raise ConfigurationError(msg)

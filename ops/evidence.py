@@ -29,7 +29,8 @@ def desk(system: System) -> Desk:
         finish = presenting.finish(sealer, token, timestamps.blocking(settings.tsa_url, roots), pem)
     else:
         finish = presenting.finish(sealer, token)
-    return Desk(system.accounts, system.heads, system.signed_head, system.log_keys, finish)
+    shows = system.queries.shows_protected
+    return Desk(system.accounts, system.heads, system.signed_head, system.log_keys, finish, shows)
 
 
 def tsa_roots(settings: Settings) -> list[Certificate]:

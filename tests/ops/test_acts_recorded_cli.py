@@ -137,6 +137,8 @@ def _messages(typed: Typing) -> str:
     for command in ("status", "trail", "explain"):
         typed(command, message)
     typed("evidence", message)
+    for command in ("protect", "unprotect"):
+        typed(command, message, "0", "--reason", "the register says so")
     typed("person", "export", "--recipient", PHONE, "--out", "her", "--reason", "she asked")
     typed("query", "ask", "disputed")
     typed("disputes", "list")
