@@ -146,9 +146,10 @@ def destroy(database: Database, folder: Path, erased: Erased, positions: Sequenc
 
 def left(database: Database, erased: Erased, positions: Sequence[int] = ()) -> Destroyed:
     """What an event covers and is still there; nothing of it once it was destroyed."""
-    found = Destroyed()
+    found, named = Destroyed(), erased
     for events in _pages(database, erased, positions):
-        found += _going(database, erased, events, positions).counted()
+        found += _going(database, named, events, positions).counted()
+        named, positions = erased._replace(originals=()), ()  # what is named is counted once
     return found + _whole(database, erased)
 
 

@@ -247,6 +247,7 @@ class Eraser:
 
     def all_ready(self) -> list[tuple[str, str]]:
         """Organisation and id of what may be carried out now."""
+        self.queries.runner.run()
         sql = "SELECT DISTINCT tenant FROM read_acts WHERE rule IN (?, ?) AND done_at = '' ORDER BY tenant"
         tenants = [str(tenant) for (tenant,) in self.ledger.database.read(sql, tuple(RULES.values()))]
         return [(tenant, each.erasure) for tenant in tenants for each in self.ready(tenant)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from adapters.erasing.spellings import Person
@@ -290,19 +291,19 @@ class _Judged:
         self, wanted: Sequence[Delivery], originals: Sequence[str], events: Sequence[Event]
     ) -> tuple[Erased, ...]:
         """One for each delivery, and further ones where it names much; an event is named in the stream of its message."""
-        named: dict[str, list[str]] = {}
+        named: dict[Delivery, list[str]] = {each: [] for each in wanted}
+        whose = dict(reversed(wanted))
         for event in events:
             if "commit" in event.fields:
-                named.setdefault(event.stream, []).append(event.id)
-        whose = dict(reversed(wanted))
-        first, *others = wanted
-        found = [Erased(*first, originals=part) for part in _parts(originals) or [()]]
-        found += [Erased(*each) for each in others]
-        for stream, ids in named.items():
-            message, _, index = stream.partition("/")
-            # A stream of the story in which the person is no recipient: nobody's index, which nobody will have any more.
-            recipient = int(index) if index else whose.get(message, self.declared[message])
-            found += [Erased(message, recipient, events=part) for part in _parts(ids)]
+                message, _, index = event.stream.partition("/")
+                # A stream of the story in which the person is no recipient: nobody's index, which nobody will have any more.
+                recipient = int(index) if index else whose.get(message, self.declared[message])
+                named.setdefault((message, recipient), []).append(event.id)
+        found = []
+        for delivery, ids in named.items():
+            mine = originals if delivery == wanted[0] else ()
+            parts = zip_longest(_parts(mine), _parts(ids), fillvalue=()) if mine or ids else [((), ())]
+            found += [Erased(*delivery, originals=a, events=e) for a, e in parts]
         return tuple(found)
 
     def _told(
