@@ -198,7 +198,7 @@ class Sampling:
         if other:
             msg = (
                 f"the draw recorded at position {position} has another {' and '.join(other)}: something that the question names "
-                "was erased since, or the log was changed; `delivery-ledger fsck` tells which"
+                "was erased or protected since, or the log was changed; `delivery-ledger fsck` tells which"
             )
             raise CorruptError(msg)
 

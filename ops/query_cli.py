@@ -130,6 +130,10 @@ def ask(
     out.print(
         f"{len(page)} rows as of position {header.position} (root {header.root[:16]}…), asked {when(header.asked_at)}"
     )
+    if header.left_out:
+        out.print(
+            f"{header.left_out} of all deliveries are to people whose identity is protected, and not among these."
+        )
     if following:
         out.print(f"There are more: --cursor {following}", markup=False)
 

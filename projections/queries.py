@@ -83,6 +83,16 @@ class Queries:
         """Whether a recipient is not to be seen; WHOLE_MESSAGE: whether the message is not, as nobody else is in it."""
         return (message, recipient) in withheld(self.ledger, [message])
 
+    def left_out(self, tenant: str) -> int:
+        """How many deliveries of a tenant are in no list and no count: of all, so that no question narrows it down to somebody."""
+        if self.shows_protected:
+            return 0
+        sql = (
+            "SELECT count(*) FROM read_protected AS p JOIN read_deliveries AS d ON d.message = p.message AND d.recipient = p.recipient "
+            "WHERE p.tenant = ?"
+        )
+        return int(self.ledger.database.read(sql, (tenant,))[0][0])
+
     def require_shown(self, message: str) -> None:
         """Refuse to tell of a message in which there is nobody else.
 

@@ -95,6 +95,7 @@ def asked(  # noqa: PLR0917  whose ledger, then what is asked
             asked_at=time_text(now),
             rules=(rules.RULES, grades.RULES, deadlines.RULES),
             columns=query.columns,
+            left_out=snapshot.left_out(tenant),
         )
         begin = f"{query.name}:"  # a cursor of one query says nothing to another
         if after and not after.startswith(begin):

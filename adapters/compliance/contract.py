@@ -115,6 +115,7 @@ class Header(msgspec.Struct, frozen=True):
         root: of the tree over the log up to there, SHA-256, hex.
         asked_at: UTC.
         rules: the tables that judged, for example `status/2`.
+        left_out: how many of all deliveries of the organisation are among no rows and counts, because their recipients are protected.
     """
 
     query: str
@@ -127,3 +128,4 @@ class Header(msgspec.Struct, frozen=True):
     asked_at: str
     rules: tuple[str, ...]
     columns: tuple[Column, ...]
+    left_out: int = 0
