@@ -51,6 +51,7 @@ _SESSION = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "4",
     "tcp_user_timeout": "30000",
+    "jit": "off",  # compiling a statement takes longer than all that ours do
 }
 # Acknowledged is durable, whatever the server's default; a stronger one stays.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')"
