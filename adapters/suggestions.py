@@ -17,7 +17,8 @@ from typing import NamedTuple
 import msgspec
 
 from adapters.lanes import Lanes, StillWaitingError, stored_arrival
-from ledger.addresses import forms, guess, normal
+from ledger import regions
+from ledger.addresses import candidates, forms, normal
 from ledger.application import Ledger
 from ledger.events import Event, parse_time, time_text
 from ledger.observations import Address, Observation
@@ -140,15 +141,15 @@ def suggest(lanes: Lanes, tenant: str, item: str, limit: int = SHOWN) -> Suggest
 
 def _clues(lanes: Lanes, tenant: str, event: Event) -> Clues:
     f = event.fields
-    clues = Clues(parse_time(str(f["observed_at"])), str(f.get("account", "")))
+    clues, where = Clues(parse_time(str(f["observed_at"])), str(f.get("account", ""))), regions.of_tenant(lanes.ledger, tenant)
     if not f.get("artifacts"):
         said = lanes.ledger.values([event]).get(event.position, {}).values()
-        _recognise(clues, " ".join(text for text in said if isinstance(text, str)).encode())
+        _recognise(clues, " ".join(text for text in said if isinstance(text, str)).encode(), where)
         return clues
     try:
         observations = lanes.observed(tenant, event)
     except StillWaitingError:
-        _recognise(clues, stored_arrival(lanes.ledger, event).body)
+        _recognise(clues, stored_arrival(lanes.ledger, event).body, where)
         return clues
     for seen in observations:
         _take(clues, seen)
@@ -164,13 +165,17 @@ def _take(clues: Clues, seen: Observation) -> None:
     clues.subjects += [text for path, text in seen.texts.items() if path == "subject"]
 
 
-def _recognise(clues: Clues, body: bytes) -> None:
-    """Names that stand in bytes which nobody can read."""
+def _recognise(clues: Clues, body: bytes, where: Sequence[str]) -> None:
+    """Names that stand in bytes which nobody can read.
+
+    Args:
+        where: regions to which a number without a country may belong.
+    """
     text = body[:TOKEN_BYTES].decode("utf-8", "ignore")
     for token in list(dict.fromkeys(_TOKEN.findall(text)))[:TOKENS]:
         clues.references.append(token.rstrip(".-:"))
         if "@" in token or token.lstrip("+")[:1].isdigit():
-            clues.addresses += guess(token)
+            clues.addresses += candidates(token, regions=where)
 
 
 # --- which messages there are
