@@ -141,7 +141,10 @@ def suggest(lanes: Lanes, tenant: str, item: str, limit: int = SHOWN) -> Suggest
 
 def _clues(lanes: Lanes, tenant: str, event: Event) -> Clues:
     f = event.fields
-    clues, where = Clues(parse_time(str(f["observed_at"])), str(f.get("account", ""))), regions.of_tenant(lanes.ledger, tenant)
+    clues, where = (
+        Clues(parse_time(str(f["observed_at"])), str(f.get("account", ""))),
+        regions.of_tenant(lanes.ledger, tenant),
+    )
     if not f.get("artifacts"):
         said = lanes.ledger.values([event]).get(event.position, {}).values()
         _recognise(clues, " ".join(text for text in said if isinstance(text, str)).encode(), where)
