@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from adapters.erasing import beside, stories
 from adapters.erasing.spellings import Person
 from adapters.erasing.stories import Delivery, Going, MovedError
 from adapters.erasing.views import COUNTED, REMAINS, Forbids, Numbers, Preview, Stay, Thing
-from adapters.keeping import HOLDS, Covering, Hold
+from adapters.keeping import Covering, Hold
 from adapters.outbox import OPEN
 from adapters.quarantine import Quarantine
 from adapters.strictjson import refuse
@@ -126,13 +125,6 @@ class Finder:
         return message <= min((str(stream) for (stream,) in rows), default=message)
 
     # --- what forbids it
-
-    def hold_streams(self) -> dict[str, int]:
-        """The streams in which holds are placed around now, and their versions: while they stay so, none came in between."""
-        today = self.queries.ledger.clock().date()
-        days = (today + timedelta(days=each) for each in (-1, 0, 1))
-        streams = [f"account/{self.tenant}/{HOLDS}/{day.isoformat()}" for day in days]
-        return dict.fromkeys(streams, 0) | self.queries.ledger.versions(streams)
 
     def forbidding(self, messages: Iterable[str], covering: Covering) -> tuple[list[Hold], list[str]]:
         """The holds on what is meant of some messages, and which of them are still to be sent."""

@@ -15,7 +15,7 @@ from adapters.acts import Act
 from adapters.erasing import beside, finding
 from adapters.erasing.finding import Finder
 from adapters.erasing.views import Numbers
-from adapters.keeping import Covering, Hold
+from adapters.keeping import Covering, Hold, versions
 from adapters.lanes import Lanes
 from adapters.outbox import ActRefusedError
 from ledger import erasing
@@ -82,7 +82,7 @@ class Saying:
 
     def _holds(self) -> tuple[Covering, dict[str, int]]:
         """What holds cover, and the streams in which they would have changed since."""
-        streams = self.finder.hold_streams()
+        streams = versions(self.queries.ledger, self.tenant)
         if self._covering is None or self._covering[0] != streams:
             self._covering = streams, Covering(self.finder.queries, self.tenant)
         return self._covering[1], streams
