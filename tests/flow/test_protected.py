@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +12,14 @@ from typing import Any
 import pytest
 
 from adapters import protecting
+from adapters.receiving import read
+from ledger.decision import Outcome
+from ledger.erasing import Erased, destroy
 from ledger.errors import NotFoundError
-from ledger.observations import Address, Reference
-from ledger.streams import Registration
+from ledger.observations import Address, Arrival, ArrivalKind, Reference
+from ledger.streams import Registration, shadow
 from projections.asof import AsOf, Past
+from projections.discretion import ProtectedError
 from projections.queries import Filters
 from projections.status import StatusModel
 from tests.postgres import Database
@@ -160,3 +166,95 @@ def test_rebuilding_the_read_model_gives_the_same(found: World) -> None:
     rebuilt = found.runner.rebuild(next(m for m in found.runner.models if isinstance(m, StatusModel)))
     assert {0} == set(rebuilt.differences.values())
     assert [] == seen(found)
+
+
+ROWS = {
+    "adapters/jobs/polling.py": "what is asked of a provider is about everybody",
+    "adapters/retiring.py": "what is kept too long goes, whoever got it; a person sees ids and counts",
+    "adapters/compliance/scan.py": "leaves them out, as test_protected_routes shows",
+    "adapters/suggestions.py": "likewise",
+    "adapters/reinterpreting.py": "what is read otherwise, by kind and count",
+    "adapters/outbox.py": "how far a send is",
+}
+"""Modules that read the rows of deliveries past `projections.queries`, and why they may."""
+
+
+def test_nobody_else_reads_deliveries_past_the_queries() -> None:
+    """A list that somebody makes of the rows themselves would show protected people: it fails here until it is thought of."""
+    found = {
+        path.as_posix()
+        for folder in ("adapters", "ops")
+        for path in Path(folder).rglob("*.py")
+        if "read_deliveries" in path.read_text()
+    }
+    assert ROWS.keys() == found
+
+
+def test_no_route_opens_anything_past_the_queries() -> None:
+    """What a route is given to open values and originals with is `services.queries.ledger`."""
+    opening = re.compile(r"services\.ledger\.(values|values_of|disclosures|artifact)\(")
+    assert [] == [path.name for path in Path("adapters/http").glob("*.py") if opening.search(path.read_text())]
+
+
+def envelope(state: str, at: str) -> Arrival:
+    """What Ekopost says of a letter to a protected person (api.ekopost.se: address type and postage `protected`)."""
+    said = {
+        "id": "7a0d2b9c-0000-4b0b-8f27-93b5f7f3100a",
+        "address": {"$type": "protected", "recipient": "19800101-0014"},
+        "postage": "protected",
+        "state": state,
+        "state_changed_at": at,
+    }
+    return Arrival(
+        provider="ekopost",
+        account="letters",
+        operation="envelope",
+        kind=ArrivalKind.POLL,
+        observed_at=AT,
+        body=json.dumps(said).encode(),
+        status=200,
+        name="/campaigns/5d1f0c2e-0000-4a6b-9d53-2f1f6c1a7e00/envelopes/7a0d2b9c-0000-4b0b-8f27-93b5f7f3100a",
+    )
+
+
+def test_what_ekopost_calls_protected_is(found: World) -> None:
+    """From its first word on, said once, with what is sent to the personal number by any other way; its original stays closed."""
+    found.accounts.add(TENANT, "letters", "ekopost")
+    arrivals = [envelope("closed", "2026-07-20T08:00:00"), envelope("printed", "2026-07-20T09:00:00")]
+    outcomes = [found.intake.admit([read(TENANT, each)])[0] for each in (*arrivals, arrivals[0])]
+    found.runner.run()
+    assert [] == seen(found)
+    views = found.queries.seeing_protected().search(TENANT, Filters()).deliveries
+    (letter,) = {view.message for view in views}
+    assert 1 == types(found, letter).count("recipient.protected")
+    assert {letter} == {message for outcome in outcomes if isinstance(outcome, Outcome) for message in outcome.messages}
+    (artifact, *_) = (a for e in found.ledger.stream(letter) for a in e.fields.get("artifacts", ()))
+    with pytest.raises(ProtectedError):
+        found.queries.ledger.artifact(artifact)
+    assert b"19800101-0014" in found.queries.seeing_protected().ledger.artifact(artifact).body
+    mailed = registered(found, Address("person_number", "198001010014"), BO)
+    assert [(mailed, 1)] == seen(found)
+
+
+def test_what_a_person_took_back_no_arrival_protects_again(found: World) -> None:
+    """A letter that Ekopost goes on calling protected is shown once a privacy officer says so."""
+    found.accounts.add(TENANT, "letters", "ekopost")
+    found.intake.admit([read(TENANT, envelope("closed", "2026-07-20T08:00:00"))])
+    found.runner.run()
+    (view,) = found.queries.seeing_protected().search(TENANT, Filters()).deliveries
+    assert 1 == protecting.unprotect(
+        found.queries, TENANT, (view.message, view.recipient), "the register says otherwise"
+    )
+    found.intake.admit([read(TENANT, envelope("printed", "2026-07-20T09:00:00"))])
+    found.runner.run()
+    assert [(view.message, view.recipient)] == seen(found)
+
+
+def test_erasing_a_protected_person_leaves_nothing_that_says_who_it_was(found: World) -> None:
+    """The look-ups that made later letters protected go with the person's others."""
+    message = registered(found, ANNA, BO, protected=(ANNA,))
+    one = "SELECT count(*) FROM lookups WHERE stream = ? AND recipient IN (0, ?)"
+    assert 2 == found.ledger.database.read(one, (message, shadow(0)))[0][0]
+    destroy(found.ledger.database, found.ledger.artifact_folder, Erased(message, 0))
+    assert 0 == found.ledger.database.read(one, (message, shadow(0)))[0][0]
+    assert [(message, 1)] == seen(found)
