@@ -18,7 +18,7 @@ from adapters.lanes import Lanes, stored_arrival
 from adapters.receiving import read
 from ledger.application import Ledger, pages
 from ledger.decision import Change
-from ledger.errors import ErasedError
+from ledger.errors import ErasedError, NotFoundError
 from ledger.events import Event, message_of, time_text
 from ledger.intake import Intake
 from ledger.names import Reading
@@ -145,7 +145,7 @@ class Reinterpreter:
                 return None
             report.originals += 1
             arrival = self._arrival(group)
-        except ErasedError:
+        except (ErasedError, NotFoundError):
             report.erased += 1
             return None
         except Exception as error:  # noqa: BLE001  one original that cannot be opened hurts only itself
@@ -161,7 +161,7 @@ class Reinterpreter:
         for event in group[:-1]:
             try:
                 return stored_arrival(self.ledger, event)
-            except ErasedError:
+            except (ErasedError, NotFoundError):
                 continue
         return stored_arrival(self.ledger, group[-1])
 
