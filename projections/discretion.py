@@ -122,11 +122,11 @@ class _Discreet(Ledger):
 
     Attributes:
         whole: the ledger itself.
-        opened: addresses of protected recipients, as far as they were needed and are not erased.
+        opened: tenant -> addresses of protected recipients, as far as they were needed and are not erased.
     """
 
     whole: Ledger
-    opened: dict[Whose, Address]
+    opened: dict[str, dict[Whose, Address]]
 
     def seen_through(self, reads: Reads) -> Ledger:
         return discreet(self.whole.seen_through(reads))
@@ -196,18 +196,18 @@ class _Discreet(Ledger):
             # Read models may be a moment behind the events at hand.
             everybody |= {(e.stream, i) for e in events if e.type == PROTECTED for i in indexes(e.fields)}
             if everybody:
-                found[tenant] = _Hidden(everybody, self._needles(everybody))
+                found[tenant] = _Hidden(everybody, self._needles(tenant, everybody))
         return found
 
-    def _needles(self, whose: frozenset[Whose]) -> Needles:
+    def _needles(self, tenant: str, whose: frozenset[Whose]) -> Needles:
         people = sorted(each for each in whose if each[1] != WHOLE_MESSAGE)
         held = self.database.probe_pairs("person_keys", "stream, person", ("stream", "person"), people)
         there = {(str(stream), int(person)) for stream, person in held}
-        for erased in self.opened.keys() - there:
-            self.opened.pop(erased, None)
-        missing = there - self.opened.keys()
-        self.opened.update(addresses(self.whole, missing) if missing else {})
-        return needles(self.opened[each] for each in there & self.opened.keys())
+        found = {each: address for each, address in self.opened.get(tenant, {}).items() if each in there}
+        missing = there - found.keys()
+        found |= addresses(self.whole, missing) if missing else {}
+        self.opened[tenant] = found  # whole, and never changed afterwards: other threads look too
+        return needles(found.values())
 
 
 def _places(telling: Iterable[Event]) -> set[Whose]:
