@@ -113,8 +113,7 @@ class ErasureFile:
 
     def is_settled(self, ledger: Ledger) -> bool:
         """Whether its last line is: then all are, since a database that was put back lacks the newest."""
-        lines = [_read(line) for line in jsonlines.last(self.path, TAIL_BYTES)]
-        last = lines[-1] if lines else None
+        last = next((_read(line) for line in reversed(jsonlines.last(self.path, TAIL_BYTES))), None)
         return not self.path.exists() or (last is not None and (last.is_gone or last.id in _ids(ledger, [last])))
 
     def lacking(self, ledger: Ledger) -> Lacking:
