@@ -176,6 +176,8 @@ def protected(story: Story, rows: Mapping[str, MessageRow]) -> dict[str, set[int
     WHOLE_MESSAGE stands beside them where that is everybody.
     """
     own = {(stream, index) for stream in story.messages if stream in rows for index in rows[stream].protected}
+    if not own:
+        return {}
     told = story.teller.message
     of_teller = {story.index_of.get(delivery_stream(stream, i), -1) if stream != told else i for stream, i in own}
     own |= {(told, index) for index in of_teller if index >= 0}
