@@ -36,6 +36,7 @@ async def test_an_operator_sees_the_tenants_jobs_and_the_ledgers_own(api: Api) -
         "ask_revocations",
         "erasures",
         "apply_retention",
+        "finish_erasures",
         "spread_protection",
         "count_answers",
         "check_log",
