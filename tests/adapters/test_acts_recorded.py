@@ -24,7 +24,7 @@ from adapters.http.table import ROUTES
 from adapters.providers import registry
 from ledger.observations import Observation, Reference
 from tests.adapters.conftest import EVERYTHING, Api, Failing, Reply, accepted, opened_system, serving
-from tests.adapters.test_http_matrix import ANY, _made
+from tests.adapters.test_http_matrix import ANY, made
 from tests.adapters.test_http_schedules import DEFINITION
 from tests.adapters.test_http_settling import report
 from tests.flow import carrier, parcels
@@ -200,6 +200,14 @@ async def _officers(act: Acting) -> None:
         await act(f"POST /v1/acts/{asked}/{how}", json=REASON, scopes=SECOND)
 
 
+async def _privacy(act: Acting) -> None:
+    message = await act.api.send("0612340003")
+    recipient = f"/v1/messages/{message}/deliveries/0"
+    await act(f"POST {recipient}/protect", json=REASON)
+    await act(f"POST {recipient}/unprotect", json=REASON)
+    await act("POST /v1/erasures", 201, json={"message": message, "reason": "her request"})
+
+
 async def _operators(act: Acting) -> None:
     made = await act("POST /v1/keys", 201, json={"scopes": ["read"], **NOTE})
     where = f"/v1/keys/{made.json['api_key']['api_key_id']}"
@@ -229,7 +237,7 @@ async def test_every_route_that_changes_something_leaves_an_event_of_who_did_it(
     for story in (_accounts, _arrivals, _sends, _lanes):
         await story(act)
     await _read_again(act, monkeypatch)
-    for story in (_disputes, _schedules, _officers, _operators):
+    for story in (_disputes, _schedules, _officers, _operators, _privacy):
         await story(act)
     assert set() == ACTING - act.done - ELSEWHERE.keys()
 
@@ -256,6 +264,10 @@ IMPERSONAL = {
     "GET /v1/tasks": "without what was asked",
     "GET /v1/report-webhook-keys": "names of keys",
     "GET /v1/retention": "the organisation's own policies",
+    "GET /v1/erasures": "names no one",
+    "GET /v1/erasures/{erasure}": "names no one",
+    "GET /v1/erasures/{erasure}/certificate": "names no one",
+    "GET /v1/erasures/{erasure}/certificate.pdf": "names no one",
     "GET /v1/safeguards": "the organisation's own rules",
     "GET /v1/accounts": "the organisation's own accounts",
     "GET /v1/accounts/{account}": "the organisation's own accounts",
@@ -310,13 +322,15 @@ async def _known(api: Api) -> tuple[dict[str, str], dict[str, Any]]:
     await api.observe(account="mail", operation="receipt", body="no receipt")
     item = (await api.call("GET /v1/lanes", scopes=OFFICER)).json["items"][0]["item"]
     artifact = api.events("submission.accepted")[0].fields["artifacts"][0]
-    made = await _made(api)
+    things = await made(api)
     schedule = (await api.call("POST /v1/report-schedules", json=DEFINITION)).json["schedule"]
     sample = (await api.call("POST /v1/samples", json={"size": 1})).json["sample"]
     await api.caught_up()
-    names = {**ANY, **made, "message": message, "recipient": "0", "item": item, "artifact": artifact}
+    names = {**ANY, **things, "message": message, "recipient": "0", "item": item, "artifact": artifact}
     names |= {"saved": "hers", "sample": str(sample), "schedule": schedule, "bundle": f"000.p/{api.size() % 256}"}
-    bodies = {"/v1/search": {}, "/v1/labels/deliveries": {"label": "case 17"}, "/v1/samples": {"size": 1}}
+    bodies: dict[str, Any] = {route.path: route.example for route in LOOKING if route.example}
+    bodies |= {"/v1/erasures/preview": {"message": message}}
+    bodies |= {"/v1/search": {}, "/v1/labels/deliveries": {"label": "case 17"}, "/v1/samples": {"size": 1}}
     return names, {**bodies, "/v1/samples/{sample}/draw": {}}
 
 
