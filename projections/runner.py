@@ -107,8 +107,8 @@ UNAPPLIED = Table("model text NOT NULL, position bigint NOT NULL, why text NOT N
 
 WALLS = {
     "tenant": "tenant = (SELECT own_tenant())",
-    "stream": "EXISTS (SELECT FROM stored_events AS e WHERE e.originator_id = stream OFFSET 0)",
-    "batch": "EXISTS (SELECT FROM stored_events AS e WHERE e.originator_id = batch OFFSET 0)",
+    "stream": "EXISTS (SELECT FROM stored_events AS e WHERE e.originator_id = stream AND e.originator_version = 1 OFFSET 0)",
+    "batch": "EXISTS (SELECT FROM stored_events AS e WHERE e.originator_id = batch AND e.originator_version = 1 OFFSET 0)",
     "": "true",
 }
 """Column -> what somebody sees who works for one tenant, on PostgreSQL (ledger/schema/postgresql.sql); "": nobody's, so everybody's."""

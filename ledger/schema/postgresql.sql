@@ -496,7 +496,7 @@ BEGIN
         ('{schema}.meta', '', '', ''),
         ('{schema}.person_keys', 'SELECT',
             'CASE WHEN starts_with(stream, ''account/'') THEN split_part(stream, ''/'', 2) = (SELECT {schema}.own_tenant())
-             ELSE EXISTS (SELECT FROM {schema}.stored_events AS e WHERE e.originator_id = stream OFFSET 0) END', ''),
+             ELSE EXISTS (SELECT FROM {schema}.stored_events AS e WHERE e.originator_id = stream AND e.originator_version = 1 OFFSET 0) END', ''),
         ('{schema}.sealed_values', 'SELECT', by_position, ''),
         ('{schema}.artifacts', 'SELECT', by_position, ''),
         ('{schema}.lookups', 'SELECT', by_position, ''),
