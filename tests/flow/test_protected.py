@@ -22,6 +22,7 @@ from projections.asof import AsOf, Past
 from projections.discretion import ProtectedError
 from projections.queries import Filters
 from projections.status import StatusModel
+from projections.stories import Joined, MessageRow, Story, protected
 from tests.postgres import Database
 from tests.world import TENANT, World, world
 
@@ -196,10 +197,13 @@ def test_no_route_opens_anything_past_the_queries() -> None:
     assert [] == [path.name for path in Path("adapters/http").glob("*.py") if opening.search(path.read_text())]
 
 
+ENVELOPE = "7a0d2b9c-0000-4b0b-8f27-93b5f7f3100a"
+
+
 def envelope(state: str, at: str) -> Arrival:
     """What Ekopost says of a letter to a protected person (api.ekopost.se: address type and postage `protected`)."""
     said = {
-        "id": "7a0d2b9c-0000-4b0b-8f27-93b5f7f3100a",
+        "id": ENVELOPE,
         "address": {"$type": "protected", "recipient": "19800101-0014"},
         "postage": "protected",
         "state": state,
@@ -258,3 +262,42 @@ def test_erasing_a_protected_person_leaves_nothing_that_says_who_it_was(found: W
     destroy(found.ledger.database, found.ledger.artifact_folder, Erased(message, 0))
     assert 0 == found.ledger.database.read(one, (message, shadow(0)))[0][0]
     assert [(message, 1)] == seen(found)
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["arrival first", "registration first"])
+def test_the_order_in_which_a_letter_becomes_known_makes_no_difference(found: World, *, is_late: bool) -> None:
+    """Registered without a word of protection before or after Ekopost tells: hidden, whichever message tells the story."""
+    found.accounts.add(TENANT, "letters", "ekopost")
+    whom, named = Address("person_number", "19800101-0014"), Reference("envelope_id", ENVELOPE)
+    registration = Registration(account="letters", provider="ekopost", recipients=(whom,), references=(named,))
+
+    def tell() -> None:
+        found.intake.admit([read(TENANT, envelope("closed", "2026-07-20T08:00:00"))])
+
+    def register() -> None:
+        found.intake.register(TENANT, registration, {"arrival": "api"})
+
+    for step in (register, tell) if is_late else (tell, register):
+        step()
+        found.runner.run()
+    assert [] == seen(found)
+    messages = found.ledger.database.read("SELECT message FROM read_messages")
+    assert messages
+    for (message,) in messages:
+        with pytest.raises(NotFoundError):
+            found.queries.message(TENANT, message)
+    (view,) = found.queries.seeing_protected().search(TENANT, Filters()).deliveries
+    assert "19800101-0014" == view.address.address
+
+
+def test_partial_protection_of_a_joined_message_holds_in_both() -> None:
+    """Of two messages that turn out to be one, who is protected in one is so in the other; parted again, each says its own."""
+    rows = {
+        "a": MessageRow("a", TENANT, recipients=3, joined=(Joined("b", ((0, 2), (1, 0))),)),
+        "b": MessageRow("b", TENANT, recipients=2),
+    }
+    rows["b"].protected = (0,)
+    assert {"a": {2}, "b": {0}} == protected(Story(rows["a"], rows), rows)
+    rows["a"].protected = (0, 1)
+    assert {"a": {-1, 0, 1, 2}, "b": {-1, 0, 1}} == protected(Story(rows["a"], rows), rows)
+    assert {"b": {0}} == protected(Story(rows["b"], rows), rows)
