@@ -8,17 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from adapters import keeping
+from adapters import keeping, sending
 from adapters.erasing.carrying import Eraser
 from adapters.erasing.finding import Subject
 from adapters.providers import registry
+from adapters.providers.calling import Submission
+from adapters.providers.kpn_sms.client import CLIENT, number
 from adapters.strictjson import InvalidError
 from ledger import regions
 from ledger.names import Reading
 from ledger.observations import Address, Arrival, ArrivalKind, Observation, ProviderTime, Reference, ZoneBasis
-from ledger.streams import Registration
+from ledger.sealing import unseal_artifact
+from ledger.streams import WHOLE_MESSAGE, Registration
 from ops.system import System
 from projections.queries import Filters
 from tests.flow.officer import TENANT as OFFICE
@@ -168,13 +172,42 @@ def test_whose_number_is_of_another_country_is_erased_by_any_spelling(
 def test_digits_of_two_countries_mean_both_owners(system: System, eraser: Eraser) -> None:
     """Whoever asks without a country is told beforehand how many; then both are erased, each from a message of their own."""
     system.accounts.add(OFFICE, "post", "ekopost")
-    for number in (AS_GIVEN, "+31701740605"):
-        registration = Registration(account="post", provider="ekopost", recipients=(Address("phone", number),))
+    for value in (AS_GIVEN, "+31701740605"):
+        registration = Registration(account="post", provider="ekopost", recipients=(Address("phone", value),))
         system.intake.register(OFFICE, registration, {"arrival": "api"})
     system.runner.run()
     assert 2 == eraser.preview(OFFICE, Subject(recipient="070-174 06 05")).goes.messages
     erase(eraser, "070-174 06 05")
     assert "174" not in said(system)
+
+
+def test_what_is_sent_to_is_the_number_that_is_registered(here: World) -> None:
+    """The payload keeps the region with the number; one that waits from before regions is still read."""
+    submission = Submission(
+        message="", recipients=(Address("phone", "0470 12 34 56", "BE"),), requested_at=AT, options={}
+    )
+    read = sending.decode(sending.encode(submission), CLIENT, "m-1", AT)
+    assert submission.recipients == read.recipients
+    assert ["+32470123456"] == [number(each) for each in read.recipients]
+    earlier = msgspec.msgpack.encode(((("phone", "0612345678"),), "", "", "", "text/plain", (), {}))
+    assert (Address("phone", "0612345678"),) == sending.decode(earlier, CLIENT, "m-1", AT).recipients
+
+
+def test_two_spellings_are_sent_to_once_in_the_region_of_the_account(here: World) -> None:
+    """What goes out is what is registered, in the same order."""
+    here.accounts.configure(TENANT, "sms", {"region": "BE"})
+    here.accounts.set_credentials(TENANT, "sms", dict.fromkeys(CLIENT.secrets, "planted"))
+    people = tuple(Address("phone", each) for each in ("0470 12 34 56", "+32470123456", "+31612345678"))
+    registration = Registration(account="sms", provider="kpn_sms", recipients=people)
+    submission = Submission(message="", recipients=people, text="Hello", requested_at=AT, options={})
+    done = sending.dispatch(here.intake, here.accounts, TENANT, registration, submission, clear={"arrival": "api"})
+    told = [each.address.address for each in here.deliveries()]
+    assert ["0470 12 34 56", "+31612345678"] == told
+    ((key_id, sealed),) = here.ledger.database.read("SELECT key_id, sealed FROM outbox")
+    key = here.ledger.person_key(done.message, WHOLE_MESSAGE)
+    assert bytes(key_id) == key.key_id
+    payload = sending.decode(unseal_artifact(key.key, bytes(sealed), done.message.encode()), CLIENT, done.message, AT)
+    assert ["+32470123456", "+31612345678"] == [number(each) for each in payload.recipients]
 
 
 def test_every_provider_says_where_its_numbers_belong() -> None:
