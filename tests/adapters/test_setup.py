@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.postgres import Database
 GIVEN = {"sender": "planted-sender", "folders": ["INBOX"], "page_rows": 25, "region": "SE"}
 
 
-def rows(system: System, table: str) -> list[tuple[object, ...]]:
+def rows(system: System, table: str) -> list[tuple[Any, ...]]:
     return system.ledger.database.read(f"SELECT * FROM {table}")
 
 

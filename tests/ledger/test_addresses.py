@@ -57,6 +57,7 @@ def numbers(draw: st.DrawFn) -> phonenumbers.PhoneNumber:
     """A number that exists, of any country."""
     region = draw(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
     sample = phonenumbers.example_number(region)
+    assert sample is not None
     national = str(sample.national_number)
     changed = national[:-4] + "".join(draw(st.lists(st.sampled_from("0123456789"), min_size=4, max_size=4)))
     number = phonenumbers.PhoneNumber(
@@ -68,7 +69,7 @@ def numbers(draw: st.DrawFn) -> phonenumbers.PhoneNumber:
 @given(numbers(), st.sampled_from(["phone", "fax"]))
 def test_all_spellings_of_one_number_are_one(number: phonenumbers.PhoneNumber, kind: str) -> None:
     """With its country by + or 00, as it is written at home, in other digits, with white space and marks that nobody sees."""
-    region = phonenumbers.region_code_for_number(number)
+    region = phonenumbers.region_code_for_number(number) or ""
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     abroad = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
     spellings = [
@@ -81,6 +82,7 @@ def test_all_spellings_of_one_number_are_one(number: phonenumbers.PhoneNumber, k
     assert {e164} == {normal(Address(kind, each)) for each in (e164, *spellings)}
     home = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    assert metadata is not None
     is_told = (
         home.startswith("0") or metadata.national_prefix != "0"
     )  # else it looks like a number that begins with its country
