@@ -6,20 +6,21 @@ a time. What is in force is not taken away by the way: a hold without a value wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from adapters import keeping
 from adapters.compliance.registry import find
 from adapters.erasing.spellings import Person
 from adapters.erasing.stories import Going
+from adapters.keeping import Covering
 from adapters.quarantine import Quarantine
 from adapters.reports.register import Register
 from adapters.reports.reporting import DELIVERY
 from adapters.reports.schedules import REPORT
 from adapters.tasks.rows import Row
 from adapters.tasks.store import Tasks
-from ledger import erasing
+from ledger import erasing, regions
 from ledger.application import WHOLE_MESSAGE
 from ledger.erasing import Destroyed, Erased
 from ledger.errors import ErasedError, NotFoundError
@@ -30,6 +31,7 @@ from projections.queries import Queries
 PAGE = 500
 IN_FORCE = "in_force"
 OF_MESSAGE = "other_messages"
+HELD = "held"
 BATCHES = "batch/"
 NOBODY = 0
 """Of a batch some values go, and the batch stays: they are told as a recipient's, whom no batch has."""
@@ -71,6 +73,9 @@ class Acts:
         self.tenant, self.person, self.spared = tenant, person, spared
         holds, policies = keeping.holds(queries, tenant), keeping.policies(queries, tenant)
         self._in_force = {each.position for each in holds} | {each.position for each in policies}
+        self._covering = Covering(queries, tenant) if holds else None
+        named = (hold.value for hold in holds if hold.scope == "recipient" and hold.value)
+        self._held = [Person(regions.meant(self.ledger, tenant, value, "")) for value in named]
 
     def page(self, after: tuple[str, int] = ("", 0), limit: int = PAGE) -> tuple[list[Act], tuple[str, int] | None]:
         """What is found among so many events after a place (stream and version), and the place to go on after."""
@@ -97,13 +102,13 @@ class Acts:
                 continue
             # What did not arrive only names originals: that somebody looked at them.
             originals = event.fields.get("artifacts", ()) if "arrival" in event.fields else ()
-            if (held and self.person.in_values(held)) or any(map(self._names, originals)):
+            if (held and self.person.in_values(held)) or any(self._names(each, self.person) for each in originals):
                 yield self._judged(event, held, tuple(originals))
 
-    def _names(self, artifact: str) -> bool:
-        """Whether an original names the person."""
+    def _names(self, artifact: str, person: Person) -> bool:
+        """Whether an original names a person."""
         try:
-            return self.person.in_bytes(self.ledger.artifact(artifact).body)
+            return person.in_bytes(self.ledger.artifact(artifact).body)
         except (ErasedError, NotFoundError, FileNotFoundError):
             return False
 
@@ -113,7 +118,21 @@ class Acts:
         told = [each for found in concerns(self.reads, originals).values() for each in found]
         if not all(self._is_gone(each) for each in told if not each.owner.startswith("account/")):
             return Act(event, OF_MESSAGE)
-        return Act(event, "", originals)
+        return Act(event, HELD) if self._is_held(event, held, originals) else Act(event, "", originals)
+
+    def _is_held(self, event: Event, held: Mapping[str, object], originals: Sequence[str]) -> bool:
+        """Whether what waits names somebody on hold, or a batch has a delivery on hold."""
+        if event.stream.startswith(BATCHES):
+            rows = self.reads.probe("read_batch_messages", "message", "batch", [event.stream])
+            return self._covering is not None and any(self._are_held([str(message)]) for (message,) in rows)
+        return bool(originals) and any(
+            each.in_values(held) or any(self._names(artifact, each) for artifact in originals) for each in self._held
+        )
+
+    def _are_held(self, messages: Sequence[str]) -> bool:
+        rows = self.reads.probe("read_deliveries", "message, recipient", "message", messages)
+        deliveries = [(str(message), int(recipient)) for message, recipient in rows]
+        return self._covering is not None and any(self._covering.of(deliveries).values())
 
     def _lasts(self, event: Event, held: Mapping[str, object]) -> bool:
         """Whether it is a version of something in force whose newest version does not name the person."""

@@ -19,8 +19,9 @@ from adapters import acts
 from adapters.accounts import CONSOLE, Accounts
 from adapters.acts import Act
 from adapters.erasing import beside, finding
+from adapters.erasing.beside import HELD
 from adapters.erasing.finding import Finder, Subject
-from adapters.erasing.saying import Progress, Saying, destroy, draft, refuse, say
+from adapters.erasing.saying import STAYS, Progress, Saying, destroy, draft, refuse, say
 from adapters.erasing.views import STATES, Erasure, Numbers, Preview, State
 from adapters.keeping import Covering
 from adapters.lanes import Lanes
@@ -41,6 +42,8 @@ RULES = {"recipient": "erasure.recipient", "message": "erasure.message"}
 FEW_MESSAGES, FEW_ACTS = 100, 20_000
 """An erasure that looks at no more is done while somebody waits for it."""
 PAGE = 500
+MAX_HELD = 1_000
+"""Messages that an event names, of which something stays for somebody on hold."""
 
 
 @dataclass(frozen=True)
@@ -155,19 +158,20 @@ class Eraser:
             finder = self._finder(tenant, subject, act.act)
             self._require_free(finder)
             counted += Saying(finder, self.lanes, act, progress).everything(self.privileged)
-        numbers = self._destroy(tenant, act)
+        said = self._destroy(tenant, act)
+        numbers = sum((_numbers(event) for event in said), Numbers())
         if subject is not None and finder.person is not None:
             numbers += self._clear(finder)
-        self._complete(tenant, act, numbers, counted)
+        self._complete(tenant, act, numbers, counted, said)
 
-    def _destroy(self, tenant: str, act: Act) -> Numbers:
-        """Destroy all that was said for an act; returns how much that was when it was said."""
+    def _destroy(self, tenant: str, act: Act) -> list[Event]:
+        """Destroy all that was said for an act; returns what that was."""
         said = list(self.parts(tenant, act))
         with self.privileged() as database:
             for event in said:
                 destroy(self.ledger, database, erasing.told(event))
         self._drop_payloads(sorted({event.stream for event in said}))
-        return sum((_numbers(event) for event in said), Numbers())
+        return said
 
     def _drop_payloads(self, messages: Sequence[str]) -> None:
         """What was sent to several of whom one is erased is kept no longer than it is to be sent."""
@@ -187,12 +191,19 @@ class Eraser:
         beside.remove(self.tasks, tasked)
         return Numbers(quarantined=len(refused), tasks=len(tasked.removed))
 
-    def _complete(self, tenant: str, act: Act, numbers: Numbers, stays: Counter[str]) -> None:
+    def _complete(
+        self, tenant: str, act: Act, numbers: Numbers, stays: Counter[str], said: Sequence[Event]
+    ) -> None:
         told = {name: count for name, count in msgspec.structs.asdict(numbers).items() if count}
-        told |= {f"stays.{why}": count for why, count in stays.items()}
+        kept = Counter({STAYS + why: count for why, count in stays.items()})
+        for event in said:
+            kept += Counter({n: c for n, c in event.fields.get("numbers", {}).items() if n.startswith(STAYS)})
+        told |= kept
+        held = sorted({event.stream for event in said if STAYS + HELD in event.fields.get("numbers", {})})
         if oldest := self.oldest_kek():
             told["oldest_kek_s"] = int(parse_time(oldest).timestamp())
         clear: dict[str, Any] = {"rule": act.rule, "events": [act.act]} | ({"numbers": told} if told else {})
+        clear |= {"streams": held[:MAX_HELD]} if held else {}
         once = ("erasure.completed", act.act)
         self.accounts.record("erasure.completed", tenant, ACCOUNT, act.asked_by, clear, once=once)
 
@@ -202,7 +213,7 @@ class Eraser:
             event = self.ledger.event(act.position)
             mine = Erased(event.stream, events=(event.id,))
             if erasing.left(database, mine).values:
-                say(self.ledger, [draft(self.ledger, tenant, act, mine, "act")], Numbers(), {})
+                say(self.ledger, [draft(self.ledger, tenant, act, mine, "act")], Numbers(), {}, {})
                 destroy(self.ledger, database, mine)
 
     def parts(self, tenant: str, act: Act) -> Iterator[Event]:

@@ -22,7 +22,7 @@ from ledger import regions
 from ledger.database import Database
 from ledger.erasing import Destroyed
 from ledger.errors import BusyError, NotFoundError
-from ledger.events import delivery_stream
+from ledger.events import delivery_stream, read
 from ledger.streams import WHOLE_MESSAGE
 from projections.queries import Queries
 from projections.status import stories as told_by
@@ -102,8 +102,11 @@ class Finder:
             return [message] if message > after else []
         return stories.found(self.database, self.digests, after, limit)
 
-    def going(self, message: str) -> Going:
+    def going(self, message: str, covering: Covering | None = None) -> Going:
         """What goes of the story that a message belongs to.
+
+        Args:
+            covering: what is on hold.
 
         Raises:
             NotFoundError: the tenant has no such message.
@@ -111,7 +114,7 @@ class Finder:
         """
         for _ in range(TRIES):
             try:
-                return stories.judge(self.queries, self.tenant, message, self.person, self.digests)
+                return stories.judge(self.queries, self.tenant, message, self.person, self.digests, covering)
             except MovedError:
                 self.queries.runner.run()
         raise BusyError
@@ -123,6 +126,18 @@ class Finder:
         pairs = [(digest, stream) for digest in self.digests for stream in going.streams]
         rows = self.database.probe_pairs("lookups", "stream", ("digest", "stream"), pairs)
         return message <= min((str(stream) for (stream,) in rows), default=message)
+
+    def left_for_others(self) -> list[str]:
+        """Messages of which earlier erasures left something, as somebody in them was on hold."""
+        begin, end = f"account/{self.tenant}/erasures/", f"account/{self.tenant}/erasures0"  # 0 is what follows /
+        column = self.queries.ledger.position_column
+        sql = (
+            f"SELECT {column}, state FROM stored_events WHERE originator_id > ? AND originator_id < ? AND topic = ? "
+            "ORDER BY originator_id, originator_version"
+        )
+        rows = self.database.read(sql, (begin, end, "erasure.completed/1")) if self.person else []
+        events = [read(position, bytes(state)) for position, state in rows]
+        return sorted({stream for event in events for stream in event.fields.get("streams", ())})
 
     # --- what forbids it
 
@@ -217,9 +232,10 @@ Page = tuple[list[Thing], list[Hold], list[str], Place | None]
 
 def _of_messages(finder: Finder, after: str, limit: int) -> Page:
     messages = finder.messages(after, limit)
-    found = [(message, finder.going(message)) for message in messages]
+    covering = Covering(finder.queries, finder.tenant)
+    found = [(message, finder.going(message, covering)) for message in messages]
     things = [_thing(going) for message, going in found if going.erased and finder.is_first(message, going)]
-    holds, unsent = finder.forbidding(messages, Covering(finder.queries, finder.tenant))
+    holds, unsent = finder.forbidding(messages, covering)
     if len(messages) == limit and finder.person is not None:
         return things, holds, unsent, Place("m", messages[-1])
     return things, holds, unsent, Place("a") if finder.person else None

@@ -28,6 +28,8 @@ from ledger.events import Draft
 
 TRIES = 10
 NOTE = "what waited was erased"
+STAYS = "stays."
+"""Begins the names of numbers that say what stays; why follows."""
 
 Progress = Callable[[int, int | None], None]
 
@@ -44,7 +46,7 @@ class Saying:
         self._covering: tuple[dict[str, int], Covering] | None = None
 
     def everything(self, privileged: Callable[[], AbstractContextManager[Database]]) -> Counter[str]:
-        """Say everything; returns what stays, counted.
+        """Say everything; returns what stays and is not told with what goes, counted.
 
         Raises:
             ActRefusedError: a hold forbids it, or something of it is still to be sent; what was said before stays said.
@@ -58,24 +60,31 @@ class Saying:
                 for message in messages:
                     self._story(message)
                 after = messages[-1]
+            for message in self.finder.left_for_others():
+                self._story(message, may_be_held=True)
             self._acts()
         return self.stays
 
-    def _story(self, message: str) -> None:
+    def _story(self, message: str, *, may_be_held: bool = False) -> None:
+        """Say what goes of the story of a message.
+
+        Args:
+            may_be_held: the person is in it no more, and only what somebody on hold shared with them is left.
+        """
         for _ in range(TRIES):
             covering, streams = self._holds()
-            going = self.finder.going(message)
-            refuse(*self.finder.forbidding([message], covering))
+            going = self.finder.going(message, covering)
+            if not may_be_held:
+                refuse(*self.finder.forbidding([message], covering))
             if not going.erased:
+                self.stays += Counter(going.stays if may_be_held else {})
                 return
             numbers = Numbers(messages=int(going.is_whole), recipients=going.recipients, **going.held._asdict())
             try:
-                self._say(going.erased, numbers, {**going.expect, **streams})
+                self._say(going.erased, numbers, {**going.expect, **streams}, going.stays)
             except ConflictError:  # a hold, an arrival, another process: look again
                 self.queries.runner.run()
                 continue
-            if self.finder.is_first(message, going):
-                self.stays += Counter(going.stays)
             self._tell(1)
             return
         raise BusyError
@@ -87,9 +96,11 @@ class Saying:
             self._covering = streams, Covering(self.finder.queries, self.tenant)
         return self._covering[1], streams
 
-    def _say(self, erased: Sequence[Erased], numbers: Numbers, expect: Mapping[str, int]) -> None:
+    def _say(
+        self, erased: Sequence[Erased], numbers: Numbers, expect: Mapping[str, int], stays: Mapping[str, int]
+    ) -> None:
         ledger = self.queries.ledger
-        say(ledger, [draft(ledger, self.tenant, self.act, each) for each in erased], numbers, expect)
+        say(ledger, [draft(ledger, self.tenant, self.act, each) for each in erased], numbers, expect, stays)
         if self._database is not None:
             for each in erased:
                 destroy(ledger, self._database, each)
@@ -109,7 +120,7 @@ class Saying:
                 if not each.stays:
                     self._let_go(searched, each)
             if erased:
-                self._say(erased, numbers, {})
+                self._say(erased, numbers, {}, {})
             self._tell(len(found))
             if following is None:
                 return
@@ -129,13 +140,20 @@ def draft(ledger: Ledger, tenant: str, act: Act, erased: Erased, why: str = "") 
     return found
 
 
-def say(ledger: Ledger, drafts: Sequence[Draft], numbers: Numbers, expect: Mapping[str, int]) -> None:
-    """Say what is erased, with how much there is of it, in one step.
+def say(
+    ledger: Ledger,
+    drafts: Sequence[Draft],
+    numbers: Numbers,
+    expect: Mapping[str, int],
+    stays: Mapping[str, int],
+) -> None:
+    """Say what is erased, with how much there is of it and how much stays, in one step.
 
     Raises:
         ConflictError: a stream is not as expected any more; nothing was said.
     """
     told = {name: count for name, count in msgspec.structs.asdict(numbers).items() if count}
+    told |= {STAYS + why: count for why, count in stays.items()}
     drafts[0].fields.update({"numbers": told} if told else {})
     ledger.append(Item(list(drafts), expect=dict(expect)))
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from adapters.erasing.spellings import Person
 from adapters.evidence.names import People
 from adapters.evidence.originals import names_others
+from adapters.keeping import Covering
 from adapters.outbox import OPEN
 from ledger import erasing
 from ledger.addresses import kept, normal
@@ -87,12 +88,20 @@ def found(reads: Reads, digests: Sequence[bytes], after: str = "", limit: int = 
     return sorted(rows)[:limit]
 
 
-def judge(queries: Queries, tenant: str, message: str, person: Person | None, digests: Sequence[bytes]) -> Going:
+def judge(  # noqa: PLR0917  whose, of what, who, as what is held
+    queries: Queries,
+    tenant: str,
+    message: str,
+    person: Person | None,
+    digests: Sequence[bytes],
+    covering: Covering | None = None,
+) -> Going:
     """What goes of the story that a message tells, or is told in.
 
     Args:
         person: who is erased; None: the message is, with all its recipients.
         digests: under which the person is found.
+        covering: what is on hold; of a message with others, what they share stays while one of them is.
 
     Raises:
         NotFoundError: the tenant has no such message.
@@ -101,7 +110,7 @@ def judge(queries: Queries, tenant: str, message: str, person: Person | None, di
     position = queries.position()
     row = queries.message_row(tenant, message)
     story = stories(queries.ledger.database, [row.message])[row.message]
-    judged = _Judged(queries.ledger, tenant, story, person)
+    judged = _Judged(queries.ledger, tenant, story, person, covering)
     if judged.last > position:
         raise MovedError
     mine = judged.everybody() if person is None else judged.closed(found_in(queries.ledger.database, story, digests))
@@ -125,7 +134,10 @@ class _Judged:
         last: the newest position that was read.
     """
 
-    def __init__(self, ledger: Ledger, tenant: str, story: Story, person: Person | None) -> None:
+    def __init__(
+        self, ledger: Ledger, tenant: str, story: Story, person: Person | None, covering: Covering | None
+    ) -> None:
+        self.covering = covering
         self.ledger, self.reads = ledger, ledger.database
         self.tenant, self.story, self.person = tenant, story, person
         self.teller = story.teller.message
@@ -232,9 +244,8 @@ class _Judged:
 
     def _part(self, now: set[Delivery], erased: set[Delivery]) -> Going:
         """One of several recipients."""
-        if not now:
-            return self._told((), now)
-        ordered = sorted(now)
+        # Where she was erased before, what she shared may have stayed for somebody who was on hold then.
+        ordered = sorted(now) or [(self.teller, self.declared[self.teller])]
         stays: Counter[str] = Counter()
         named = []
         for artifact, told in concerns(self.reads, resting_on(self.reads, now)).items():
@@ -243,7 +254,17 @@ class _Judged:
                 stays[why] += 1
             else:
                 named.append(artifact)
-        return self._told(self._chunked(ordered, named, self._naming(ordered)), now, stays=stays)
+        shared = self._naming()
+        if shared and self._keeps_others(erased):
+            stays["held"] += len(shared)
+            shared = []
+        goes = self._chunked(ordered, named, self._deliveries(now) + shared) if now or shared else ()
+        return self._told(goes, now, stays=stays)
+
+    def _keeps_others(self, erased: Collection[Delivery]) -> bool:
+        """Whether a hold is on somebody of the message who is not erased."""
+        others = [each for each in sorted(self.everybody() - set(erased)) if each[0] == self.teller]
+        return self.covering is not None and any(self.covering.of(others).values())
 
     def _names_others(self, artifact: str, told: Sequence[Concern], now: Collection[Delivery]) -> str:
         """Whether what came with it is about others; where some of them were erased before, nobody can say any more."""
@@ -275,11 +296,11 @@ class _Judged:
         self.last = max([self.last, *(event.position for event in found)])
         return found
 
-    def _naming(self, wanted: Iterable[Delivery]) -> list[Event]:
-        """Events whose values that are the whole message's tell of the person: in their own streams, or by naming them."""
+    def _naming(self) -> list[Event]:
+        """Events of the message whose values that are the whole message's name the person."""
         shared = [e for each in self.events.values() for e in each if e.type != "recipients.declared"]
         opened = self.ledger.disclosures(shared)
-        return self._deliveries(wanted) + [e for e in shared if self._is_named(opened.get(e.position, {}).values())]
+        return [e for e in shared if self._is_named(opened.get(e.position, {}).values())]
 
     def _is_named(self, opened: Iterable[Opened]) -> bool:
         values = [each.value for each in opened if each.person < 0]

@@ -20,6 +20,8 @@ REMAINS: Mapping[str, str] = {
     "other_persons": "originals that tell of other recipients too; they stay sealed, and leave only by a person's reason",
     "in_force": "acts of people that are in force: holds, retention policies, and saved queries and schedules whose newest version does "
     "not name the person; end them, then ask again",
+    "held": "values that several share, and what waits, which name the person and are kept by a hold on somebody else; release it, then "
+    "ask again",
     "events": "the events, with commitments that nobody can open any more: proofs that were issued keep verifying",
     "duplicates": "keyed digests by which what comes again is known and not kept again",
     "provider_ids": "keyed digests of the provider's own ids of a message, so that what comes late is known to be of an erased one",
@@ -28,8 +30,8 @@ REMAINS: Mapping[str, str] = {
     "backups": "backups of the database from before; they end when the key-encryption key is replaced and destroyed: `delivery-ledger keys "
     "kek rotate`, and later `delivery-ledger keys kek drop NAME`",
 }
-"""What may remain -> what it is and why. The first three only where something of the kind was found."""
-COUNTED = ("other_messages", "other_persons", "in_force")
+"""What may remain -> what it is and why. The first four only where something of the kind was found."""
+COUNTED = ("other_messages", "other_persons", "in_force", "held")
 
 
 class Stay(msgspec.Struct, frozen=True):
@@ -94,7 +96,7 @@ class Thing(msgspec.Struct, frozen=True):
         what: `message`: all of it; `recipient`: one or more recipients of a message; `act`, `waiting`, `quarantined`, `task`.
         id: of the message, event, refused webhook or task.
         type: of an act's event, or kind of task.
-        stays: reason -> how many originals that are about it stay; of an act why it stays itself.
+        stays: reason -> how many originals, or values, that are about it stay; of an act why it stays itself.
     """
 
     what: Literal["message", "recipient", "act", "waiting", "quarantined", "task"]

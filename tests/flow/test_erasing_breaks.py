@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
 from adapters import acts, keeping, safeguards
+from adapters.erasing import certificates
 from adapters.erasing.carrying import Eraser
 from adapters.erasing.finding import Finder, Subject
 from adapters.jobs.rows import Turn
@@ -25,7 +26,7 @@ from ops import erasing, schedule
 from ops.system import System
 from projections.erasures import unfinished
 from tests.adapters.conftest import opened_system
-from tests.flow.desk import DELIVERED, admit, report, send
+from tests.flow.desk import DELIVERED, admit, report, send, waiting
 from tests.flow.officer import ANNA, BERT, TENANT, WHY, bodies, eraser, messages, said, system
 from tests.ledger.test_immutability import url_of
 from tests.postgres import Database
@@ -196,3 +197,21 @@ def test_without_a_login_that_may_destroy_it_is_said_and_waits_for_one(logins: t
         assert "done" == erasing.eraser(system).carry_out(TENANT, erasure).state
         assert [] == messages(system, ANNA)
         assert ANNA not in said(system)
+
+
+def test_what_is_shared_with_somebody_on_hold_stays(system: System, eraser: Eraser) -> None:
+    """Values of the whole message that name her, and what waits and names both; once the hold is released, they go."""
+    subject = f"For {ANNA}"
+    message = send(system, "doc-1", ANNA, BERT, texts={"subject": subject})
+    waiting(system, report(BERT, DELIVERED, 5, Reference=f"as {ANNA} asked"))
+    hold = keeping.place(system.accounts, system.queries, TENANT, "recipient", BERT, "claim 17")
+    first = asked(eraser)
+    assert "done" == eraser.carry_out(TENANT, first).state
+    remains = {each.what: each.count for each in certificates.certificate(eraser, TENANT, first).remains}
+    assert 2 == remains["held"]
+    assert (subject, 1) == (system.queries.message(TENANT, message).values["subject"], len(bodies(system)))
+    assert ([], [message]) == (messages(system, ANNA), messages(system, BERT))
+    keeping.release(system.accounts, system.queries, TENANT, hold.hold, "settled")
+    assert "done" == eraser.carry_out(TENANT, asked(eraser)).state
+    assert [] == bodies(system)
+    assert subject not in said(system)
