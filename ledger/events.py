@@ -102,7 +102,7 @@ CLEAR: dict[str, Check] = {
     "root": _text(r"[0-9a-f]{64}"),
     "signature": _text(r"[A-Za-z0-9_-]{86}"),
     "actor": _text(r"[A-Za-z0-9_.:-]{1,63}"),
-    "commit": _mapping(_text(r"[a-z][a-z0-9_.]{0,79}"), _text(r"[A-Za-z0-9_-]{43}")),
+    "commit": _mapping(_text(r"(?!tenant$)[a-z][a-z0-9_.]{0,79}"), _text(r"[A-Za-z0-9_-]{43}")),
 }
 """Field -> the shape it must have. What is not here does not enter an event."""
 

@@ -278,7 +278,7 @@ class PostgresDatabase(_Reads, _Connections):
             raise ConfigurationError(msg) from error
 
     def unsafe_rights(self) -> list[str]:
-        """What the connected role could do to the past, in words; empty for one that may serve."""
+        """What the connected role could do to the past, and what opens the wall between organisations; empty for one that may serve."""
         return [str(line) for (line,) in self.read(RIGHTS)]
 
     # --- reading and writing

@@ -476,6 +476,8 @@ $$
 -- Leaf hashes say nothing of what was hashed (each event holds a nonce), and every proof needs those of the neighbours.
 CREATE OR REPLACE VIEW leaf_hashes AS SELECT notification_id, leaf FROM stored_events
 --;
+REVOKE ALL ON leaf_hashes FROM PUBLIC, {service}, {privacy}, {tenant}
+--;
 GRANT SELECT ON leaf_hashes TO {service}, {tenant}
 --;
 GRANT USAGE ON SCHEMA {reader} TO {tenant}

@@ -1,5 +1,6 @@
 -- What the connected role could do to the past: one line of text for each right it should not have.
 -- Counted are the rights of the login and of every role it is a member of, inherited or not: it could SET ROLE to any of them.
+-- And what would open the wall between organisations, which is the role in which the service works for one of them.
 WITH login AS (
     SELECT oid, rolsuper FROM pg_roles WHERE rolname = session_user
 ), roles AS (
@@ -10,6 +11,8 @@ WITH login AS (
     WHERE c.oid IN (SELECT to_regclass(name) FROM unnest(ARRAY[
         'public.stored_events', 'public.heads', 'public.tile_hashes', 'public.duplicates', 'public.joins', 'public.meta'
     ]) AS name)
+), walled AS (
+    SELECT oid, rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'delivery_ledger_tenant'
 ), found (line) AS (
     SELECT format('%s is a superuser', rolname) FROM roles WHERE rolsuper
     UNION ALL
@@ -39,5 +42,16 @@ WITH login AS (
     UNION ALL
     SELECT format('%s may write the files of the server', rolname)
     FROM roles WHERE rolname IN ('pg_write_server_files', 'pg_execute_server_program')
+    UNION ALL
+    SELECT format('%s sees the rows of every organisation: it is a superuser or has BYPASSRLS', rolname)
+    FROM walled WHERE rolsuper OR rolbypassrls
+    UNION ALL
+    SELECT format('%s is a member of %s and sees what that role sees', rolname, roleid::regrole)
+    FROM walled JOIN pg_auth_members ON member = oid
+    UNION ALL
+    SELECT format('%s may read table %s, which has no row-level security', rolname, c.oid::regclass)
+    FROM walled JOIN pg_class AS c ON c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
+    WHERE c.relnamespace IN (to_regnamespace('public'), to_regnamespace('delivery_read'))
+        AND has_any_column_privilege(walled.oid, c.oid, 'SELECT')
 )
 SELECT line FROM found ORDER BY line

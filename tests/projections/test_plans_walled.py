@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ledger.tenants import working_for
 from tests.postgres import Database
-from tests.projections.test_plans import TENANT, analyse, fill, plan, statements
-from tests.world import World, world
+from tests.projections.test_plans import analyse, fill, plan, statements
+from tests.world import TENANT, World, world
 
-MORE = {
+MORE: dict[str, Sequence[Any]] = {
     "SELECT state FROM stored_events WHERE notification_id > ? AND notification_id <= ? ORDER BY notification_id": (
         5,
         9,
