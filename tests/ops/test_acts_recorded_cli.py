@@ -197,6 +197,7 @@ def _officers(typed: Typing, message: str) -> None:
     typed("holds", "list")
     typed("holds", "release", hold, "--reason", "settled")
     typed("retention", "set", "--provider", "kpn_sms", "--keep", "10y")
+    typed("retention", "apply", "--yes")
     typed("retention", "remove", "--provider", "kpn_sms")
     typed("terms", "set", "sms", "delivery_report", "--warn", "6h", "--breach", "1d", *NOTE)
     typed("terms", "off", "sms", "delivery_report", *NOTE)
