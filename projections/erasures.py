@@ -20,6 +20,8 @@ from projections.runner import Table, Target, Unapplied
 
 COLUMNS = "position, tenant, stream, recipient, rule, at"
 PAGE = 500
+NO_MESSAGE = ("account/", "batch/", "ledger")
+"""Streams that are not erased as a whole: what comes later in them is nobody's."""
 _Values = Callable[[Erased], tuple[str | int, ...]]
 LEFT_OF_MESSAGE: dict[str, _Values] = {
     "SELECT 1 FROM person_keys WHERE stream = {0} LIMIT 1": lambda e: (e.stream,),
@@ -87,7 +89,7 @@ def _row(event: Event) -> tuple[object, ...]:
 
 def _late(cursor: Cursor, table: str, events: Sequence[Event]) -> Iterator[tuple[int, int, str]]:
     """Erasure, event and organisation, where an event came after the erasure and something lies beside it."""
-    holding = [event for event in events if {"commit", "artifacts"} & event.fields.keys()]
+    holding = [e for e in events if {"commit", "artifacts"} & e.fields.keys() and not e.stream.startswith(NO_MESSAGE)]
     erased: dict[str, list[tuple[int, int]]] = {}
     for position, stream, recipient in cursor.probe(
         table, "position, stream, recipient", "stream", sorted({message_of(event.stream) for event in holding})

@@ -15,7 +15,7 @@ from ledger.events import delivery_stream
 from ledger.sealing import OWN_KEY
 from ledger.streams import WHOLE_MESSAGE
 from projections.erasures import unfinished
-from tests.ledger.erasable import erase, phone, report, say, send, tell
+from tests.ledger.erasable import erase, name, phone, report, say, send, tell
 from tests.postgres import Database
 from tests.world import TENANT, World, world
 
@@ -47,16 +47,29 @@ def test_an_erasure_is_unfinished_until_all_of_it_is_destroyed(found: World) -> 
     row, key = found.ledger.new_key(stream, OWN_KEY)
     act = found.ledger.draft("hold.placed", TENANT, stream, {}, [(key, {"note": "about Anna"})])
     found.ledger.append(Item([act], keys=[row]))
+    batch = tell(found.ledger, report("doc-3", BO, batch=name("march for Anna")))[0]
+    assert batch.stream.startswith("batch/")
     assert [] == left(found)
-    said = say(found.ledger, Erased(whole), Erased(partly, 0), Erased(stream, events=(act.id,)))
+    said = say(
+        found.ledger,
+        Erased(batch.stream, events=(batch.id,)),
+        Erased(whole),
+        Erased(partly, 0),
+        Erased(stream, events=(act.id,)),
+    )
+    second, key = found.ledger.new_key(stream, OWN_KEY)
+    later = found.ledger.draft("hold.placed", TENANT, stream, {}, [(key, {"note": "about Bo"})])
+    found.ledger.append(Item([later], keys=[second]))
+    tell(found.ledger, report("doc-3", None, "of all", about="batch", batch=name("march for Anna")))
     positions = [each.position for each in said][::-1]
     assert positions == left(found)
     assert positions[:1] == left(found, newest=1)
     for number, each in enumerate(said):
         destroy(found, each)
-        assert positions[: 2 - number] == left(found)
+        assert positions[: 3 - number] == left(found)
     rows = found.ledger.database.read("SELECT stream, recipient, rule FROM read_erasures ORDER BY position")
-    assert [(whole, WHOLE_MESSAGE), (partly, 0), (stream, WHOLE_MESSAGE)] == [(s, r) for s, r, _ in rows]
+    erased = [(batch.stream, WHOLE_MESSAGE), (whole, WHOLE_MESSAGE), (partly, 0), (stream, WHOLE_MESSAGE)]
+    assert erased == [(s, r) for s, r, _ in rows]
     assert {"erasure.recipient"} == {rule for _, _, rule in rows}
 
 
