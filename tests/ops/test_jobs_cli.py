@@ -134,8 +134,8 @@ def test_an_unknown_job_exits_with_3_and_names_the_known(shell: Shell) -> None:
     """Both the account's and the ledger's own."""
     said = shell.run("jobs", "run", "pull", code=3)
     known = (
-        "apply_retention, ask_revocations, check_log, count_answers, deadlines, erasures, list, note_downtimes, poll, reports, "
-        "spread_protection, sweep_artifacts"
+        "apply_retention, ask_revocations, check_log, count_answers, deadlines, erasures, finish_erasures, list, note_downtimes, poll, "
+        "reports, spread_protection, sweep_artifacts"
     )
     assert f"has no job 'pull'; there are: {known}" in said
 
