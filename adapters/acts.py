@@ -171,20 +171,25 @@ def get(queries: Queries, tenant: str, act: str) -> Act:
     raise NotFoundError(msg)
 
 
-def acts(
-    queries: Queries, tenant: str, *, before: int = 0, limit: int = MAX_PAGE, states: Sequence[State] = ()
-) -> list[Act]:
+def acts(queries: Queries, tenant: str, *, before: int = 0, limit: int = MAX_PAGE) -> list[Act]:
     """What was asked for, newest first.
 
     Args:
         before: a position; 0: from the newest.
-        states: only those in one of them.
     """
     where = "(? = 0 OR position < ?) ORDER BY position DESC LIMIT ?"
-    found = [
-        act for act in _acts(queries, tenant, where, (before, before, limit)) if not before or act.position < before
-    ]
-    return [act for act in found[:limit] if not states or act.state in states]
+    found = _acts(queries, tenant, where, (before, before, limit))
+    return [act for act in found if not before or act.position < before][:limit]
+
+
+def waiting(queries: Queries, tenant: str) -> Iterator[Act]:
+    """What waits for a second person, newest first; what was asked for longer ago than an act can wait is not looked at."""
+    before, now = 0, time_text(queries.ledger.clock())
+    while page := acts(queries, tenant, before=before):
+        yield from (act for act in page if act.state == "waiting")
+        before = page[-1].position
+        if page[-1].expires_at <= now:
+            return
 
 
 def _acts(queries: Queries, tenant: str, where: str, values: Sequence[Any]) -> list[Act]:

@@ -89,7 +89,7 @@ def _ask(  # noqa: PLR0917  whose, what, why
 ) -> Act:
     """Ask, unless the same person waits for the same already."""
     reason, actor = by
-    for act in acts.acts(queries, tenant, states=["waiting"]):
+    for act in acts.waiting(queries, tenant):
         if (act.rule, act.asked_by, act.about, act.said) == (rule, actor, clear, said or {}):
             return act
     act = acts.ask(accounts, queries, tenant, rule, reason, actor, clear=clear, said=said)

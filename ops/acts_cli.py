@@ -22,14 +22,14 @@ def list_(*, all_: bool = False, before: int = 0, tenant: Tenant = "", json: Jso
     """What waits for a second person, newest first.
 
     Args:
-        all_: what was decided, carried out or has expired, too.
-        before: only what was asked for before this position; the last one shown says it.
+        all_: a page of everything: what was decided, carried out or has expired, too.
+        before: of everything, only what was asked for before this position; the last one shown says it.
     """
     from adapters import acts as asking  # noqa: PLC0415  so that --help is quick
 
     with system() as s:
         whose = tenant or s.settings.tenant
-        found = asking.acts(s.queries, whose, before=before, states=() if all_ else ("waiting",))
+        found = asking.acts(s.queries, whose, before=before) if all_ else list(asking.waiting(s.queries, whose))
         looked(s, whose, "acts")
     print_json(found) if json else _show(found)
 

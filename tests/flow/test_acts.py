@@ -213,7 +213,20 @@ def test_acts_are_listed_newest_first_in_pages(found: World) -> None:
     page = acts.acts(found.queries, TENANT, limit=2)
     assert ids[:2] == [each.act for each in page]
     assert ids[2:4] == [each.act for each in acts.acts(found.queries, TENANT, before=page[-1].position, limit=2)]
-    assert [asked[3].act] == [each.act for each in acts.acts(found.queries, TENANT, states=["declined"])]
+    assert [ids[0], *ids[2:]] == [each.act for each in acts.waiting(found.queries, TENANT)]
+
+
+def test_what_waits_is_found_behind_many_that_do_not(
+    found: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page after page, as far back as an act can wait."""
+    monkeypatch.setattr(acts.acts, "__kwdefaults__", {"before": 0, "limit": 2})
+    asked = [_ask(found) for _ in range(7)]
+    for act in asked[1:]:
+        _decline(found, act, "key_bert")
+    assert [asked[0]] == list(acts.waiting(found.queries, TENANT))
+    clock.forward = timedelta(days=15)
+    assert [] == list(acts.waiting(found.queries, TENANT))
 
 
 @pytest.mark.parametrize("reason", ["", " \n", "x" * 1001])
