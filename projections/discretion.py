@@ -21,7 +21,7 @@ from ledger.events import Event, message_of, read
 from ledger.observations import Address
 from ledger.recorders import Head
 from ledger.streams import PROTECTED, indexes, person_of
-from projections.naming import Needles, UnsearchableError, needles, texts, texts_in
+from projections.naming import BINARY, Needles, UnsearchableError, needles, texts, texts_in
 
 Whose = tuple[str, int]
 """A message, and the index of a recipient in it; WHOLE_MESSAGE: everybody's."""
@@ -72,10 +72,12 @@ class _Hidden:
         if self.named.are_in([body.decode("utf-8", "replace"), body.decode("latin-1")]):
             return True
         try:
-            return self.named.are_in(texts(body))
+            if not body.startswith(BINARY):
+                return self.named.are_in(texts(body))
         except (UnsearchableError, RecursionError):
-            told_of = {owner, *(message for message, _ in _places(telling))}
-            return any(each.startswith(NOBODYS) for each in told_of) or bool(told_of & {m for m, _ in self.persons})
+            pass
+        told_of = {owner, *(message for message, _ in _places(telling))}
+        return any(each.startswith(NOBODYS) for each in told_of) or bool(told_of & {m for m, _ in self.persons})
 
 
 def discreet(ledger: Ledger) -> Ledger:

@@ -113,8 +113,6 @@ def texts(body: bytes, depth: int = 0) -> Iterator[str]:
     """
     if depth > MAX_DEPTH:
         raise UnsearchableError
-    if body.startswith(BINARY):
-        raise UnsearchableError
     if HEADER.match(body[:200_000]):
         yield from _mail(email.message_from_bytes(body, policy=email.policy.compat32), depth)
     else:

@@ -79,6 +79,7 @@ That this package was made is recorded in the log, with the digest of SHA256SUMS
         "other_messages": "tell of other messages too",
         "other_persons": "name somebody else",
         "unsearchable": "hold parts in which nobody can look for other people's names",
+        "protected": "name, or may name, somebody whose identity is protected",
         "erased_person": "tell of somebody who was erased, and are kept for somebody else's sake",
     },
 )
@@ -127,6 +128,7 @@ Che questo pacchetto è stato fatto è scritto nel registro, con l'impronta di S
         "other_messages": "parlano anche di altri messaggi",
         "other_persons": "nominano qualcun altro",
         "unsearchable": "contengono parti in cui nessuno può cercare i nomi di altri",
+        "protected": "nominano, o potrebbero nominare, qualcuno la cui identità è protetta",
         "erased_person": "parlano di qualcuno che è stato cancellato e sono conservati per un'altra persona",
     },
 )
@@ -175,6 +177,7 @@ Dat dit pakket is gemaakt, staat in het logboek, met de vingerafdruk van SHA256S
         "other_messages": "gaan ook over andere berichten",
         "other_persons": "noemen iemand anders",
         "unsearchable": "bevatten delen waarin niemand naar namen van anderen kan zoeken",
+        "protected": "noemen iemand wiens identiteit is afgeschermd, of doen dat misschien",
         "erased_person": "gaan over iemand die is gewist en worden bewaard voor iemand anders",
     },
 )
@@ -223,6 +226,7 @@ Att det här paketet har gjorts står i loggen, med fingeravtrycket av SHA256SUM
         "other_messages": "handlar också om andra meddelanden",
         "other_persons": "nämner någon annan",
         "unsearchable": "har delar där ingen kan söka efter andras namn",
+        "protected": "nämner, eller kan nämna, någon med skyddade personuppgifter",
         "erased_person": "handlar om någon som har raderats och sparas för någon annans skull",
     },
 )
