@@ -191,9 +191,7 @@ class Eraser:
         beside.remove(self.tasks, tasked)
         return Numbers(quarantined=len(refused), tasks=len(tasked.removed))
 
-    def _complete(
-        self, tenant: str, act: Act, numbers: Numbers, stays: Counter[str], said: Sequence[Event]
-    ) -> None:
+    def _complete(self, tenant: str, act: Act, numbers: Numbers, stays: Counter[str], said: Sequence[Event]) -> None:
         told = {name: count for name, count in msgspec.structs.asdict(numbers).items() if count}
         kept = Counter({STAYS + why: count for why, count in stays.items()})
         for event in said:

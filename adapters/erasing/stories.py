@@ -36,6 +36,8 @@ MAX_NAMED = 400
 MAX_LOOKED_FOR = 2_000
 """Further recipients of a message whose names are looked for in an original; beyond, what is read in it decides."""
 PAGE = 200
+LAST_RECIPIENT = 2**31 - 1
+"""Behind all recipients of a message."""
 
 Delivery = tuple[str, int]
 """A stream of a message, and the index of a recipient in it."""
@@ -83,9 +85,11 @@ class MovedError(Exception):
 
 def found(reads: Reads, digests: Sequence[bytes], after: str = "", limit: int = PAGE) -> list[str]:
     """Streams of messages that have the person among their recipients, by id, after one."""
-    sql = "SELECT stream FROM lookups WHERE digest = ? AND stream > ? AND recipient >= 0 ORDER BY stream LIMIT ?"
-    rows = {str(stream) for digest in digests for (stream,) in reads.read(sql, (digest, after, limit))}
-    return sorted(rows)[:limit]
+    # Said as a place in the index: PostgreSQL, which guesses that a value has few rows, would sort all of them for each page.
+    near = "WHERE (digest, stream, recipient) > (?, ?, ?) AND digest <= ? ORDER BY digest, stream, recipient LIMIT ?"
+    sql = f"SELECT stream FROM (SELECT digest, stream, recipient FROM lookups {near}) AS near WHERE digest = ?"
+    asked = [(digest, after, LAST_RECIPIENT, digest, limit, digest) for digest in digests]
+    return sorted({str(stream) for each in asked for (stream,) in reads.read(sql, each)})[:limit]
 
 
 def judge(  # noqa: PLR0917  whose, of what, who, as what is held
