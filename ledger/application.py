@@ -182,6 +182,7 @@ class Ledger(Application[Any]):
     Attributes:
         frozen: why nothing may be appended any more: the newest head does not match the stored leaves, or the tree does not fit the
             signed heads; "" while it may.
+        erasings: how many items with erasures this process appended.
         on_erased: what else is done with `evidence.erased` events before who wrote them goes on: see `ledger.erasures`.
 
     Raises:
@@ -208,6 +209,7 @@ class Ledger(Application[Any]):
         self.frozen = ""
         self.position_column = "rowid" if database.kind == "sqlite" else "notification_id"
         self.on_erased: Callable[[Sequence[Event]], None] = lambda _events: None
+        self.erasings = 0
         self._keys: dict[tuple[str, int], tuple[float, PersonKey]] = {}
         super().__init__({})
         self._check_keyring()
@@ -309,8 +311,13 @@ class Ledger(Application[Any]):
             check_fields(draft.fields)
         future = self.appender.submit(item)
         if _erases(item):
-            future.add_done_callback(lambda _appended: self._keys.clear())
+            future.add_done_callback(self._forget)
         return future
+
+    def _forget(self, _appended: Future[Appended]) -> None:
+        """Nothing that was known of messages before an erasure is to be relied on after it."""
+        self._keys.clear()
+        self.erasings += 1
 
     def draft(
         self,

@@ -66,6 +66,7 @@ class Intake:
         self.ledger = ledger
         self.attest = attest
         self._messages: OrderedDict[str, Message] = OrderedDict()
+        self._erasings = 0
 
     def admit(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
         """Admit arrivals, each for itself.
@@ -315,6 +316,9 @@ class Intake:
         return {key: streams[position] for key, position in keys.items()}
 
     def _load_messages(self, context: Context, streams: Sequence[str]) -> None:
+        if self._erasings != self.ledger.erasings:
+            self._erasings = self.ledger.erasings
+            self._messages.clear()
         cached = {s: m for s in streams if (m := self._messages.get(s)) is not None}
         context.messages |= cached | {s: Message(s) for s in streams if s not in cached}
         missing = [s for s in streams if s not in cached]

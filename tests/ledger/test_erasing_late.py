@@ -194,6 +194,17 @@ def test_an_original_of_several_messages_stays_for_the_sake_of_the_others(ledger
 # --- what was decided before, and is written after
 
 
+def test_what_this_process_remembers_of_a_message_ends_with_its_erasure(ledger: Ledger) -> None:
+    """An intake that looked at the message a moment ago writes nothing that finds it."""
+    message, intake = send(ledger, "doc-1", ANNA), Intake(ledger)
+    tell(intake, report("doc-1", ANNA, "EARLY"), body=b"early")
+    assert [] == tell(intake, report("doc-1", ANNA, "EARLY"), body=b"early")
+    erase(ledger, message)
+    document = Fingerprint("letter.pdf", "0" * 64)
+    assert nothing_kept(tell(intake, report("doc-1", None, "LATE", documents=(document,))))
+    assert {0} == set(rows_of(ledger, message).values())
+
+
 def test_who_decided_on_an_old_reading_of_the_message_decides_again(ledger: Ledger) -> None:
     """An intake that remembers the message as it was before must not write whom it does not find among the recipients."""
     intake = Intake(ledger)
