@@ -14,11 +14,6 @@ from ledger.application import Ledger
 from ledger.names import Reading
 from ledger.observations import Address, Observation
 
-_OF_ACCOUNTS = (
-    "SELECT DISTINCT accounts.provider, account_setup.region FROM accounts LEFT JOIN account_setup "
-    "ON account_setup.tenant = accounts.tenant AND account_setup.account = accounts.account WHERE accounts.tenant = ?"
-)
-
 
 def of_provider(ledger: Ledger, provider: str) -> str:
     """Where a provider's national numbers belong; "" when it has none."""
@@ -35,8 +30,11 @@ def of_account(ledger: Ledger, tenant: str, account: str, provider: str) -> str:
 
 def of_tenant(ledger: Ledger, tenant: str) -> tuple[str, ...]:
     """Where national numbers of any of the organisation's accounts may belong."""
-    rows = ledger.database.read(_OF_ACCOUNTS, (tenant,))
-    return tuple(sorted({str(region or of_provider(ledger, provider)) for provider, region in rows} - {""}))
+    reads = ledger.database
+    accounts = dict(reads.read("SELECT account, provider FROM accounts WHERE tenant = ?", (tenant,)))
+    own = dict(reads.read("SELECT account, region FROM account_setup WHERE tenant = ?", (tenant,)))
+    found = {own.get(account) or of_provider(ledger, provider) for account, provider in accounts.items()}
+    return tuple(sorted(found - {""}))
 
 
 def placed(ledger: Ledger, tenant: str, account: str, provider: str, given: Sequence[Address]) -> tuple[Address, ...]:
