@@ -54,6 +54,7 @@ KINDS = {
     "whether a value is shown": r"FROM lookups WHERE (\(digest, stream\) IN|digest = wanted.a AND stream)",
     "messages": r"FROM read_messages WHERE message",
     "messages joined into others": r"FROM read_messages WHERE joined_into",
+    "regions of numbers": r"FROM (accounts|account_setup) WHERE tenant",
 }
 """Every statement that a search can make -> how it is known."""
 
