@@ -66,7 +66,10 @@ class Message:
 
     def keeps(self, person: int) -> bool:
         """Whether something of a recipient, or of the whole message, may still be kept."""
-        return not self.erased or not {WHOLE_MESSAGE, person} & self.erased
+        if not self.erased:
+            return True
+        is_everybody = 0 < self.recipients <= len(self.erased - {SOMEBODY})
+        return not is_everybody and not {WHOLE_MESSAGE, person} & self.erased
 
 
 def evolve(message: Message, event: Event | Mapping[str, Any]) -> Message:

@@ -177,6 +177,16 @@ def test_what_comes_for_the_others_is_kept_as_before(ledger: Ledger, partly: str
     assert "to +31612340002" in new.values.values()
 
 
+def test_a_message_is_erased_with_the_last_of_its_recipients(ledger: Ledger, partly: str) -> None:
+    """Though nobody said so of the whole message, for whose original others have a use: nothing more is kept of it."""
+    assert not nothing_kept(tell(ledger, report("doc-1", None, "of all")))
+    erase(ledger, partly, 1)
+    before = held(ledger)
+    for late in (report("doc-1", None, "LATE"), report("doc-1", BO, "LATE"), report("doc-1", CLEO, "LATE")):
+        assert nothing_kept(tell(ledger, late))
+    assert before == held(ledger)
+
+
 def test_an_original_of_several_messages_stays_for_the_sake_of_the_others(ledger: Ledger) -> None:
     """A list that tells of an erased message and of another is kept for that one, under a key of its own."""
     gone, other = send(ledger, "doc-1", ANNA), send(ledger, "doc-2", BO)
