@@ -25,6 +25,7 @@ from adapters.tasks.contract import GiveUpError, Kind, TaskStoppedError, Work
 from adapters.tasks.rows import Row
 from adapters.tasks.store import Tasks
 from ledger.errors import ConfigurationError, NotFoundError
+from ledger.tenants import working_for
 
 LOG = logging.getLogger(__name__)
 AT_ONCE = 2
@@ -162,7 +163,8 @@ class Runner:
             self._failed(row, given, None, GiveUpError(f"this version does not know the work {row.kind!r}"))
             return
         try:
-            made = kind.run(given)
+            with working_for(row.tenant):
+                made = kind.run(given)
             self.tasks.keep_result(row, made, given.is_stopped)
         except TaskStoppedError:
             self._let_go(row)
@@ -182,7 +184,8 @@ class Runner:
         if kind is not None and result is not None:
             given = self._given(row, self.tasks.making(), lambda _done, _total: None, lambda: False)
             try:
-                kind.finished(given, {**result.said, "files": [msgspec.to_builtins(file) for file in result.files]})
+                with working_for(row.tenant):
+                    kind.finished(given, {**result.said, "files": [msgspec.to_builtins(file) for file in result.files]})
             except Exception as error:  # noqa: BLE001  it is told again in a moment
                 LOG.error("task %s is done, which could not be told: %s", row.task, said(error))  # noqa: TRY400
                 return
