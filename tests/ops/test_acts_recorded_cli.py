@@ -55,7 +55,7 @@ ELSEWHERE: dict[str, str] = {
     "accounts delete": "tests/providers/test_pec_massiva_deletion.py",
     "outbox resolve": "tests/adapters/test_acts_recorded.py, as over HTTP",
     "erase carry-out": "goes on with what `erase run` recorded",
-    "recover": "tests/proof/test_restore.py",
+    "recover": "tests/proof/test_log_cli.py",
 }
 """Commands that take more than a line to be tried -> where they are followed."""
 

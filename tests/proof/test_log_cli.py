@@ -112,6 +112,12 @@ def test_recover_tells_what_was_lost_and_acts_only_when_told_to(shell: Shell, in
     assert "recover --yes" in told
     assert "The log goes on as" in shell.run("recover", "--yes")
     assert 2 == shell.json("keys", "log")["epoch"]
+    with installation.opened() as system:  # the first of the new epoch says what was lost, and one says who went on
+        by_hand = [e.fields for e in system.ledger.feed(6) if e.type == "operation.asked"]
+        assert ("log.succeeded", [("recover", "console")]) == (
+            system.ledger.event(7).type,
+            [(fields["code"], fields["actor"]) for fields in by_hand],
+        )
     assert [] == shell.json("fsck")["problems"]
 
 
