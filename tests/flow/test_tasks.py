@@ -22,6 +22,7 @@ from adapters.tasks.store import Tasks
 from adapters.tasks.views import view
 from ledger.errors import CorruptError, IdempotencyError, NotFoundError
 from ledger.events import parse_time
+from ledger.tenants import tenant as working_tenant
 from tests.postgres import Database
 from tests.world import TENANT, World, world
 
@@ -456,3 +457,14 @@ def test_a_sealed_file_is_read_under_its_own_name_and_key_only(
     (tmp_path / name).write_bytes(sealed)
     with pytest.raises(CorruptError):
         b"".join(files.read(tmp_path / name, key))
+
+
+def test_a_task_works_for_its_organisation_and_the_queue_for_all(place: Place) -> None:
+    """What it reads belongs to whoever asked, where the database can refuse the rest; afterwards the runner sees all tasks again."""
+    seen: list[str] = []
+    place.writing.at_end = lambda _work: seen.append(working_tenant())
+    rows = [place.ask(tenant=tenant) for tenant in (TENANT, "other")]
+    place.runner.run()
+    assert [TENANT, "other"] == seen
+    assert ["done", "done"] == [place.row(row).state for row in rows]
+    assert working_tenant() == ""
