@@ -13,7 +13,7 @@ from adapters.http.openapi import problem_statuses
 from adapters.http.routes import ANY_KEY, NO_KEY, Route
 from adapters.http.table import ROUTES
 from ops.system import System
-from tests.adapters.conftest import Api, accepted, serving
+from tests.adapters.conftest import EVERYTHING, Api, accepted, serving
 from tests.adapters.test_http_hooks import REPORT, URL, kpn
 
 KEYED = [r for r in ROUTES if r.scopes is not NO_KEY]
@@ -50,6 +50,8 @@ BODIES: dict[str, Any] = {
     "/v1/acts/{act}/decline": {"reason": "n"},
     "/v1/downtimes/{downtime}/end": {"until": "2026-03-02T10:00:00Z", "note": "n"},
     "/v1/downtimes/{downtime}/withdraw": {"note": "n"},
+    "/v1/messages/{message}/deliveries/{recipient}/protect": {"reason": "n"},
+    "/v1/messages/{message}/deliveries/{recipient}/unprotect": {"reason": "n"},
     "/v1/accounts/{account}/deletions": {"name": "send/1"},
     "/v1/messages/{message}/dispatch/resolve": {"call": 1, "was_sent": True, "note": "n"},
     "/v1/messages/{message}/dispatch/cancel": {"note": "n"},
@@ -169,17 +171,19 @@ async def test_what_is_another_tenants_does_not_exist(api: Api) -> None:
     await api.observe(account="mail", operation="receipt", body="no receipt")
     item = (await api.call("GET /v1/lanes")).json["items"][0]["item"]
     names = {"message": message, "artifact": artifact, "item": item, "saved": "hers", **await made(api)}
-    other, size = api.of("other"), api.size()
+    other, all_of_them = api.of("other"), (*EVERYTHING, "privacy")
+    other.key(*all_of_them)
+    size = api.size()
     for route in OWNED:
         claim = {"message": message, "note": "n"} if route.path.endswith("/claim") else None
         body = BODIES.get(route.path, claim)
-        reply = await other.call(where(route, **names), json=body)
+        reply = await other.call(where(route, **names), json=body, scopes=all_of_them)
         assert (404, "not-found") == (reply.status, reply.type), route_id(route)
     assert size == api.size()
     for path in ("accounts", "lanes"):
         assert not next(iter((await other.call(f"GET /v1/{path}")).json.values())), path
-    (own,) = (await other.call("GET /v1/events")).json["events"]
-    assert '"type":"access.granted/1"' in own["leaf"]
+    own = (await other.call("GET /v1/events")).json["events"]
+    assert [True, True] == ['"type":"access.granted/1"' in each["leaf"] for each in own]
     assert [] == (await other.call("POST /v1/search", json={})).json["deliveries"]
     assert [] == (await other.call("POST /v1/search", json={"reference": "doc-1"})).json["deliveries"]
 
