@@ -206,6 +206,28 @@ def test_role_that_is_refused_has_begun_no_log_and_made_no_key(
     assert ([0, 0], []) == (rows, list(tmp_path.iterdir()))
 
 
+def test_who_looked_outlives_a_server_that_is_killed(sqlite_database: Database, tmp_path: Path) -> None:
+    """It is written within seconds of the first look, not when the quarter of an hour is over or the server stops."""
+    settings = settings_of(sqlite_database.url, tmp_path)
+    with opened(settings) as system:
+        made, key = system.api_keys.create(settings.tenant, ["ingest", "read"])
+        system.accounts.add(settings.tenant, "sms", "kpn_sms")
+    send = {"account": "sms", "recipients": [{"kind": "phone", "address": "0612340001"}]}
+    with served(settings) as server:
+        message = server.call("/v1/messages", key, send)[1]["message"]
+        for _ in range(3):
+            assert 200 == server.call(f"/v1/messages/{message}?min_position=1", key)[0]
+        while not any('"access.status"' in e["leaf"] for e in server.call("/v1/events", key)[1]["events"]):
+            pass  # nobody waits for it but this test
+        server.process.kill()
+        server.process.wait()
+    with opened(settings) as system:
+        looked = [e.fields for e in system.ledger.feed(0, 1_000) if e.type == "access.recorded"]
+    assert [("access.status", [message], made.api_key_id)] == [
+        (fields["rule"], fields["streams"], fields["actor"]) for fields in looked if "streams" in fields
+    ]
+
+
 # --- TLS
 
 
