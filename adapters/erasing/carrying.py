@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,22 +153,24 @@ class Eraser:
         if not act.may_go:
             msg = f"erasure {act.act} {STATES[_state(act)]}"
             raise ActRefusedError(msg)
-        counted: Counter[str] = Counter()
+        counted, destroyed = Counter[str](), set[str]()
         if (subject := _subject(act)) is not None:
             finder = self._finder(tenant, subject, act.act)
             self._require_free(finder)
-            counted += Saying(finder, self.lanes, act, progress).everything(self.privileged)
-        said = self._destroy(tenant, act)
+            saying = Saying(finder, self.lanes, act, progress)
+            saying.everything(self.privileged)
+            counted, destroyed = saying.stays, saying.destroyed
+        said = self._destroy(tenant, act, destroyed)
         numbers = sum((_numbers(event) for event in said), Numbers())
         if subject is not None and finder.person is not None:
             numbers += self._clear(finder)
         self._complete(tenant, act, numbers, counted, said)
 
-    def _destroy(self, tenant: str, act: Act) -> list[Event]:
-        """Destroy all that was said for an act; returns what that was."""
+    def _destroy(self, tenant: str, act: Act, destroyed: Collection[str]) -> list[Event]:
+        """Destroy all that was said for an act, and was not destroyed just now; returns what that was."""
         said = list(self.parts(tenant, act))
         with self.privileged() as database:
-            for event in said:
+            for event in (each for each in said if each.id not in destroyed):
                 destroy(self.ledger, database, erasing.told(event))
         self._drop_payloads(sorted({event.stream for event in said}))
         return said

@@ -35,18 +35,24 @@ Progress = Callable[[int, int | None], None]
 
 
 class Saying:
-    """Says in the log what goes for one act, and destroys it at once where this process has a login that may."""
+    """Says in the log what goes for one act, and destroys it at once where this process has a login that may.
+
+    Attributes:
+        stays: what stays and is not told with what goes, counted.
+        destroyed: ids of the events that say it, where it was.
+    """
 
     def __init__(self, finder: Finder, lanes: Lanes, act: Act, progress: Progress) -> None:
         self.finder, self.lanes, self.act, self.progress = finder, lanes, act, progress
         self.queries, self.tenant = finder.queries, finder.tenant
         self.stays: Counter[str] = Counter()
+        self.destroyed: set[str] = set()
         self.done = 0
         self._database: Database | None = None
         self._covering: tuple[dict[str, int], Covering] | None = None
 
-    def everything(self, privileged: Callable[[], AbstractContextManager[Database]]) -> Counter[str]:
-        """Say everything; returns what stays and is not told with what goes, counted.
+    def everything(self, privileged: Callable[[], AbstractContextManager[Database]]) -> None:
+        """Say everything.
 
         Raises:
             ActRefusedError: a hold forbids it, or something of it is still to be sent; what was said before stays said.
@@ -63,7 +69,6 @@ class Saying:
             for message in self.finder.left_for_others():
                 self._story(message, may_be_held=True)
             self._acts()
-        return self.stays
 
     def _story(self, message: str, *, may_be_held: bool = False) -> None:
         """Say what goes of the story of a message.
@@ -100,10 +105,12 @@ class Saying:
         self, erased: Sequence[Erased], numbers: Numbers, expect: Mapping[str, int], stays: Mapping[str, int]
     ) -> None:
         ledger = self.queries.ledger
-        say(ledger, [draft(ledger, self.tenant, self.act, each) for each in erased], numbers, expect, stays)
+        drafts = [draft(ledger, self.tenant, self.act, each) for each in erased]
+        say(ledger, drafts, numbers, expect, stays)
         if self._database is not None:
-            for each in erased:
+            for each, said in zip(erased, drafts, strict=True):
                 destroy(ledger, self._database, each)
+                self.destroyed.add(said.id)
 
     def _tell(self, count: int) -> None:
         self.done += count
