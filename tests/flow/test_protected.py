@@ -170,6 +170,7 @@ def test_rebuilding_the_read_model_gives_the_same(found: World) -> None:
 
 
 ROWS = {
+    "adapters/erasing/beside.py": "what is on hold is so, whoever got it",
     "adapters/jobs/polling.py": "what is asked of a provider is about everybody",
     "adapters/retiring.py": "what is kept too long goes, whoever got it; a person sees ids and counts",
     "adapters/compliance/scan.py": "leaves them out, as test_protected_routes shows",
