@@ -47,6 +47,7 @@ from typing import Any, NamedTuple
 EXIT_VOUCHED, EXIT_BROKEN, EXIT_USAGE, EXIT_OPEN = 0, 1, 2, 3
 
 MAX_MEMBERS = 500_000
+MAX_DIRECTORY_BYTES = 64 * 1024 * 1024
 MAX_MEMBER_BYTES = 128 * 1024 * 1024
 MAX_TOTAL_BYTES = 2 * 1024 * 1024 * 1024
 MAX_LEAF_BYTES = 65_535
@@ -586,8 +587,27 @@ def read_members(path: str) -> Members:
         raise BrokenError(Path(path).name, f"not a readable zip file ({error})") from None
 
 
+def _check_directory(file: Any) -> None:
+    """Refuse a central directory that would fill memory: the library reads it whole, an object for each entry.
+
+    Source: APPNOTE.TXT 6.3.10, 4.3.14 (zip64) and 4.3.16.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(-min(size, 64 * 1024 + 200), io.SEEK_END)  # the last records, and the longest comment
+    end, said = file.read(), []
+    for mark, offset, width in ((b"PK\x05\x06", 12, 4), (b"PK\x06\x06", 40, 8)):
+        at = end.rfind(mark)
+        said.append(int.from_bytes(end[at + offset : at + offset + width], "little") if at >= 0 else 0)
+    file.seek(0)
+    short, wide = said
+    found = wide if wide and short == 0xFFFFFFFF else max(said)
+    if found > MAX_DIRECTORY_BYTES:
+        raise BrokenError("the container", f"a directory of {found} bytes; at most {MAX_DIRECTORY_BYTES} are read")
+
+
 def _read_zip(file: Any) -> Members:
     members: Members = {}
+    _check_directory(file)
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         if len(infos) > MAX_MEMBERS:
@@ -1789,9 +1809,11 @@ def verify(path: str, trust: Trust, openssl: str | None = None) -> Outcome:
 def _report_container(path: str) -> zipfile.ZipFile | None:
     """A zip file that holds a report and not a pack; None for everything else."""
     try:
+        with Path(path).open("rb") as file:
+            _check_directory(file)
         container = zipfile.ZipFile(path)
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return None
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile, BrokenError):
+        return None  # whatever is wrong with it is told where packs are read
     if "manifest" in container.NameToInfo and "mimetype" not in container.NameToInfo:
         return container
     container.close()

@@ -199,7 +199,7 @@ def test_originals_that_name_others_leave_only_with_a_reason_that_is_recorded(to
     assert_verifies(told, pack, tmp_path)
     event = told.ledger.event(told.ledger.head().size)
     assert ("evidence.exported", "export.shared") == (event.type, event.fields["rule"])
-    assert {"note": "ordered by the court"} == told.ledger.values([event])[event.position]
+    assert "ordered by the court" == told.ledger.values([event])[event.position]["note"]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,13 @@ def test_a_zip_bomb_is_refused_before_it_unfolds(tmp_path: Path, monkeypatch: py
     assert "2 members; at most 1" in verdict(tmp_path, bomb)
 
 
+def test_a_directory_that_would_fill_memory_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of a pack nor of what might be a report: it is refused by what the archive says of itself."""
+    monkeypatch.setattr(verify, "MAX_DIRECTORY_BYTES", 100)
+    told = verdict(tmp_path, zipped([("mimetype", b"x"), *((f"{n}", b"") for n in range(10))]))
+    assert "a directory of" in told
+
+
 def test_a_container_that_is_none_is_refused(story: Story, tmp_path: Path) -> None:
     """Any bytes end in a verdict, never in a trace."""
     data = container.write(story.members)
