@@ -303,10 +303,10 @@ class _Judge:
         if message.first_type == INBOUND:
             yield [Carried(message.message, WHOLE_MESSAGE, message.provider, message.opened_at)], [True]
         sql = (
-            "SELECT recipient, provider, opened_at, is_final FROM read_deliveries WHERE message = ? AND recipient > ? "
-            "ORDER BY recipient LIMIT ?"
+            "SELECT recipient, provider, opened_at, is_final FROM read_deliveries WHERE (message, recipient) > (?, ?) "
+            "AND message <= ? ORDER BY message, recipient LIMIT ?"
         )
         after = -1
-        while rows := self._reads.read(sql, (message.message, after, DELIVERIES_AT_ONCE)):
+        while rows := self._reads.read(sql, (message.message, after, message.message, DELIVERIES_AT_ONCE)):
             yield [Carried(message.message, r, p, o) for r, p, o, _ in rows], [bool(final) for *_, final in rows]
             after = rows[-1][0]

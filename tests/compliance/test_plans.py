@@ -1,9 +1,11 @@
-"""No statement of a query that counts, or that tells who looked, reads a whole table or sorts a whole range."""
+"""No statement that counts, tells who looked or finds what retention erases reads a whole table or sorts a whole range."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from adapters import keeping
 from adapters.compliance.asking import checked
 from adapters.compliance.contract import Context
 from adapters.compliance.registry import find
+from adapters.retiring import Retirer
 from ledger.appender import Item
 from ledger.checkpoints import HeadFile
 from projections.accessed import COLUMNS
@@ -65,7 +68,7 @@ def filled(database: Database, tmp_path: Path) -> Iterator[World]:
                 n,
                 f"message-{n % 900:06}",
                 AT,
-                ("key_clerk", "key_auditor", "")[n % 3],
+                ("key_clerk", "key_auditor", "console")[n % 3],
                 "access.trail",
                 "",
                 1,
@@ -99,6 +102,10 @@ def statements(found: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> d
             query = find(name)
             context = Context(found.queries, HeadFile(folder), TENANT, found.ledger.clock(), 10**6)
             assert list(query.rows(context, checked(query, parameters), "")), name
+        later = found.ledger.clock() + timedelta(days=30)
+        patched.setattr(found.ledger, "clock", lambda: later)
+        retirer = Retirer(found.accounts, found.queries, lambda: nullcontext(database))
+        assert retirer.preview(TENANT), "retention"
     return asked
 
 
