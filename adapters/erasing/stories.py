@@ -56,7 +56,7 @@ class Going(NamedTuple):
         deliveries: of the message that tells the story, which are touched; what a hold on one of them forbids.
         sends: messages that are still to be sent.
         expect: streams and their last versions; what was judged holds as long as they are these.
-        gone: deliveries that are erased by this, or were before.
+        gone: deliveries that are erased by this, or were before; a message that was erased before stands there as WHOLE_MESSAGE.
     """
 
     message: str
@@ -73,7 +73,7 @@ class Going(NamedTuple):
 
     def covers(self, concern: Concern) -> bool:
         """Whether what an original tells of is erased by this, or was before."""
-        return self.is_whole or (concern.owner, concern.recipient) in self.gone
+        return self.is_whole or bool({(concern.owner, concern.recipient), (concern.owner, WHOLE_MESSAGE)} & self.gone)
 
 
 class MovedError(Exception):
@@ -355,7 +355,7 @@ class _Judged:
             deliveries=tuple((self.teller, index) for index in sorted(touched)) or ((self.teller, WHOLE_MESSAGE),),
             sends=tuple(str(message) for (message,) in sends),
             expect=self.expect,
-            gone=frozenset(self.before | set(now)),
+            gone=frozenset(self.before | set(now) | {(message, WHOLE_MESSAGE) for message in self.gone}),
         )
 
 
