@@ -382,7 +382,10 @@ def rebuild(*, json: Json = False) -> None:
 
 @app.command
 def serve() -> None:
-    """Serve the HTTP API until stopped (SIGINT or SIGTERM); what was accepted is committed."""
+    """Serve the HTTP API until stopped (SIGINT or SIGTERM); what was accepted is committed.
+
+    Rates, guesses and connections are counted in each process: with four of them, four times as much is let through.
+    """
     from ops.serve import serve as run
 
     run(load())
