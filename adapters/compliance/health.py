@@ -153,9 +153,8 @@ def _pushed(context: Context) -> _Found:
 def _stamped(context: Context) -> _Found:
     sql = "SELECT coalesce(max(gen_time), '') FROM timestamps WHERE kind = 'checkpoint' AND position > 0"
     last = str(context.queries.ledger.database.read(sql)[0][0])
-    late = context.queries.ledger.database.read("SELECT count(*) FROM timestamps WHERE position = 0 AND tries > 0")[0][
-        0
-    ]
+    sql = "SELECT count(*) FROM timestamps WHERE position = 0 AND tries > 0 AND (tenant = ? OR kind = 'checkpoint')"
+    late = context.queries.ledger.database.read(sql, (context.tenant,))[0][0]
     if late:
         return _Found(WARN, f"{late} tokens are late: the authority does not answer", last, "look at LEDGER_TSA_URL")
     if not last:

@@ -1,6 +1,6 @@
 """Who may do what: every route, and the scopes each of which alone is enough for the request that tests/adapters/asks.py has of it.
 
-Written down by hand and not derived from the routes: a route whose scopes change, and a new one without a row, fail the matrix.
+It stands by itself and is not derived from the routes: a route whose scopes change, and a new one without a row, fail the matrix.
 """
 
 from __future__ import annotations
