@@ -68,7 +68,22 @@ def fill(world: World) -> None:
         message, opened = f"message-{number:06}", 3 * number + 1
         tenant = TENANT if number % 3 else "other"
         into = f"message-{number - 1:06}" if number % 100 == 50 else ""
-        head = (message, tenant, "a1", "kpn_sms", opened, AT, 1, 2, b"[]", into, b"[]", "submission.requested", opened, b"[]")
+        head = (
+            message,
+            tenant,
+            "a1",
+            "kpn_sms",
+            opened,
+            AT,
+            1,
+            2,
+            b"[]",
+            into,
+            b"[]",
+            "submission.requested",
+            opened,
+            b"[]",
+        )
         messages.append(head)
         for recipient in range(2):
             facet = FACETS[(number * 7 + recipient) % len(FACETS)]
