@@ -52,6 +52,8 @@ def prepare(server: Server) -> None:
     execute(server, "CREATE ROLE {} LOGIN CREATEROLE", OWNER)
     for role in SHARED_ROLES:
         execute(server, "CREATE ROLE {} NOLOGIN", role)
+    for member in (SHARED_ROLES[0], OWNER):
+        execute(server, "GRANT {} TO {}", SHARED_ROLES[-1], member)
 
 
 class Databases:
