@@ -35,12 +35,15 @@ def _on_hold(context: Context, asked: HoldAsked, after: str) -> Iterator[Row]:
     begin, _, within = after.partition(".")
     if after and not begin.isdecimal():
         raise CursorError(after)
-    for hold in keeping.holds(context.queries, context.tenant):
+    shown = {hold.hold: hold for hold in keeping.holds(context.queries, context.tenant)}
+    # A hold on somebody whose identity is protected covers what it covers, whether or not its value may be seen.
+    for hold in keeping.holds(context.queries.seeing_protected(), context.tenant):
         if hold.position > context.position or hold.position < int(begin or 0) or asked.hold not in {"", hold.hold}:
             continue
         inner = within if str(hold.position) == begin else ""
         for view, cursor in _under(context, hold, inner):
-            told = (hold.hold, hold.scope, hold.value or None, hold.placed_at, hold.floor or None, hold.reason)
+            value, reason = shown[hold.hold].value, shown[hold.hold].reason
+            told = (hold.hold, hold.scope, value or None, hold.placed_at, hold.floor or None, reason)
             yield Row((*told, *values(view)), f"{hold.position}.{cursor}")
 
 
@@ -106,7 +109,7 @@ class DueAsked(Parameters, frozen=True):
 def _retention_due(context: Context, asked: DueAsked, after: str) -> Iterator[Row]:
     by = asked.by or time_text(context.now)
     retaining = Retaining(context.queries, context.tenant, context.position)
-    covering = Covering(context.queries, context.tenant)
+    covering = Covering(context.queries.seeing_protected(), context.tenant)
     bound = retaining.opened_before(by, asked.provider)
     if not bound:
         return

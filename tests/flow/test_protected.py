@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from adapters import protecting
+from adapters import keeping, protecting
+from adapters.compliance import asking
 from adapters.receiving import read
+from ledger.checkpoints import HeadFile
 from ledger.decision import Outcome
 from ledger.erasing import Erased, destroy
 from ledger.errors import NotFoundError
@@ -302,3 +304,16 @@ def test_partial_protection_of_a_joined_message_holds_in_both() -> None:
     rows["a"].protected = (0, 1)
     assert {"a": {-1, 0, 1, 2}, "b": {-1, 0, 1}} == protected(Story(rows["a"], rows), rows)
     assert {"b": {0}} == protected(Story(rows["b"], rows), rows)
+
+
+def test_a_hold_on_a_protected_person_covers_nobody_else_and_is_not_read(found: World) -> None:
+    """What it is on is withheld, and still it covers what it covered."""
+    message = registered(found, ANNA, protected=(ANNA,))
+    registered(found, BO)
+    keeping.place(found.accounts, found.queries, TENANT, "recipient", ANNA.value, f"asked for by {ANNA.value}")
+    found.runner.run()
+    with asking.asked(found.queries, HeadFile(Path("no heads")), TENANT, "on_hold", {}) as answer:
+        assert ([], 1) == (list(answer.rows), answer.header.left_out)
+    covering = keeping.Covering(found.queries.seeing_protected(), TENANT)
+    assert 1 == len(covering.of([(message, 0)])[message, 0])
+    assert ANNA.value not in repr(keeping.holds(found.queries, TENANT))
