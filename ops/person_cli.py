@@ -28,7 +28,8 @@ def export(
 ) -> None:
     """Write everything that is held about one person into a folder. That it was made, and why, is recorded.
 
-    Statuses, trails, values, originals and who looked; nothing of other people. Of an address that nobody knows it is empty, and says so.
+    Statuses, trails, values, originals and who looked; nothing of other people. Of an address that nobody knows it is empty, and says so;
+    so it is of a person whose identity is protected, unless it is asked for: delivery-ledger --protected --access-reason "…" person export.
 
     Args:
         recipient: an address of the person, in any spelling.
