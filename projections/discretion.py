@@ -85,7 +85,7 @@ def discreet(ledger: Ledger) -> Ledger:
     if isinstance(ledger, _Discreet):
         return ledger
     view = _Discreet.__new__(_Discreet)
-    vars(view).update(vars(ledger), whole=ledger, opened={})
+    vars(view).update(whole=ledger, opened={})
     return view
 
 
@@ -129,6 +129,10 @@ class _Discreet(Ledger):
 
     whole: Ledger
     opened: dict[str, dict[Whose, Address]]
+
+    def __getattr__(self, name: str) -> Any:
+        """What the ledger itself has, as it is now: its clock, and whether it is frozen."""
+        return getattr(vars(self)["whole"], name)
 
     def seen_through(self, reads: Reads) -> Ledger:
         return discreet(self.whole.seen_through(reads))
