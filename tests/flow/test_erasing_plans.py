@@ -1,4 +1,4 @@
-"""What looks for a person never reads a whole table, and never sorts one, on a database that was never analysed."""
+"""What looks for a person follows an index, and does not sort what may be long."""
 
 from __future__ import annotations
 
@@ -47,6 +47,16 @@ def statements(eraser: Eraser, monkeypatch: pytest.MonkeyPatch) -> dict[str, Seq
     return asked
 
 
+def plan(system: System, sql: str, params: Sequence[Any]) -> str:
+    """How a statement is answered where a table is too large to be read; of a few rows PostgreSQL reads all."""
+    database = system.ledger.database
+    with database.writing() as cursor:
+        if database.kind == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        words = "EXPLAIN QUERY PLAN" if database.kind == "sqlite" else "EXPLAIN (COSTS OFF)"
+        return "\n".join(str(row[-1]) for row in cursor.read(f"{words} {sql}", params))
+
+
 def test_every_statement_that_looks_for_a_person_follows_an_index(
     system: System, eraser: Eraser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,11 +75,7 @@ def test_every_statement_that_looks_for_a_person_follows_an_index(
     asked = {sql: params for sql, params in every if re.search(LARGE, sql) and not FEED.search(sql)}
     assert 15 < len(asked)
     kind = system.ledger.database.kind
-    words = "EXPLAIN QUERY PLAN" if kind == "sqlite" else "EXPLAIN (COSTS OFF)"
-    plans = {
-        sql: "\n".join(str(row[-1]) for row in system.ledger.database.read(f"{words} {sql}", params))
-        for sql, params in asked.items()
-    }
+    plans = {sql: plan(system, sql, params) for sql, params in asked.items()}
     assert {} == {sql: plan for sql, plan in plans.items() if BAD[kind].search(plan)}
     ranges = [plan for sql, plan in plans.items() if "(digest, stream, recipient) >" in sql]
     assert [] == [plan for plan in ranges if re.search(r"Sort|TEMP B-TREE", plan)]
