@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from adapters import keeping, protecting
+from adapters import keeping, protecting, sending
 from adapters.compliance import asking
+from adapters.providers.calling import Document, Submission
 from adapters.receiving import read
 from ledger.checkpoints import HeadFile
 from ledger.decision import Outcome
@@ -317,3 +318,23 @@ def test_a_hold_on_a_protected_person_covers_nobody_else_and_is_not_read(found: 
     covering = keeping.Covering(found.queries.seeing_protected(), TENANT)
     assert 1 == len(covering.of([(message, 0)])[message, 0])
     assert ANNA.value not in repr(keeping.holds(found.queries, TENANT))
+
+
+def test_what_is_sent_as_protected_is_so_before_the_provider_answers(found: World) -> None:
+    """Ekopost's postage says it; nothing has been called yet."""
+    found.accounts.add(TENANT, "letters", "ekopost")
+    found.accounts.set_credentials(TENANT, "letters", {"api_key": "not-a-key"})
+    whom = (Address("person_number", "19800101-0014"),)
+    registration = Registration(account="letters", provider="ekopost", recipients=whom)
+    submission = Submission(
+        message="",
+        recipients=whom,
+        documents=(Document("letter.pdf", "application/pdf", b"%PDF-1.7"),),
+        options={"address_type": "protected", "postage": "protected"},
+        requested_at=AT,
+    )
+    made = sending.dispatch(
+        found.intake, found.accounts, TENANT, registration, submission, clear={"arrival": "api"}
+    ).message
+    found.runner.run()
+    assert ([], 1) == (seen(found), types(found, made).count("recipient.protected"))
