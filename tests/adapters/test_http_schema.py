@@ -139,13 +139,17 @@ class Known:
                 told.insert(0, value)
                 del told[30:]
 
+    def told(self, tenant: str, name: str) -> list[Any]:
+        """What is known under a name, the newest first."""
+        return self._told[tenant].get(name, [])
+
     def put(self, value: Any, tenant: str, choose: random.Random, name: str = "") -> Any:
         """The same request with most of what it names taken from what is known of this organisation."""
         if isinstance(value, Mapping):
             return {key: self.put(inner, tenant, choose, key) for key, inner in value.items()}
         if isinstance(value, list):
             return [self.put(inner, tenant, choose, name) for inner in value]
-        told = self._told[tenant].get(name, [])
+        told = self.told(tenant, name)
         if told and isinstance(value, str) and choose.random() < 0.9:
             return str(choose.choice(told))
         return value
@@ -194,7 +198,7 @@ async def furnish(api: Api, known: Known) -> None:
     await ask("POST /v1/retention", provider="kpn_sms", keep="10y", label=label)
     given = EXAMPLES["POST", "/v1/report-schedules"] | {"recipients": [{"email": address}]}
     await ask("POST /v1/report-schedules", **given)
-    await ask("POST /v1/reports", query="by_recipient", parameters={"address": address})
+    await ask("POST /v1/reports", query="by_recipient", parameters={"recipient": address})
     tasks.runner(api.system).run()
     await api.caught_up()
     for where in ("lanes", "accounts", "keys", "tasks", "events", "queries", "saved-queries", "sends"):

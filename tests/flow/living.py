@@ -101,7 +101,7 @@ def _registrations() -> list[Registration]:
         recipients=(*hers, Address("postal", f"{NAME}, {STREET}"), Address("person_number", f"{NUMBER}1")),
         references=(Reference("document_id", "kx7-1"), Reference("own_reference", HERS, exclusive=False)),
         batch=Reference("batch", f"{HER_NAME} batch", exclusive=False),
-        labels=(f"{HER_NAME} {NUMBER}", STREET),
+        labels=(f"{HER_NAME} {NUMBER}", f"{STREET} {HERS}"),
         texts={"subject": f"{DOCUMENT} for {HER_NAME}", "sender": HERS, "content": f"call {HER_PHONE}"},
         documents=(Fingerprint(f"{HERS} {DOCUMENT}.pdf", "ab" * 32),),
     )

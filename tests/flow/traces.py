@@ -61,7 +61,7 @@ def opened(system: System, tenant: str) -> Places:
         for position, values in ledger.values(events).items():
             found.setdefault("values", []).append(f"{position} {json.dumps(values, ensure_ascii=False)}".encode())
     for (name,) in ledger.database.read("SELECT artifact_id FROM artifacts"):
-        with suppress(ErasedError, NotFoundError):
+        with suppress(ErasedError, NotFoundError, FileNotFoundError):
             found.setdefault("originals", []).append(ledger.artifact(str(name)).body)
     for message, sealed in ledger.database.read("SELECT message, sealed FROM outbox WHERE sealed IS NOT NULL"):
         with suppress(ErasedError):
@@ -74,7 +74,8 @@ def opened(system: System, tenant: str) -> Places:
         found.setdefault("tasks", []).append(repr((queue.rows.request(task), queue.rows.result(task))).encode())
         if result := queue.result(task):
             for file in result.files:
-                found.setdefault("results", []).append(b"".join(queue.file(task, file.name)[1]))
+                with suppress(NotFoundError, FileNotFoundError):
+                    found.setdefault("results", []).append(b"".join(queue.file(task, file.name)[1]))
     return {name: b"\n".join(parts) for name, parts in found.items()}
 
 
@@ -85,7 +86,7 @@ def unfolded(data: bytes, depth: int = _DEPTH) -> Iterator[bytes]:
         return
     inner: list[bytes] = []
     if data.startswith(b"PK"):
-        with suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with suppress(zipfile.BadZipFile, ValueError), zipfile.ZipFile(io.BytesIO(data)) as archive:
             inner += [part for name in archive.namelist() for part in (name.encode(), archive.read(name))]
     inner += _inflated(data)
     inner += [
