@@ -8,29 +8,39 @@ backup holds: sealed bytes, and their keys wrapped by a key-encryption key; both
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from adapters.compliance import people
 from adapters.erasing.finding import Subject
 from adapters.evidence import verify
 from adapters.evidence.pack import Ask, Pack
 from adapters.evidence.verify import EXIT_VOUCHED, Trust
+from adapters.http.routes import JSON, NO_KEY
+from adapters.http.table import ROUTES
 from ledger import fsck, proofs
+from ledger.errors import ConfigurationError
+from ledger.rewrapping import rewrap
 from ledger.sealing import Keyring
+from ops import keyfiles
 from ops.erasing import eraser
 from ops.system import System
 from projections.searching import Filters
+from tests.adapters.conftest import Api, serving
+from tests.adapters.test_http_matrix import ANY
+from tests.adapters.test_http_schema import ALL, Known
 from tests.evidence.packs import desk, members_of, written
 from tests.flow.living import HER_PHONE, HERS, OTHER_MARKS, OTHERS, OTHERS_PHONE, TENANT, live
 from tests.flow.planting import IDENT, MAIL, PERSON, PHONE, betrayed, needles
 from tests.flow.traces import Asked, Haystack, Places, opened, plain_digests, stored, unfolded
 from tests.postgres import Database
 from tests.proof.kit import Installation
-from tests.proof.test_log_cli import shell
+from tests.proof.test_log_cli import Shell, shell
 
 __all__ = ["shell"]  # a fixture
 
@@ -85,15 +95,13 @@ def _named(system: System) -> Iterator[Subject]:
 
 
 def _messages(system: System) -> Iterator[Subject]:
-    """Messages that have nobody to whom they are sent, or somebody else, and name her."""
-    ledger = system.ledger
-    events = ledger.feed(0, 100_000)
-    values, wanted = ledger.values(events), needles(PERSON)
-    for event in events:
-        if not event.stream.startswith(("account/", "batch/", "ledger")) and betrayed(
-            repr(values.get(event.position, "")).encode(), wanted
-        ):
-            yield Subject(message=event.stream.partition("/")[0])
+    """Messages that have no recipient: she is named in them, or they belong to a batch that names her."""
+    reads = system.ledger.database
+    gone = {str(stream) for (stream,) in reads.read("SELECT stream FROM read_erasures WHERE recipient < 0")}
+    sent = {str(message) for (message,) in reads.read("SELECT message FROM read_deliveries")}
+    for (message,) in reads.read("SELECT message FROM read_messages"):
+        if message not in gone | sent:
+            yield Subject(message=str(message))
 
 
 def found_in(
@@ -238,3 +246,76 @@ def _digests(keyring: Keyring, families: Iterable[tuple[object, ...]], text: str
         if mark in shape:
             yield keyring.lookup(*[text if part == mark else str(part) for part in shape])
     yield from plain_digests(text)
+
+
+async def test_no_answer_and_nothing_handed_out_tells_of_her(installation: Installation, tmp_path: Path) -> None:
+    """Every route that only reads, with every id that answers told; her own name in a question finds nothing."""
+    with installation.opened() as system:
+        live(system, tmp_path / "left")
+        erase(system)
+        async with serving(system) as api:
+            api.tenant = TENANT
+            answers = [answer async for answer in _answers(api)]
+            told = await api.call("POST /v1/search", json={"recipient": HERS}, scopes=ALL)
+            assert [] == told.json["deliveries"]
+        assert len(answers) > len(ROUTES) / 2
+        assert {} == found_in(dict(answers), HERSELF)
+        assert {"mail", "phone"} <= {name for names in found_in(dict(answers), OTHER_MARKS).values() for name in names}
+        asked = people.Request(tenant=TENANT, address=HERS, reason=REASON)
+        assert 0 == people.export(system.queries, system.accounts, asked, tmp_path / "package").deliveries
+        his = system.queries.search(TENANT, Filters(recipient=OTHERS)).deliveries
+        packs = {
+            view.message: desk(system).issue(Ask(tenant=TENANT, message=view.message, reason=REASON)).data
+            for view in his
+        }
+        assert {} == found_in(packs, HERSELF)
+
+
+async def _answers(api: Api) -> AsyncIterator[tuple[str, bytes]]:
+    """What every GET answers, lists first: what they name is asked for one by one."""
+    known = Known()
+    gets = [
+        route for route in ROUTES if route.method == "GET" and route.scopes is not NO_KEY and "/tile/" not in route.path
+    ]
+    for route in sorted(gets, key=lambda each: len(each.parameters)):
+        named = [[ANY[name], *known.told(TENANT, name)][-SHOWN:] for name in route.parameters]
+        for values in itertools.product(*named):
+            where = route.path.format(**dict(zip(route.parameters, values, strict=True)))
+            reply = await api.call(f"GET {where}", scopes=ALL)
+            assert reply.status < 500, where
+            yield where, reply.body
+            if reply.status == 200 and reply.headers["Content-Type"] == JSON:
+                known.learn(TENANT, reply.json)
+
+
+def test_backup_from_before_is_erased_again_and_ends_with_its_key(
+    installation: Installation, tmp_path: Path, shell: Shell
+) -> None:
+    """Put back, it is erased by what the journal says; with the keys of after a rotation nothing of it opens at all."""
+    with installation.opened() as system:
+        live(system, tmp_path / "left")
+        system.signed_head()
+    restore = installation.backup()
+    with installation.opened() as system:
+        erase(system)
+        system.signed_head()
+    restore()
+    with installation.opened() as system:
+        assert found_in(opened(system, TENANT), HERSELF, as_it_is)
+    shell.run("recover", "--yes")
+    with installation.opened() as system:
+        left = opened(system, TENANT)
+        assert set() == {name for name in found_in(left, HERSELF) if name in {"values", "originals", "sends"}}
+        assert set(OTHER_MARKS) == found_in(left, OTHER_MARKS)["values"]
+        old = system.ledger.keyring.wraps_with
+        keyfiles.add_kek(installation.settings.key_folder, keyfiles.next_kek(installation.settings.key_folder))
+        keyring = keyfiles.load(installation.settings.key_folder, may_create=False)
+        rewrap(system.ledger.database, keyring, lambda *_: None)
+        keyfiles.drop_kek(installation.settings.key_folder, old)
+    restore()
+    with installation.opened() as system:
+        rows = system.ledger.database.read("SELECT key_id, wrapped FROM person_keys")
+        assert rows
+        for key, wrapped in rows:
+            with pytest.raises(ConfigurationError):
+                system.ledger.keyring.unwrap(bytes(key), bytes(wrapped))
