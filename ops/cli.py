@@ -419,16 +419,18 @@ def migrate(
             opened_database.migrate(service, privacy, grant_to)
         else:
             opened_database.migrate()
+        has_begun = opened_database.read("SELECT 1 FROM meta WHERE name = 'keyring'")
     finally:
         opened_database.close()
     out.print("The tables, guards and roles are in place.")
-    _say_migrated(settings)
+    if has_begun:
+        _say_migrated(settings)
 
 
 def _say_migrated(settings: Settings) -> None:
-    """Write that it was done, where a log has begun and its keys are here."""
+    """Write that it was done, where its keys are here."""
     try:
-        with opened(settings) as s:
+        with opened(settings, models=list) as s:
             operated(s, "db migrate")
     except ConfigurationError as error:
         out.print(f"Not recorded in the log: {error}", markup=False)

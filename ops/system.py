@@ -43,7 +43,7 @@ from projections.keeping import KeepingModel
 from projections.lanes import LanesModel
 from projections.originals import OriginalsModel
 from projections.queries import Queries
-from projections.runner import Runner
+from projections.runner import ReadModel, Runner
 from projections.status import StatusModel
 
 LOG = logging.getLogger(__name__)
@@ -85,21 +85,39 @@ class System:
         return self.leader.head()
 
 
+def read_models() -> list[ReadModel]:
+    """Everything that is folded from the log."""
+    return [
+        StatusModel(),
+        LanesModel(),
+        ActivityModel(),
+        AccessedModel(),
+        KeepingModel(),
+        ActsModel(),
+        DowntimesModel(),
+        ErasuresModel(),
+        OriginalsModel(),
+    ]
+
+
 @contextmanager
-def opened(settings: Settings, check: Check = lambda _database: None) -> Iterator[System]:
+def opened(
+    settings: Settings, check: Check = lambda _database: None, models: Callable[[], list[ReadModel]] = read_models
+) -> Iterator[System]:
     """Open the ledger that the settings name; what was accepted is committed when this ends.
 
     Args:
         check: refuses a database, before anything is written to it.
+        models: none for a login that does not serve: on PostgreSQL their tables belong to who makes them, and only he can build them again.
 
     A ledger whose tree contradicts a signed head opens all the same, for reading: `ledger.frozen` says why nothing is appended.
     """
-    with reaching.allowing(settings.allow_networks), _opened(settings, check) as system:
+    with reaching.allowing(settings.allow_networks), _opened(settings, check, models) as system:
         yield system
 
 
 @contextmanager
-def _opened(settings: Settings, check: Check) -> Iterator[System]:
+def _opened(settings: Settings, check: Check, models: Callable[[], list[ReadModel]]) -> Iterator[System]:
     database = connect(settings.database_url)
     try:
         database.ensure_schema()
@@ -126,20 +144,7 @@ def _opened(settings: Settings, check: Check) -> Iterator[System]:
             for line in recovering.erase_again(settings, ledger, journal):
                 LOG.warning("%s", line)
         setup.seal_earlier(ledger)
-        runner = Runner(
-            ledger,
-            [
-                StatusModel(),
-                LanesModel(),
-                ActivityModel(),
-                AccessedModel(),
-                KeepingModel(),
-                ActsModel(),
-                DowntimesModel(),
-                ErasuresModel(),
-                OriginalsModel(),
-            ],
-        )
+        runner = Runner(ledger, models())
         roots = settings.trust_roots or trust.SYSTEM_STORE
         intake = Intake(ledger, attester(lambda: trust.load(roots), revocations.of_revoked(ledger)))
         accounts = Accounts(ledger, user=_user())

@@ -122,8 +122,9 @@ class Runner:
         self.models = models
         self._schema = "delivery_read." if ledger.database.kind == "postgresql" else ""
         self._channels = channels(ledger)
-        with self._writing("unapplied") as cursor:
-            self._create(cursor, "unapplied", UNAPPLIED, "")
+        if models:
+            with self._writing("unapplied") as cursor:
+                self._create(cursor, "unapplied", UNAPPLIED, "")
         for model in models:
             with self._writing(model.name) as cursor:
                 self._create_tables(cursor, model, "")
