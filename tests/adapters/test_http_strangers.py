@@ -118,10 +118,10 @@ _HOW_FAR = re.compile(rb'"(position|tree_size|next|version|size|sample)":\d+|"ro
 def told(reply: Reply, names: dict[str, str]) -> tuple[int, bytes]:
     """Status and body, without what was sent and what is new with every answer."""
     body = reply.body
+    for volatile in (_TIME, _ID, _HOW_FAR):
+        body = volatile.sub(b"<>", body)
     for name in NOBODYS.keys() - {"recipient"}:
         body = re.sub(rb"(?<![\w-])" + re.escape(names[name].encode()) + rb"(?![\w-])", b"<>", body)
-    for volatile in (_ID, _TIME, _HOW_FAR):
-        body = volatile.sub(b"<>", body)
     return reply.status, body
 
 
