@@ -46,6 +46,9 @@ _CONNECTION = {
 }
 _SESSION = {
     "search_path": f"{LOG_SCHEMA},{READER_SCHEMA}",
+    # What is asked for is a probe or a range of an index, in its order; without statistics all of it would rather be gathered and sorted.
+    "enable_bitmapscan": "off",
+    "random_page_cost": "1.1",
     "idle_in_transaction_session_timeout": "60000",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",

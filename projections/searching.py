@@ -231,10 +231,7 @@ class _Few(NamedTuple):
 
 def _few(reads: Reads, sealed: Sequence[Sequence[bytes]]) -> _Few | None:
     """The filter on a sealed value that the fewest look-ups show; None when there are many of each."""
-    # Said as a place in the index, not as a value: PostgreSQL, which guesses that a value has few rows, would read all of them first.
-    # It ends there too, or rows that another organisation has behind it would be gone through until enough are seen.
-    near = f"WHERE (digest, stream, recipient) > ({{0}}, '', -2) AND digest <= {{0}} ORDER BY digest, stream, recipient LIMIT {FEW + 1}"
-    sql = f"SELECT stream, recipient FROM (SELECT digest, stream, recipient FROM lookups {near}) AS near WHERE digest = {{0}}"
+    sql = f"SELECT stream, recipient FROM lookups WHERE digest = {{0}} ORDER BY stream, recipient LIMIT {FEW + 1}"
     found = [
         _Few(digests, {(stream, recipient) for _, stream, recipient in reads.each(sql, [(d,) for d in digests])})
         for digests in sealed

@@ -50,7 +50,7 @@ KINDS = {
     "ranges of facets": r"FROM read_deliveries WHERE facet =",
     "deliveries of messages": r"FROM read_deliveries WHERE message = \S+ AND recipient >",
     "one delivery": r"FROM read_deliveries WHERE message = \S+ AND recipient =",
-    "look-ups of a value": r"FROM lookups WHERE \(digest, stream, recipient\) >",
+    "look-ups of a value": r"FROM lookups WHERE digest = \S+ ORDER BY",
     "whether a value is shown": r"FROM lookups WHERE (\(digest, stream\) IN|digest = wanted.a AND stream)",
     "messages": r"FROM read_messages WHERE message",
     "messages joined into others": r"FROM read_messages WHERE joined_into",
