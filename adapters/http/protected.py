@@ -26,8 +26,8 @@ def seeing(route: Route, call: Call[Any, Any]) -> Call[Any, Any]:
         InvalidError: the header says something else than `true`, or the route shows nobody.
         ReasonNeededError: nobody said why.
     """
-    said = call.headers.get(PROTECTED_HEADER.lower(), "")
-    if not said:
+    said = call.headers.get(PROTECTED_HEADER.lower())
+    if said is None:
         return call
     if said != "true":
         refuse(PROTECTED_HEADER, "say true, or leave it out")
