@@ -192,7 +192,11 @@ def _append(ledger: Ledger, said: _Said, told: Sequence[_Told], once: Sequence[s
         first = ledger.event(ledger.known([key])[key])
         return [
             first,
-            *(e for e in ledger.between(first.position, first.position + len(told) - 1) if first.id in e.fields.get("events", ())),
+            *(
+                e
+                for e in ledger.between(first.position, first.position + len(told) - 1)
+                if first.id in e.fields.get("events", ())
+            ),
         ]
 
 

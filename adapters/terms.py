@@ -100,7 +100,10 @@ class Terms:
         """
         warn_s, breach_s = (int(term.total_seconds()) for term in (warn, breach))
         if not 0 < warn_s <= breach_s <= MAX_TERM_S:
-            refuse("warn_s", "more than nothing, not after the breach, and both within 10 years; to expect nothing, switch it off")
+            refuse(
+                "warn_s",
+                "more than nothing, not after the breach, and both within 10 years; to expect nothing, switch it off",
+            )
         return self._change(name, account, {"warn_s": warn_s, "breach_s": breach_s}, note)
 
     def switch_off(self, name: str, note: str, account: str = "") -> int:

@@ -169,7 +169,9 @@ def test_credentials_are_sealed_and_never_shown(accounts: Accounts) -> None:
     assert ["password"] == [name for name, _, _ in rows]
     assert SECRET.encode() not in bytes(rows[0][1]) + bytes(rows[0][2])
     added = events(accounts, "account.key_added")
-    assert [("password", "key_1"), ("password", "console")] == [(e.fields["key_id"], e.fields.get("actor")) for e in added]
+    assert [("password", "key_1"), ("password", "console")] == [
+        (e.fields["key_id"], e.fields.get("actor")) for e in added
+    ]
     assert not any(SECRET.encode() in e.leaf for e in accounts.ledger.feed())
     assert SECRET not in repr(accounts.ledger.values(accounts.ledger.feed()))
 

@@ -128,7 +128,10 @@ async def test_a_patch_that_does_not_fit_changes_nothing(small_api: Api, operati
 async def test_a_time_that_is_none_is_told_in_words(small_api: Api) -> None:
     """Nobody who types a time reads patterns."""
     reply = await small_api.call("POST /v1/report-schedules", json=DEFINITION | {"time": "half past six"})
-    assert (422, [{"field": "time", "why": "a time of the day, 00:00 to 23:59"}]) == (reply.status, reply.json["errors"])
+    assert (422, [{"field": "time", "why": "a time of the day, 00:00 to 23:59"}]) == (
+        reply.status,
+        reply.json["errors"],
+    )
 
 
 async def test_a_patch_is_sent_under_its_own_media_type(small_api: Api) -> None:
