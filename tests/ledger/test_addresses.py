@@ -249,6 +249,26 @@ def test_whatever_begins_like_a_number_is_also_looked_for_as_one(value: str) -> 
     assert {"phone", "fax"} <= {each.kind for each in guess(value)}
 
 
+@pytest.mark.parametrize(
+    ("link", "address"),
+    [
+        ("tel:+31-6-1234-5678", Address("phone", "+31612345678")),
+        ("TEL:0612345678", Address("phone", "+31612345678")),
+        ("tel:06-1234 5678", Address("fax", "+31612345678")),
+        ("mailto:Anna@example.org", Address("email", "anna@example.org")),
+    ],
+)
+def test_a_link_to_an_address_means_the_address(link: str, address: Address) -> None:
+    """Else a hold on a copied link would hold nothing, and an erasure would find nobody."""
+    assert (address.kind, normal(address)) in [(each.kind, normal(each)) for each in candidates(link)]
+
+
+def test_what_only_begins_like_a_link_is_read_all_the_same() -> None:
+    """Nothing behind the colon is no address; a link in a link, however often, is looked for as one."""
+    assert [Address("other", "tel:")] == [each for each in guess("tel:") if each.kind == "other"]
+    assert len(guess("tel:0612345678")) == len(guess("tel:" * 200 + "0612345678"))
+
+
 def test_countries_are_those_whose_numbers_are_known() -> None:
     """Two letters; the region of nobody is no country."""
     assert [True, False, False, False] == [is_region(each) for each in ("SE", "se", "ZZ", 46)]
