@@ -49,6 +49,7 @@ def sampling(call: Call[Any, Any]) -> Sampling:
     access="sample",
     example={"size": 25, "where": {"status": "delivered", "since": "2026-01-01T00:00:00Z"}, "note": "first quarter"},
     reads_only=True,
+    problems=(404,),  # it names somebody whom this key may not see: it was asked, and is not shown
 )
 def ask_sample(call: Call[NoQuery, NewSample]) -> Answer:
     """Ask for an audit sample: the question is recorded, and what will be drawn is known to nobody yet."""
