@@ -10,7 +10,7 @@ import msgspec
 State = Literal["waiting", "ready", "done", "declined", "expired"]
 STATES: Mapping[str, str] = {
     "waiting": "waits for a second person, who agrees or declines",
-    "ready": "is being carried out, or goes on with the next `erase carry-out`",
+    "ready": "is being carried out, or goes on with the next `erase carry-out`; not while a hold forbids it: ask for a preview",
     "done": "was carried out; its certificate can be fetched",
     "declined": "was declined or withdrawn",
     "expired": "nobody decided in time",
