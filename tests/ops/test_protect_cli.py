@@ -123,9 +123,9 @@ def test_no_command_tells_of_a_protected_person(shell: Shell) -> None:
     for command, arguments in LOOKING.items():
         for message in (hers, his):
             words = [{"MESSAGE": message, "ITEM": item, "ACT": message}.get(each, each) for each in arguments]
-            code, printed = _printed(shell, [*command.split(), *words])
+            code, said = typed(shell, [*command.split(), *words])
             answered |= {command} if code in {0, None} else set()
-            assert set() == betrayed(printed.encode(), WANTED), (command, printed)
+            assert set() == betrayed(said.encode(), WANTED), (command, said)
     assert UNKNOWN == LOOKING.keys() - answered
     written = [path for path in shell.folder.rglob("*") if path.is_file() and "var" not in path.parts]
     assert written
@@ -137,7 +137,8 @@ def test_every_command_is_among_those_that_are_tried_or_those_that_show_nobody()
     assert set(commands()) == SILENT.keys() | LOOKING.keys() | ACTING
 
 
-def _printed(shell: Shell, arguments: list[str]) -> tuple[object, str]:
+def typed(shell: Shell, arguments: list[str]) -> tuple[object, str]:
+    """Exit code, and whatever was printed."""
     shell.captured.readouterr()
     with pytest.raises(SystemExit) as ended:
         main(arguments)
