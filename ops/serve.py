@@ -17,7 +17,7 @@ from structlog.typing import Processor
 from adapters.http.app import make, runner
 from adapters.http.services import Limits, Log, Services
 from ledger.database import PostgresDatabase, SQLiteDatabase, unsafe_rights
-from ledger.errors import UnsafeDatabaseError
+from ledger.errors import ConfigurationError, UnsafeDatabaseError
 from ops import erasing, safety, schedule, tasks
 from ops.evidence import desk
 from ops.settings import Settings
@@ -31,11 +31,12 @@ def serve(settings: Settings) -> None:
 
     Raises:
         UnsafeDatabaseError: the database role could change the past; the text says how to repair it.
-        ConfigurationError: the settings are unsafe, likewise.
+        ConfigurationError: the settings are unsafe, or the database was put back and would show who was erased, likewise.
     """
     log_to_stderr()
     safety.check(settings)
     with opened(settings, refuse_unsafe) as system:
+        refuse_forgetful(system)
         system.leader.start()
         with schedule.running(system), sending(system), tasks.working(system):
             asyncio.run(_run(system))
@@ -68,6 +69,20 @@ def refuse_unsafe(database: SQLiteDatabase | PostgresDatabase) -> None:
             "--grant-to ROLE` for a login that owns nothing, and serve with that ROLE in LEDGER_DATABASE_URL"
         )
         raise UnsafeDatabaseError(msg)
+
+
+def refuse_forgetful(system: System) -> None:
+    """Refuse a database that was put back, takes nothing, and lacks what the journal beside it says was erased: it would show that.
+
+    Raises:
+        ConfigurationError: the text says how to repair it.
+    """
+    if system.ledger.frozen and not system.journal.is_settled(system.ledger):
+        msg = (
+            f"this database would show people who were erased after it was backed up ({system.journal.path} says so), and they cannot be "
+            f"erased again before its next epoch: {system.ledger.frozen}"
+        )
+        raise ConfigurationError(msg)
 
 
 def services_of(system: System) -> Services:

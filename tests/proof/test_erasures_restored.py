@@ -10,8 +10,9 @@ import pytest
 from ledger import erasing, fsck
 from ledger.erasing import Destroyed, Erased
 from ledger.erasures import ErasureFile, reapply
+from ledger.errors import ConfigurationError
 from ledger.events import delivery_stream
-from ops import recovering
+from ops import recovering, serve
 from ops.system import System
 from projections.erasures import unfinished
 from tests.ledger.erasable import erase, events, held, originals_of, phone, report, rows_of, say, send, tell
@@ -67,6 +68,29 @@ def test_what_was_erased_after_the_backup_is_erased_again_by_recover(installatio
         assert [] == list(unfinished(system.ledger))
         assert system.journal.is_settled(system.ledger)
         assert kinds(fsck.check(system.ledger, system.heads).problems) <= set()
+
+
+def test_a_backup_that_would_show_who_was_erased_is_not_served(installation: Installation, shell: Shell) -> None:
+    """It takes nothing, so nobody can be erased again in it and no look be recorded; after `recover` it is served."""
+    with installation.opened() as system:
+        whole, _ = begin(system)
+        system.signed_head()
+        serve.refuse_forgetful(system)
+    restore = installation.backup()
+    with installation.opened() as system:
+        erase(system.ledger, whole)
+        system.signed_head()
+        serve.refuse_forgetful(system)
+    restore()
+    with (
+        installation.opened() as system,
+        pytest.raises(ConfigurationError, match=r"erased after .*run `delivery-ledger recover`"),
+    ):
+        serve.refuse_forgetful(system)
+    shell.run("recover", "--yes")
+    with installation.opened() as system:
+        serve.refuse_forgetful(system)
+        assert not system.ledger.frozen
 
 
 def test_a_restored_database_that_fits_its_heads_is_told_at_the_start(installation: Installation) -> None:
