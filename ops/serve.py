@@ -20,6 +20,7 @@ from ledger.database import PostgresDatabase, SQLiteDatabase, unsafe_rights
 from ledger.errors import ConfigurationError, UnsafeDatabaseError
 from ops import erasing, safety, schedule, tasks
 from ops.evidence import desk
+from ops.recovering import privileged
 from ops.settings import Settings
 from ops.system import System, opened
 
@@ -31,12 +32,14 @@ def serve(settings: Settings) -> None:
 
     Raises:
         UnsafeDatabaseError: the database role could change the past; the text says how to repair it.
-        ConfigurationError: the settings are unsafe, or the database was put back and would show who was erased, likewise.
+        ConfigurationError: the settings are unsafe, the login named for destroying may not, or the database was put back and would show who
+            was erased, likewise.
     """
     log_to_stderr()
     safety.check(settings)
     with opened(settings, refuse_unsafe) as system:
         refuse_forgetful(system)
+        _require_privacy(system)
         system.leader.start()
         with schedule.running(system), sending(system), tasks.working(system):
             asyncio.run(_run(system))
@@ -83,6 +86,13 @@ def refuse_forgetful(system: System) -> None:
             f"erased again before its next epoch: {system.ledger.frozen}"
         )
         raise ConfigurationError(msg)
+
+
+def _require_privacy(system: System) -> None:
+    """Find out now, not at the first erasure, whether the login that is named for destroying may."""
+    if system.settings.privacy_database_url.get_secret_value():
+        with privileged(system.settings, system.ledger.database):
+            pass
 
 
 def services_of(system: System) -> Services:

@@ -24,10 +24,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
+from pydantic import SecretStr
 
 from adapters.providers.pec_mailbox.sandbox import authority
 from ledger.database import PostgresDatabase
-from ledger.errors import UnsafeDatabaseError
+from ledger.errors import ConfigurationError, UnsafeDatabaseError
 from ops import serve as serving
 from ops.settings import Settings, load
 from ops.system import opened
@@ -204,6 +205,16 @@ def test_role_that_is_refused_has_begun_no_log_and_made_no_key(
     with closing(PostgresDatabase(postgresql_database.url)) as database:
         rows = [database.read(f"SELECT count(*) FROM {table}")[0][0] for table in ("stored_events", "heads")]
     assert ([0, 0], []) == (rows, list(tmp_path.iterdir()))
+
+
+def test_login_that_is_named_for_destroying_and_may_not_is_refused(
+    service_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first erasure would be said and never carried out."""
+    monkeypatch.setattr(serving, "log_to_stderr", lambda: None)
+    settings = settings_of(service_url, tmp_path).model_copy(update={"privacy_database_url": SecretStr(service_url)})
+    with pytest.raises(ConfigurationError, match="privacy"):
+        serving.serve(settings)
 
 
 def test_who_looked_outlives_a_server_that_is_killed(sqlite_database: Database, tmp_path: Path) -> None:
