@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import structlog
 from aiohttp import web
+from eventsourcing.persistence import PersistenceError
 from structlog.typing import Processor
 
 from adapters.http.app import make, runner
@@ -91,8 +92,12 @@ def refuse_forgetful(system: System) -> None:
 def _require_privacy(system: System) -> None:
     """Find out now, not at the first erasure, whether the login that is named for destroying may."""
     if system.settings.privacy_database_url.get_secret_value():
-        with privileged(system.settings, system.ledger.database):
-            pass
+        try:
+            with privileged(system.settings, system.ledger.database):
+                pass
+        except PersistenceError as error:
+            msg = f"privacy_database_url (LEDGER_PRIVACY_DATABASE_URL) cannot be used: {error}"
+            raise ConfigurationError(msg) from error
 
 
 def services_of(system: System) -> Services:

@@ -27,6 +27,7 @@ from psycopg.sql import SQL, Identifier
 from pydantic import SecretStr
 
 from adapters.providers.pec_mailbox.sandbox import authority
+from ledger import postgresql
 from ledger.database import PostgresDatabase
 from ledger.errors import ConfigurationError, UnsafeDatabaseError
 from ops import serve as serving
@@ -214,6 +215,18 @@ def test_login_that_is_named_for_destroying_and_may_not_is_refused(
     monkeypatch.setattr(serving, "log_to_stderr", lambda: None)
     settings = settings_of(service_url, tmp_path).model_copy(update={"privacy_database_url": SecretStr(service_url)})
     with pytest.raises(ConfigurationError, match="privacy"):
+        serving.serve(settings)
+
+
+def test_login_that_is_named_for_destroying_and_does_not_exist_is_told_by_its_setting(
+    service_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two logins are set; which of them is wrong is said."""
+    monkeypatch.setattr(serving, "log_to_stderr", lambda: None)
+    nobody = service_url.replace("postgresql://login_", "postgresql://nobody_")
+    settings = settings_of(service_url, tmp_path).model_copy(update={"privacy_database_url": SecretStr(nobody)})
+    monkeypatch.setattr(postgresql, "PATIENCE_S", 0.5)
+    with pytest.raises(ConfigurationError, match="LEDGER_PRIVACY_DATABASE_URL"):
         serving.serve(settings)
 
 
