@@ -113,6 +113,12 @@ WALLS = {
 }
 """Column -> what somebody sees who works for one tenant, on PostgreSQL (ledger/schema/postgresql.sql); "": nobody's, so everybody's."""
 
+_BUILDERS = """
+    SELECT grantee::regrole::text FROM pg_namespace, aclexplode(nspacl)
+    WHERE nspname = 'delivery_read' AND privilege_type = 'CREATE' AND grantee NOT IN (0, nspowner) AND pg_has_role(grantee, 'MEMBER')
+"""
+"""The service's role, for whoever is in it: what one login builds, the next one goes on with."""
+
 
 class Runner:
     """Keeps read models up with one ledger."""
@@ -164,6 +170,8 @@ class Runner:
         cursor.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
         cursor.execute(f"CREATE POLICY own ON {name} TO {TENANT_ROLE} USING ({WALLS[table.whose]})")
         cursor.execute(f"GRANT SELECT ON {name} TO {TENANT_ROLE}")
+        for (role,) in cursor.read(_BUILDERS):
+            cursor.execute(f"ALTER TABLE {name} OWNER TO {role}")
 
     def _exists(self, cursor: Cursor, full: str) -> bool:
         sql = "SELECT 1 FROM sqlite_master WHERE name = ?"

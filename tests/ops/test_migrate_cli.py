@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from ledger.database import SERVICE_ROLE
 from ops.system import opened
 from tests.ops.test_cli import Shell
 from tests.ops.test_serve import service_url, settings_of
@@ -22,7 +23,7 @@ def test_owner_who_migrates_leaves_the_read_models_to_the_service(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It begins no log and makes no table of a read model; once a log has begun, it says so there. The service can build all again."""
+    """It begins no log and makes no table of a read model; once a log has begun, it says so there. Any service login builds all again."""
     shell = Shell(tmp_path, postgresql_database.url, monkeypatch, capsys)
     shell.run("db", "migrate")
     with psycopg.connect(postgresql_database.superuser_url) as reads:
@@ -34,6 +35,10 @@ def test_owner_who_migrates_leaves_the_read_models_to_the_service(
         system.accounts.add(settings.tenant, "sms", "kpn_sms")
         assert system.runner.run() > 0
         before = system.ledger.head().size
+        owners = (
+            "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'delivery_read' AND tablename LIKE 'read%'"
+        )
+        assert [(SERVICE_ROLE,)] == system.ledger.database.read(owners)
     monkeypatch.setenv("LEDGER_KEY_FOLDER", str(settings.key_folder))
     monkeypatch.setenv("LEDGER_ARTIFACT_FOLDER", str(settings.artifact_folder))
     monkeypatch.setenv("LEDGER_HEAD_FOLDER", str(settings.head_folder))
