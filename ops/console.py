@@ -22,6 +22,7 @@ from adapters.http.access import MAX_STREAMS
 from adapters.http.routes import DEMANDS
 from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
+from ops.recovering import refuse_forgetful
 from ops.settings import load
 from ops.system import System, opened
 
@@ -29,9 +30,9 @@ EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
 MAX_NOTE = 1000
 MAX_ROWS = 1000
 ACCESS_REASON: ContextVar[str] = ContextVar("access_reason", default="")
+"""Why whatever this command shows is looked at."""
 PROTECTED: ContextVar[bool] = ContextVar("protected", default=False)
 """Whether the command was told to show recipients whose identity is protected, too."""
-"""Why whatever this command shows is looked at."""
 PIPED_WIDTH = 200
 """Columns of a table that no terminal shows: what is piped is searched, not looked at."""
 out = Console(
@@ -111,8 +112,9 @@ def why(s: System, tenant: str, demands: str, reason: str = "") -> str:
         demands: for which of `safeguards.REASONS` a reason may be demanded.
 
     Raises:
-        ConfigurationError: the organisation demands one, and none is given.
+        ConfigurationError: the organisation demands one, and none is given; or the database forgot whom it erased.
     """
+    refuse_forgetful(s.ledger, s.journal)
     found = reason.strip() or ACCESS_REASON.get().strip()
     if s.queries.shows_protected and tenant != s.settings.tenant:
         _saw_protected(s, tenant)

@@ -83,3 +83,17 @@ def erase_again(settings: Settings, ledger: Ledger, journal: ErasureFile) -> lis
             f"{lacking.unreadable} lines of {journal.path} are none of this ledger's: somebody changed the file."
         )
     return told
+
+
+def refuse_forgetful(ledger: Ledger, journal: ErasureFile) -> None:
+    """Refuse a database that was put back, takes nothing, and lacks what the journal beside it says was erased: it would show that.
+
+    Raises:
+        ConfigurationError: the text says how to repair it.
+    """
+    if ledger.frozen and not journal.is_settled(ledger):
+        msg = (
+            f"this database would show people who were erased after it was backed up ({journal.path} says so), and they cannot be "
+            f"erased again before its next epoch: {ledger.frozen}"
+        )
+        raise ConfigurationError(msg)

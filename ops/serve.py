@@ -21,7 +21,7 @@ from ledger.database import PostgresDatabase, SQLiteDatabase, unsafe_rights
 from ledger.errors import ConfigurationError, UnsafeDatabaseError
 from ops import erasing, safety, schedule, tasks
 from ops.evidence import desk
-from ops.recovering import privileged
+from ops.recovering import privileged, refuse_forgetful
 from ops.settings import Settings
 from ops.system import System, opened
 
@@ -39,7 +39,7 @@ def serve(settings: Settings) -> None:
     log_to_stderr()
     safety.check(settings)
     with opened(settings, refuse_unsafe) as system:
-        refuse_forgetful(system)
+        refuse_forgetful(system.ledger, system.journal)
         _require_privacy(system)
         system.leader.start()
         with schedule.running(system), sending(system), tasks.working(system):
@@ -73,20 +73,6 @@ def refuse_unsafe(database: SQLiteDatabase | PostgresDatabase) -> None:
             "--grant-to ROLE` for a login that owns nothing, and serve with that ROLE in LEDGER_DATABASE_URL"
         )
         raise UnsafeDatabaseError(msg)
-
-
-def refuse_forgetful(system: System) -> None:
-    """Refuse a database that was put back, takes nothing, and lacks what the journal beside it says was erased: it would show that.
-
-    Raises:
-        ConfigurationError: the text says how to repair it.
-    """
-    if system.ledger.frozen and not system.journal.is_settled(system.ledger):
-        msg = (
-            f"this database would show people who were erased after it was backed up ({system.journal.path} says so), and they cannot be "
-            f"erased again before its next epoch: {system.ledger.frozen}"
-        )
-        raise ConfigurationError(msg)
 
 
 def _require_privacy(system: System) -> None:

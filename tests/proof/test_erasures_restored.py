@@ -12,7 +12,8 @@ from ledger.erasing import Destroyed, Erased
 from ledger.erasures import ErasureFile, reapply
 from ledger.errors import ConfigurationError
 from ledger.events import delivery_stream
-from ops import recovering, serve
+from ops import recovering
+from ops.recovering import refuse_forgetful
 from ops.system import System
 from projections.erasures import unfinished
 from tests.ledger.erasable import erase, events, held, originals_of, phone, report, rows_of, say, send, tell
@@ -70,26 +71,27 @@ def test_what_was_erased_after_the_backup_is_erased_again_by_recover(installatio
         assert kinds(fsck.check(system.ledger, system.heads).problems) <= set()
 
 
-def test_a_backup_that_would_show_who_was_erased_is_not_served(installation: Installation, shell: Shell) -> None:
+def test_a_backup_that_would_show_who_was_erased_is_not_shown(installation: Installation, shell: Shell) -> None:
     """It takes nothing, so nobody can be erased again in it and no look be recorded; after `recover` it is served."""
     with installation.opened() as system:
         whole, _ = begin(system)
         system.signed_head()
-        serve.refuse_forgetful(system)
+        refuse_forgetful(system.ledger, system.journal)
     restore = installation.backup()
     with installation.opened() as system:
         erase(system.ledger, whole)
         system.signed_head()
-        serve.refuse_forgetful(system)
+        refuse_forgetful(system.ledger, system.journal)
     restore()
     with (
         installation.opened() as system,
         pytest.raises(ConfigurationError, match=r"erased after .*run `delivery-ledger recover`"),
     ):
-        serve.refuse_forgetful(system)
+        refuse_forgetful(system.ledger, system.journal)
+    assert "erased after" in shell.run("search", code=2)
     shell.run("recover", "--yes")
     with installation.opened() as system:
-        serve.refuse_forgetful(system)
+        refuse_forgetful(system.ledger, system.journal)
         assert not system.ledger.frozen
 
 
