@@ -127,7 +127,9 @@ def test_no_command_tells_of_a_protected_person(shell: Shell) -> None:
             answered |= {command} if code in {0, None} else set()
             assert set() == betrayed(said.encode(), WANTED), (command, said)
     assert UNKNOWN == LOOKING.keys() - answered
-    written = [path for path in shell.folder.rglob("*") if path.is_file() and "var" not in path.parts]
+    written = [
+        path for path in shell.folder.rglob("*") if path.is_file() and "var" not in path.relative_to(shell.folder).parts
+    ]
     assert written
     assert {} == {path.name: found for path in written if (found := betrayed(path.read_bytes(), WANTED))}
 
