@@ -89,9 +89,9 @@ def _ask(  # noqa: PLR0917  whose, what, why
 ) -> Act:
     """Ask, unless the same person waits for the same already."""
     reason, actor = by
-    for act in acts.waiting(queries, tenant):
+    for act in acts.waiting(queries.seeing_protected(), tenant):
         if (act.rule, act.asked_by, act.about, act.said) == (rule, actor, clear, said or {}):
-            return act
+            return acts.get(queries, tenant, act.act)
     act = acts.ask(accounts, queries, tenant, rule, reason, actor, clear=clear, said=said)
     return _done(accounts, queries, tenant, act) if act.may_go else act  # the demand ended in between
 
@@ -113,10 +113,12 @@ def _done(accounts: Accounts, queries: Queries, tenant: str, act: Act) -> Act:
     carry = CARRIED.get(act.rule)
     if carry is None or not act.may_go:
         return act
-    if not act.reason:
+    # As it was asked, whoever is shown it: without the label that names somebody protected, a policy would be for everything.
+    whole = acts.get(queries.seeing_protected(), tenant, act.act)
+    if not whole.reason:
         msg = f"what act {act.act} asked for cannot be opened any more; ask for it again"
         raise ActRefusedError(msg)
-    carry(accounts, queries, tenant, act)
+    carry(accounts, queries, tenant, whole)
     return acts.get(queries, tenant, act.act)
 
 

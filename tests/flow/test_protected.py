@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapters import keeping, protecting, sending
+from adapters import acts, carrying, keeping, protecting, safeguards, sending
 from adapters.compliance import asking
 from adapters.providers.calling import Document, Submission
 from adapters.receiving import read
@@ -338,3 +338,26 @@ def test_what_is_sent_as_protected_is_so_before_the_provider_answers(found: Worl
     ).message
     found.runner.run()
     assert ([], 1) == (seen(found), types(found, made).count("recipient.protected"))
+
+
+def test_an_act_that_names_somebody_protected_is_done_as_it_was_asked(found: World) -> None:
+    """A policy for such a label is for that label alone, and a hold ends for such a reason, though neither is shown."""
+    registered(found, ANNA, protected=(ANNA,))
+    two = safeguards.Safeguards(four_eyes=("hold.release", "retention"))
+    safeguards.put(found.accounts, TENANT, two, "board decision", "key_a")
+    naming, whose = f"case {ANNA.value}", (found.accounts, found.queries, TENANT)
+    asked = carrying.keep(*whose, "pec_mailbox", "90d", naming, "tidy", "key_a")
+    plain = carrying.keep(*whose, "pec_mailbox", "90d", "", "tidy", "key_a")
+    again = carrying.keep(*whose, "pec_mailbox", "90d", naming, "tidy", "key_a")
+    hold = keeping.place(*whose, "batch", "run 7", "claim 7", actor="key_a")
+    release = carrying.release(*whose, hold.hold, naming, "key_a")
+    assert isinstance(asked, acts.Act)
+    assert isinstance(release, acts.Act)
+    assert asked == again
+    assert asked != plain
+    assert ANNA.value not in repr((asked, release))
+    done = [carrying.approve(*whose, each.act, "checked", "key_b").state for each in (asked, release)]
+    assert ["done", "done"] == done
+    (policy,) = keeping.policies(found.queries.seeing_protected(), TENANT)
+    assert naming == policy.label
+    assert [] == keeping.holds(found.queries, TENANT)
