@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from ledger.addresses import kept
@@ -20,7 +21,7 @@ from ledger.errors import LedgerError
 from ledger.events import Event, message_of, read
 from ledger.observations import Address
 from ledger.recorders import Head
-from ledger.streams import PROTECTED, indexes, person_of
+from ledger.streams import PROTECTED, Message, evolve, indexes, person_of
 from projections.naming import BINARY, Needles, UnsearchableError, needles, texts, texts_in
 
 Whose = tuple[str, int]
@@ -199,8 +200,11 @@ class _Discreet(Ledger):
         for tenant in {event.tenant for event in events}:
             rows = self.database.read("SELECT message, recipient FROM read_protected WHERE tenant = ?", (tenant,))
             everybody = frozenset((str(message), int(recipient)) for message, recipient in rows)
-            # Read models may be a moment behind the events at hand.
-            everybody |= {(e.stream, i) for e in events if e.type == PROTECTED for i in indexes(e.fields)}
+            # Read models may be a moment behind the events at hand, which may have been taken back since: the log says how it is.
+            said = {(e.stream, i) for e in events if e.type == PROTECTED for i in indexes(e.fields)}
+            for stream in {stream for stream, _ in said - everybody}:
+                now = reduce(evolve, self.stream(stream), Message(stream))
+                everybody |= {(stream, index) for index in now.protected}
             if everybody:
                 found[tenant] = _Hidden(everybody, self._needles(tenant, everybody))
         return found

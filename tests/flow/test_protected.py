@@ -361,3 +361,14 @@ def test_an_act_that_names_somebody_protected_is_done_as_it_was_asked(found: Wor
     (policy,) = keeping.policies(found.queries.seeing_protected(), TENANT)
     assert naming == policy.label
     assert [] == keeping.holds(found.queries, TENANT)
+
+
+def test_whose_protection_was_taken_back_is_in_the_trail_again(found: World) -> None:
+    """The event that once protected the person withholds nothing any more."""
+    message = registered(found, ANNA, BO, protected=(ANNA,), texts={"subject": f"for {ANNA.value}"})
+    assert ANNA.value not in repr(found.queries.trail(TENANT, message))
+    protecting.unprotect(found.queries, TENANT, (message, 0), "entered by mistake")
+    found.runner.run()
+    seeing = found.queries.seeing_protected()
+    assert ANNA.value in repr(found.queries.trail(TENANT, message))
+    assert seeing.trail(TENANT, message) == found.queries.trail(TENANT, message)
