@@ -25,6 +25,8 @@ from ledger.tree import leaf_hash
 PAGE = 1_000
 TAIL_BYTES = 1024 * 1024
 """Of the end of the journal; a line has at most some 60,000."""
+RESTORED = erasing.RULE + "restored"
+"""Rule of an event that stands in the place of a lost one."""
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +35,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         leaf: hash of the event, hex.
         settles: id of the lost event in whose place it stands.
-        is_gone: nothing was said in its place, since the database does not hold the stream.
+        is_gone: nothing was said in its place, since the database did not hold the stream then.
     """
 
     id: str
@@ -112,23 +114,36 @@ class ErasureFile:
         return len(missing)
 
     def is_settled(self, ledger: Ledger) -> bool:
-        """Whether its last line is: then all are, since a database that was put back lacks the newest."""
+        """Whether the log holds its last line: then it holds all, since a database that was put back lacks the newest.
+
+        Not so after erasures were said again, which may have been broken off, or were let go: then all of it is looked at.
+        """
+        if not self.path.exists():
+            return True
         last = next((_read(line) for line in reversed(jsonlines.last(self.path, TAIL_BYTES))), None)
-        return not self.path.exists() or (last is not None and (last.is_gone or last.id in _ids(ledger, [last])))
+        if last is None:
+            return False
+        event = next((e for e in ledger.events_at([last.position] * (not last.is_gone)) if e.id == last.id), None)
+        if event is not None and event.fields.get("rule") != RESTORED:
+            return True
+        lacking = self.lacking(ledger)
+        return not (lacking.lines or lacking.elsewhere)
 
     def lacking(self, ledger: Ledger) -> Lacking:
         """What the log does not hold of it."""
         lines = [line for line in self if line is not None]
-        settled = {line.settles for line in lines} | {line.id for line in lines if line.is_gone}
-        found = set[str]()
+        settled = {line.settles for line in lines}
+        let_go = {
+            line.id for line in lines if line.is_gone
+        }  # by another backup, it may be, that did not hold the stream
         for start in range(0, len(lines), PAGE):
-            found |= _ids(ledger, lines[start : start + PAGE])
-        lost = [line for line in lines if line.id not in settled | found]
+            settled |= _ids(ledger, lines[start : start + PAGE])
+        lost = [line for line in lines if not line.is_gone and line.id not in settled]
         whose = _tenants(ledger, sorted({line.stream for line in lost}))
         here = [line for line in lost if whose.get(line.stream) == line.tenant]
         elsewhere = [line for line in lost if line.stream not in whose]
         odd = len(lost) - len(here) - len(elsewhere) + sum(line is None for line in self)
-        return Lacking(tuple(here), tuple(elsewhere), odd)
+        return Lacking(tuple(here), tuple(line for line in elsewhere if line.id not in let_go), odd)
 
 
 def reapply(ledger: Ledger, journal: ErasureFile) -> tuple[list[Event], Lacking]:

@@ -48,17 +48,20 @@ class Installation:
 
     # --- what happens to databases
 
-    def backup(self) -> Callable[[], None]:
+    def backup(self, name: str = "backup") -> Callable[[], None]:
         """A copy of the closed database as it is now.
+
+        Args:
+            name: another one keeps an earlier copy.
 
         Returns:
             What puts it back, in the place of whatever is there then.
         """
-        return self._backup_file() if self.database.kind == "sqlite" else self._backup_postgresql()
+        return self._backup_file(name) if self.database.kind == "sqlite" else self._backup_postgresql(name)
 
-    def _backup_file(self) -> Callable[[], None]:
+    def _backup_file(self, called: str) -> Callable[[], None]:
         path = Path(self.database.url.removeprefix("sqlite:///"))
-        copy = path.with_suffix(".backup")
+        copy = path.with_suffix(f".{called}")
         path.touch()
         shutil.copy(path, copy)
 
@@ -69,9 +72,9 @@ class Installation:
 
         return restore
 
-    def _backup_postgresql(self) -> Callable[[], None]:
+    def _backup_postgresql(self, called: str) -> Callable[[], None]:
         name = self.database.superuser_url.partition("?")[0].rpartition("/")[2]
-        copy = f"{name}_backup"
+        copy = f"{name}_{called}"
         server = self.database.superuser_url.replace(f"/{name}?", "/postgres?")
         owner = self.database.url.partition("://")[2].partition("@")[0]
 

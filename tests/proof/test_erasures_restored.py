@@ -11,7 +11,7 @@ from ledger import erasing, fsck
 from ledger.erasing import Destroyed, Erased
 from ledger.erasures import ErasureFile, reapply
 from ledger.errors import ConfigurationError
-from ledger.events import delivery_stream
+from ledger.events import Event, delivery_stream
 from ops import recovering
 from ops.recovering import refuse_forgetful
 from ops.system import System
@@ -147,6 +147,55 @@ def test_messages_that_came_after_the_backup_are_not_there_to_be_erased(on_sqlit
         assert [] == restored(system)
         assert system.journal.is_settled(system.ledger)
         assert ([], ((), (), 0)) == reapply(system.ledger, system.journal)
+
+
+def test_a_restore_that_was_broken_off_between_two_erasures_says_the_second(
+    on_sqlite: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal ends with what was said again, and the log holds that; what is left is said at the next start all the same."""
+    with on_sqlite.opened() as system:
+        whole, partly = begin(system)
+    restore = on_sqlite.backup()
+    with on_sqlite.opened() as system:
+        erase(system.ledger, whole)
+        erase(system.ledger, partly, 0)
+    restore()
+    note = ErasureFile.note
+
+    def dying(journal: ErasureFile, given: list[Event], settles: str = "") -> None:
+        note(journal, given, settles)
+        if settles:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ErasureFile, "note", dying)
+    with pytest.raises(KeyboardInterrupt), on_sqlite.opened():
+        pass
+    monkeypatch.undo()
+    with on_sqlite.opened() as system:
+        assert 2 == len(restored(system))
+        system.runner.run()
+        recovering.finish(system.settings, system.ledger, system.journal)
+        assert is_gone(system, whole, partly)
+
+
+def test_another_backup_that_is_put_back_afterwards_shows_nobody_either(on_sqlite: Installation) -> None:
+    """What an older backup did not hold, and was let go there, is erased in a newer one; the older one again is no other than before."""
+    with on_sqlite.opened() as system:
+        early = send(system.ledger, "doc-0", ANNA)
+    older = on_sqlite.backup("older")
+    with on_sqlite.opened() as system:
+        whole, partly = begin(system)
+    newer = on_sqlite.backup("newer")
+    with on_sqlite.opened() as system:
+        erase(system.ledger, early)
+        erase(system.ledger, whole)
+        erase(system.ledger, partly, 0)
+    for restore in (older, older, newer):
+        restore()
+        with on_sqlite.opened() as system:
+            assert {0} == set(rows_of(system.ledger, early).values())
+            assert is_gone(system, whole, partly)
+            assert system.journal.is_settled(system.ledger)
 
 
 HOSTILE = {
