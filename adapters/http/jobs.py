@@ -26,10 +26,19 @@ class RunQuery(Given):
     account: Annotated[Name, msgspec.Meta(description="whose job it is")]
 
 
+OWN_TROUBLE = "it failed; whoever runs the ledger sees why: delivery-ledger jobs"
+"""In the place of what went wrong in a job of the ledger's own, which may name what is another organisation's."""
+
+
 @route("GET /v1/jobs", scopes=OPERATORS, answers={200: Jobs})
 def list_jobs(call: Call[NoQuery, None]) -> Answer:
     """How each job stands: when it is next due, when it last succeeded, what went wrong, and why it is off."""
-    return Answer(Jobs(tuple(call.services.jobs.views(call.tenant))))
+    return Answer(Jobs(tuple(map(_told, call.services.jobs.views(call.tenant)))))
+
+
+def _told(view: JobView) -> JobView:
+    is_own_trouble = bool(view.last_error) and not view.account
+    return msgspec.structs.replace(view, last_error=OWN_TROUBLE) if is_own_trouble else view
 
 
 @route("POST /v1/jobs/{job}/run", scopes=OPERATORS, answers={202: JobView}, problems=(409,))

@@ -85,3 +85,18 @@ async def test_jobs_are_for_operators(sqlite_api: Api) -> None:
     for where in ("GET /v1/jobs", "POST /v1/jobs/poll/run?account=parcels"):
         reply = await sqlite_api.call(where, scopes=("read", "ingest", "evidence", "compliance"))
         assert 403 == reply.status
+
+
+async def test_what_went_wrong_in_the_ledgers_own_jobs_names_nothing_of_another_organisation(api: Api) -> None:
+    """That one failed is told, and how often; why is told at the console, where everything may be seen."""
+    board = schedule.board(api.system)
+    (job,) = (each for each in board.own if each.name == "reports")
+    now = api.system.ledger.clock()
+    board.rows.ensure([job], now)
+    board.rows.end(job.key, now, now, "schedule weekly for j.jansen@customer.example: ValueError", 2)
+    told = (await jobs(api))["", "reports"]
+    assert ("failing", 2) == (told["state"], told["failures"])
+    assert "delivery-ledger jobs" in told["last_error"]
+    assert "jansen" not in repr(await jobs(api))
+    (seen,) = (each for each in board.views(api.tenant) if (each.account, each.job) == ("", "reports"))
+    assert "jansen" in seen.last_error
