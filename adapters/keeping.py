@@ -374,6 +374,11 @@ class Covering:
             else:  # nobody can say any more what it is on
                 self._all.append(hold)
 
+    @property
+    def is_of_everything(self) -> bool:
+        """Whether there is a hold of which nobody can say any more what it is on."""
+        return bool(self._all)
+
     def of(self, deliveries: Sequence[Delivery]) -> dict[Delivery, tuple[Hold, ...]]:
         """The holds on each delivery, oldest first."""
         by_name = bool(self._by_digest or self._by_query)

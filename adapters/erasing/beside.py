@@ -74,8 +74,10 @@ class Acts:
         holds, policies = keeping.holds(queries, tenant), keeping.policies(queries, tenant)
         self._in_force = {each.position for each in holds} | {each.position for each in policies}
         self._covering = Covering(queries, tenant) if holds else None
-        named = (hold.value for hold in holds if hold.scope == "recipient" and hold.value)
-        self._held = [Person(regions.meant(self.ledger, tenant, value, "")) for value in named]
+        named = (
+            hold.filters().recipient for hold in holds if hold.scope in {"recipient", keeping.QUERY} and hold.value
+        )
+        self._held = [Person(regions.meant(self.ledger, tenant, value, "")) for value in named if value]
 
     def page(self, after: tuple[str, int] = ("", 0), limit: int = PAGE) -> tuple[list[Act], tuple[str, int] | None]:
         """What is found among so many events after a place (stream and version), and the place to go on after."""
@@ -140,8 +142,12 @@ class Acts:
         if event.stream.startswith(BATCHES):
             rows = self.reads.probe("read_batch_messages", "message", "batch", [event.stream])
             return self._covering is not None and any(self._are_held([str(message)]) for (message,) in rows)
-        return bool(originals) and any(
-            each.in_values(held) or any(self._names(artifact, each) for artifact in originals) for each in self._held
+        return bool(originals) and (
+            (self._covering is not None and self._covering.is_of_everything)
+            or any(
+                each.in_values(held) or any(self._names(artifact, each) for artifact in originals)
+                for each in self._held
+            )
         )
 
     def _are_held(self, messages: Sequence[str]) -> bool:

@@ -50,6 +50,7 @@ class Saying:
         self.done = 0
         self._database: Database | None = None
         self._covering: tuple[dict[str, int], Covering] | None = None
+        self._searched: tuple[dict[str, int], beside.Acts | None] | None = None
 
     def everything(self, privileged: Callable[[], AbstractContextManager[Database]]) -> None:
         """Say everything.
@@ -117,21 +118,39 @@ class Saying:
         self.progress(self.done, None)
 
     def _acts(self) -> None:
-        searched, place = self.finder.acts(), ("", 0)
-        while searched is not None:
+        place: tuple[str, int] | None = ("", 0)
+        while place is not None:
+            place = self._page(place)
+
+    def _page(self, place: tuple[str, int]) -> tuple[str, int] | None:
+        """Say what goes of the acts after a place, and find the one to go on after; what came in between has them looked at again."""
+        for _ in range(TRIES):
+            searched, streams = self._search()
+            if searched is None:
+                return None
             found, following = searched.page(place)
-            self.stays += Counter(each.stays for each in found if each.stays)
             erased = beside.said(found)
             numbers = finding.numbers_of_acts(found, beside.held(self.queries, erased))
             for each in found:
                 if not each.stays:
                     self._let_go(searched, each)
-            if erased:
-                self._say(erased, numbers, {}, {})
+            try:
+                if erased:
+                    self._say(erased, numbers, streams, {})
+            except ConflictError:  # a hold or a policy
+                self.queries.runner.run()
+                continue
+            self.stays += Counter(each.stays for each in found if each.stays)
             self._tell(len(found))
-            if following is None:
-                return
-            place = following
+            return following
+        raise BusyError
+
+    def _search(self) -> tuple[beside.Acts | None, dict[str, int]]:
+        """What searches the acts of people, and the streams in which it would have changed since what is in force; see `Finder.acts`."""
+        streams = versions(self.queries.ledger, self.tenant)  # first; see there
+        if self._searched is None or self._searched[0] != streams:
+            self._searched = streams, self.finder.acts()
+        return self._searched[1], streams
 
     def _let_go(self, searched: beside.Acts, each: beside.Act) -> None:
         """End what is in force and goes: a saved query or schedule; and an item that nobody could look at any more."""

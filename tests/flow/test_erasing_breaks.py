@@ -12,10 +12,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
-from adapters import acts, keeping, safeguards
+from adapters import acts, heldquery, keeping, safeguards
 from adapters.erasing import certificates
+from adapters.erasing.beside import Acts
 from adapters.erasing.carrying import Eraser
 from adapters.erasing.finding import Finder, Subject
+from adapters.heldquery import HeldQuery
 from adapters.jobs.rows import Turn
 from adapters.outbox import ActRefusedError
 from adapters.safeguards import Safeguards
@@ -96,6 +98,42 @@ def test_a_recipient_who_comes_in_between_is_not_erased_with_the_message(
     done = eraser.carry_out(TENANT, erasure)
     assert (0, 1) == (done.numbers.messages, done.numbers.recipients)
     assert (0, 1) == (len(messages(system, ANNA)), len(messages(system, BERT)))
+    assert [True] == [BERT.encode() in body for body in bodies(system)]
+
+
+@pytest.mark.parametrize("is_seen", [False, True])
+def test_a_hold_that_comes_while_acts_are_searched_wins(
+    system: System, eraser: Eraser, monkeypatch: pytest.MonkeyPatch, *, is_seen: bool
+) -> None:
+    """What waits and names somebody on hold stays, and the hold goes on saying what it is on, though it names the person, too."""
+    waiting(system, report(BERT, DELIVERED, 5, Reference=f"as {ANNA} asked"))
+    erasure, search = asked(eraser), Acts.page
+    placed: list[keeping.Hold] = []
+
+    def searched(*args: Any) -> Any:
+        found = [] if is_seen else [search(*args)]
+        if not placed:
+            placed.append(keeping.place(system.accounts, system.queries, TENANT, "recipient", BERT, f"as {ANNA} said"))
+        return found[0] if found else search(*args)
+
+    monkeypatch.setattr(Acts, "page", searched)
+    assert "done" == eraser.carry_out(TENANT, erasure).state
+    assert placed == keeping.holds(system.queries, TENANT)
+    assert [True] == [BERT.encode() in body for body in bodies(system)]
+
+
+@pytest.mark.parametrize("scope", ["query", "lost"])
+def test_what_waits_is_kept_by_any_hold_that_covers_it(system: System, eraser: Eraser, scope: str) -> None:
+    """One on a query for somebody; and one of which nobody can say any more what it is on, so that it is on everything."""
+    waiting(system, report(BERT, DELIVERED, 5, Reference=f"as {ANNA} asked"))
+    value = heldquery.written(HeldQuery(recipient=BERT)) if scope == "query" else "case 17"
+    hold = keeping.place(
+        system.accounts, system.queries, TENANT, "query" if scope == "query" else "label", value, "claim 17"
+    )
+    if scope == "lost":
+        with system.ledger.database.writing() as cursor:
+            cursor.execute("DELETE FROM sealed_values WHERE position = ?", (hold.position,))
+    assert "done" == eraser.carry_out(TENANT, asked(eraser)).state
     assert [True] == [BERT.encode() in body for body in bodies(system)]
 
 
