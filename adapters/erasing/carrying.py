@@ -253,15 +253,26 @@ class Eraser:
         return found, page[-1].position if len(page) == limit else 0
 
     def ready(self, tenant: str) -> Iterator[Erasure]:
-        """Those that may be carried out now."""
-        return (self._view(tenant, act) for act in self._open(tenant) if act.may_go)
+        """Those that may be carried out now, and those that were and were broken off before the address was taken away."""
+        self.queries.runner.run()
+        yield from (self._view(tenant, act) for act in self._open(tenant) if act.may_go)
+        yield from (self.get(tenant, erasure) for whose, erasure in self._remembered() if whose == tenant)
 
     def all_ready(self) -> list[tuple[str, str]]:
-        """Organisation and id of what may be carried out now."""
+        """Organisation and id of what may be carried out now, or gone on with."""
         self.queries.runner.run()
         sql = "SELECT DISTINCT tenant FROM read_acts WHERE rule IN (?, ?) AND done_at = '' ORDER BY tenant"
         tenants = [str(tenant) for (tenant,) in self.ledger.database.read(sql, tuple(RULES.values()))]
-        return [(tenant, each.erasure) for tenant in tenants for each in self.ready(tenant)]
+        ready = [(tenant, act.act) for tenant in tenants for act in self._open(tenant) if act.may_go]
+        return ready + self._remembered()
+
+    def _remembered(self) -> list[tuple[str, str]]:
+        """Organisation and id of what was carried out, where the address that asked for it is there still."""
+        sql = (
+            "SELECT tenant, act FROM read_acts AS a WHERE rule = ? AND done_at <> '' "
+            "AND EXISTS (SELECT 1 FROM sealed_values AS s WHERE s.position = a.position) ORDER BY a.position"
+        )
+        return [(str(tenant), str(act)) for tenant, act in self.ledger.database.read(sql, (RULES["recipient"],))]
 
     def said(self, tenant: str, erasure: str) -> Iterator[Event]:
         """The events that said what goes, until it was carried out."""

@@ -169,6 +169,27 @@ def test_broken_off_anywhere_it_goes_on_where_it_was(
     assert 1 == len([e for e in system.ledger.feed(0, 1_000) if e.type == "erasure.completed"])
 
 
+def test_broken_off_before_the_address_is_taken_away_it_is_taken_by_the_clock(
+    system: System, eraser: Eraser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All else is done and the log says so; what asked for it is not forgotten about."""
+    send(system, "doc-1", ANNA)
+    erasure = asked(eraser)
+
+    def dying(*_args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Eraser, "_forget", dying)
+        with pytest.raises(KeyboardInterrupt):
+            eraser.carry_out(TENANT, erasure)
+    assert ("done", True) == (eraser.get(TENANT, erasure).state, ANNA in said(system))
+    turn = Turn(system.ledger.clock())
+    schedule.carry_out_erasures(system, turn)
+    assert (1, False) == (turn.found, ANNA in said(system))
+    assert [] == eraser.all_ready()
+
+
 def test_what_is_still_to_be_sent_is_cancelled_first(system: System, eraser: Eraser) -> None:
     """An erasure is refused while something of it waits in the outbox, whose row goes with the message afterwards."""
     message = send(system, "doc-1", ANNA)
