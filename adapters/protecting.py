@@ -133,8 +133,10 @@ def _try(  # noqa: PLR0917  as above
     writer.expect(message)
     named = {index: address} if address else {}
     generations = _generations(ledger, context, tenant, address, kind)
-    if is_whole:
+    if is_whole:  # taken back from one of them only: it goes on for each of the others
         message = plan_whole_protection(writer.plan, message, named, clear, generations, kind)
+        others = set(range(message.recipients)) - {index} - message.protected - message.unprotected
+        message = plan_protection(writer.plan, message, dict.fromkeys(others), clear, {}, PROTECTED)
     if not is_whole or index in message.protected:
         plan_protection(writer.plan, message, {index: address}, clear, generations, kind)
     for event in writer.plan.events:

@@ -372,3 +372,23 @@ def test_whose_protection_was_taken_back_is_in_the_trail_again(found: World) -> 
     seeing = found.queries.seeing_protected()
     assert ANNA.value in repr(found.queries.trail(TENANT, message))
     assert seeing.trail(TENANT, message) == found.queries.trail(TENANT, message)
+
+
+def test_taking_it_back_from_one_of_a_message_shows_nobody_else(found: World) -> None:
+    """What was said of the whole message goes on for the others, also after another arrival."""
+    found.accounts.add(TENANT, "letters", "ekopost")
+    whom, named = Address("person_number", "19800101-0014"), Reference("envelope_id", ENVELOPE)
+    registration = Registration(account="letters", provider="ekopost", recipients=(whom, BO), references=(named,))
+    message = found.intake.register(TENANT, registration, {"arrival": "api"}).message
+    found.intake.admit([read(TENANT, envelope("closed", "2026-07-20T08:00:00"))])
+    found.runner.run()
+    assert [] == seen(found)
+    assert 1 == protecting.unprotect(found.queries, TENANT, (message, 1), "meant for somebody else")
+    found.runner.run()
+    assert [(message, 1)] == seen(found)
+    found.intake.admit([read(TENANT, envelope("printed", "2026-07-20T09:00:00"))])
+    found.runner.run()
+    assert [(message, 1)] == seen(found)
+    assert 1 == protecting.unprotect(found.queries, TENANT, (message, 0), "moved back")
+    found.runner.run()
+    assert {(message, 0), (message, 1)} == set(seen(found))
