@@ -141,10 +141,8 @@ def _carry_out(s: System, tenant: str, asked: list[Erasure], *, json: bool) -> N
     eraser = _eraser(s)
     done: list[Erasure] = []
     for each in asked:
-        if each.state in {
-            "ready",
-            "done",
-        }:  # one that is done may have been broken off before the address was taken away
+        # One that is done may have been broken off before the address was taken away.
+        if each.state in {"ready", "done"}:
             with bar("erasing", quiet=json) as progress:
                 done.append(eraser.carry_out(tenant, each.erasure, progress))
         else:
