@@ -134,14 +134,24 @@ def unfinished(ledger: Ledger, newest: int | None = None) -> Iterator[Event]:
 def _left(ledger: Ledger, events: Mapping[int, Event]) -> set[int]:
     told = {position: erasing.told(event) for position, event in events.items()}
     messages = [position for position, each in told.items() if each.is_message]
-    recipients = [position for position, each in told.items() if each.recipient != WHOLE_MESSAGE]
-    found = _late_left(ledger, {position: each.stream for position, each in told.items()})
+    batches = {
+        position for position, each in told.items() if each.stream.startswith("batch/")
+    }  # no key goes with these
+    recipients = [p for p, each in told.items() if each.recipient != WHOLE_MESSAGE and p not in batches]
+    found = _late_left(ledger, {position: each.stream for position, each in told.items()}) | _named_left(ledger, told)
     for asked, statements in ((messages, LEFT_OF_MESSAGE), (recipients, LEFT_OF_RECIPIENT)):
         for sql, values in statements.items():
             rows = ledger.database.each(sql, [values(told[position]) for position in asked])
             found |= {asked[number] for number, *_ in rows}
     others = told.keys() - {*messages, *recipients}
     return found | {position for position in others if any(erasing.left(ledger.database, told[position]))}
+
+
+def _named_left(ledger: Ledger, told: Mapping[int, Erased]) -> set[int]:
+    """Erasures of which an original is there that they name: of what takes several events to say, the first takes the keys."""
+    naming = {artifact: position for position, each in told.items() for artifact in each.originals}
+    rows = ledger.database.probe("artifacts", "artifact_id", "artifact_id", sorted(naming))
+    return {naming[str(artifact)] for (artifact,) in rows}
 
 
 def _late_left(ledger: Ledger, streams: Mapping[int, str]) -> set[int]:

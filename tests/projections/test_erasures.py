@@ -123,3 +123,24 @@ def test_hundreds_of_erasures_are_looked_through_in_pages(found: World, monkeypa
     assert expected == left(found)
     assert expected[:1] == [event.position for event in islice(unfinished(found.ledger), 1)]
     assert Destroyed() == erasing.left(found.ledger.database, said[0])
+
+
+def test_what_no_key_goes_with_is_looked_for_by_name(found: World) -> None:
+    """Of a batch, as it is said of one; and of a message with more originals than one event names, whose keys went with the first."""
+    told = tell(found.ledger, report("doc-3", BO, batch=name("march for Anna")))
+    batch = next(event for event in told if event.type == "batch.opened")
+    whole = send(found.ledger, "doc-1", ANNA)
+    row, key = found.ledger.new_key(f"account/{TENANT}/sms/2026-03-01", OWN_KEY)
+    original = found.ledger.seal_original(key, b"for Anna", "text/plain")
+    waits = found.ledger.draft("lane.opened", TENANT, row.stream, {"artifacts": [original.artifact_id]})
+    found.ledger.append(Item([waits], keys=[row], artifacts=[(0, original)]))
+    said = say(
+        found.ledger,
+        Erased(batch.stream, 0, events=(batch.id,)),
+        Erased(whole),
+        Erased(whole, originals=(original.artifact_id,)),
+    )
+    destroy(found, said[1])
+    assert [said[2].position, said[0].position] == left(found)
+    destroy(found, *said)
+    assert [] == left(found)
