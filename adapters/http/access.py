@@ -20,6 +20,8 @@ QUARTER_MINUTES = 15
 MAX_STREAMS = 400
 MAX_NAMED = 10_000
 """Of one gathering; one that names more is written and begun again."""
+MAX_KEPT = 100_000
+"""Of all gatherings, they themselves counted: where each look has a reason of its own, there are as many. Above it all are written."""
 AT_ONCE = frozenset({"original", "archive", "protected"})
 
 
@@ -97,7 +99,7 @@ class AccessLog:
             self._gathered.setdefault(looked, _Looks(now)).add(messages or [""], now)
 
     def flush(self, *, everything: bool = False) -> int:
-        """Write first looks that waited long enough or fill an event, and all of quarters that are over.
+        """Write first looks that waited long enough or fill an event, and all of quarters that are over, or when there is too much.
 
         Args:
             everything: also what is neither (when stopping).
@@ -107,6 +109,7 @@ class AccessLog:
         """
         now = self.accounts.ledger.clock()
         with self._lock:
+            everything |= sum(1 + len(looks.named) for looks in self._gathered.values()) > MAX_KEPT
             due = sorted(looked for looked, looks in self._gathered.items() if self._is_due(looked, looks, now))
             due = sorted(self._gathered) if everything else due
         return sum(self._write(looked, everything=everything or _is_over(looked, now)) for looked in due)

@@ -152,6 +152,21 @@ async def test_looks_at_many_messages_are_written_before_they_fill_memory(sqlite
     assert [(400, 400), (1, 1), (0, 401)] == recorded
 
 
+async def test_looks_with_a_reason_each_are_written_before_they_fill_memory(
+    sqlite_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of them is kept for the rest of the quarter when there are too many."""
+    monkeypatch.setattr("adapters.http.access.MAX_KEPT", 10)
+    access, reasons = AccessLog(sqlite_api.system.accounts), [f"case {number}" for number in range(11)]
+
+    def looked(count: int) -> int:
+        for reason in reasons[:count]:
+            access.note(sqlite_api.tenant, "key_0", "status", (f"{0:08x}-0000-7000-8000-000000000000",), reason=reason)
+        return access.flush()
+
+    assert [0, 11, 11] == [looked(5), looked(11), looked(11)]
+
+
 # --- the page
 
 
