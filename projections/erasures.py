@@ -134,9 +134,8 @@ def unfinished(ledger: Ledger, newest: int | None = None) -> Iterator[Event]:
 def _left(ledger: Ledger, events: Mapping[int, Event]) -> set[int]:
     told = {position: erasing.told(event) for position, event in events.items()}
     messages = [position for position, each in told.items() if each.is_message]
-    batches = {
-        position for position, each in told.items() if each.stream.startswith("batch/")
-    }  # no key goes with these
+    # No key goes with what is said of a batch.
+    batches = {position for position, each in told.items() if each.stream.startswith("batch/")}
     recipients = [p for p, each in told.items() if each.recipient != WHOLE_MESSAGE and p not in batches]
     found = _late_left(ledger, {position: each.stream for position, each in told.items()}) | _named_left(ledger, told)
     for asked, statements in ((messages, LEFT_OF_MESSAGE), (recipients, LEFT_OF_RECIPIENT)):
