@@ -11,7 +11,6 @@ import email.policy
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from typing import Any
 
 import phonenumbers
@@ -79,6 +78,8 @@ def _finds(search: re.Pattern[str], text: str) -> bool:
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+    elif isinstance(value, int):
+        yield str(value)
     elif isinstance(value, dict):
         for name, each in value.items():
             yield name
@@ -105,7 +106,6 @@ def _raw(body: bytes) -> Iterator[str]:
     yield body[1:].decode("utf-16-le", "replace")
 
 
-@cache
 def _pattern(address: Address) -> str:
     """What finds the address in a folded text; "" when it is too short to be looked for."""
     text = fold(normal(address)).strip()
