@@ -118,7 +118,7 @@ def run(
     """Erase; refused while a legal hold is on any of it. Where it takes two people, it waits for the other one.
 
     Args:
-        reason: why; sealed, and gone with the address at the end.
+        reason: why; sealed, and gone with the address at the end. Of a message it stays: name no one in it.
         recipient: an address of the person, in any spelling.
         kind: of the address; default: whatever it may be.
         message: the id of one message instead, with all its recipients.
