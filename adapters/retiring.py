@@ -2,7 +2,8 @@
 
 A message goes as a whole, or not at all: when the policy for each of its deliveries says so, each has its final status, none is on hold
 and nothing of it is still to be sent. What was judged is expected of the log by the very append that says that it goes, so a hold, a
-policy or a fact that comes in between wins. What is said is destroyed at once where a login may, else by `erase carry-out`.
+policy, a recipient or what is told of the whole message wins when it comes in between; what is told of one delivery then is late. What is
+said is destroyed at once where a login may, else by `erase carry-out`.
 """
 
 from __future__ import annotations
