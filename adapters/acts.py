@@ -6,7 +6,7 @@ The console is one person. What follows from an agreement is told in `adapters.c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -206,7 +206,9 @@ def _acts(queries: Queries, tenant: str, where: str, values: Sequence[Any]) -> l
     positions = {row[name] for row in ordered for name in ("position", "decided_in")} - {0}
     events = {event.position: event for event in queries.ledger.events_at(sorted(positions))}
     opened, now = queries.ledger.values(list(events.values())), queries.ledger.clock()
-    return [_act(row, events[row["position"]], opened, now) for row in ordered]
+    demanded = safeguards.of(queries, tenant)
+    waits = {row["act"] for row in ordered if row["second_person"] or demanded.takes_two(row["rule"])}
+    return [_act(row, events[row["position"]], opened, now, waits) for row in ordered]
 
 
 def _apply(found: dict[str, dict[str, Any]], names: Sequence[str], event: Event) -> None:
@@ -232,13 +234,20 @@ _OWN = frozenset({"v", "id", "nonce", "type", "tenant", "stream", "version", "ob
 _TOLD = frozenset({"rule", "notes", "actor", "commit"})
 
 
-def _act(row: Mapping[str, Any], event: Event, values: Mapping[int, Mapping[str, Any]], now: datetime) -> Act:
+def _act(
+    row: Mapping[str, Any],
+    event: Event,
+    values: Mapping[int, Mapping[str, Any]],
+    now: datetime,
+    waits: Collection[str],
+) -> Act:
+    """One act; of `waits` are those that take a second person, as was demanded when they were asked for or is now."""
     said = dict(values.get(row["position"], {}))
     expires = time_text(parse_time(row["asked_at"]) + VALID)
     return Act(
         act=row["act"],
         rule=row["rule"],
-        state=_state(row, expires <= time_text(now)),
+        state=_state(row, expires <= time_text(now), row["act"] in waits),
         reason=str(said.pop("note", "")),
         asked_at=row["asked_at"],
         asked_by=row["asked_by"],
@@ -253,13 +262,13 @@ def _act(row: Mapping[str, Any], event: Event, values: Mapping[int, Mapping[str,
     )
 
 
-def _state(row: Mapping[str, Any], is_over: bool) -> State:  # noqa: FBT001  said of the row
+def _state(row: Mapping[str, Any], is_over: bool, waits: bool) -> State:  # noqa: FBT001  said of the row
     if row["done_at"]:
         return "done"
     if row["decision"]:
         decided: State = "approved" if row["decision"] == "approved" else "declined"
         return decided
-    return "ready" if not row["second_person"] else "expired" if is_over else "waiting"
+    return "ready" if not waits else "expired" if is_over else "waiting"
 
 
 # --- who is another

@@ -74,8 +74,8 @@ def demand(  # noqa: PLR0917  whose, what, why
     if changes and safeguards.loosens(changes) and now.takes_two(SAFEGUARDS_RULE):
         return _ask(accounts, queries, tenant, SAFEGUARDS_RULE, (why, actor), {"numbers": changes})
     if changes:
-        safeguards.put(accounts, tenant, wanted, why, actor)
-    return wanted
+        safeguards.put(accounts, tenant, changes, why, actor)
+    return safeguards.of(queries, tenant)
 
 
 def _ask(  # noqa: PLR0917  whose, what, why
@@ -132,9 +132,8 @@ def _keep(accounts: Accounts, _queries: Queries, tenant: str, act: Act) -> None:
     keeping.keep(accounts, tenant, act.about["provider"], term, label, act.asked_by, reason=act.reason, act=act.act)
 
 
-def _demand(accounts: Accounts, queries: Queries, tenant: str, act: Act) -> None:
-    wanted = safeguards.of(queries, tenant).with_changes(act.about["numbers"])
-    safeguards.put(accounts, tenant, wanted, act.reason, act.asked_by, act=act.act)
+def _demand(accounts: Accounts, _queries: Queries, tenant: str, act: Act) -> None:
+    safeguards.put(accounts, tenant, act.about["numbers"], act.reason, act.asked_by, act=act.act)
 
 
 CARRIED: Mapping[str, Callable[[Accounts, Queries, str, Act], None]] = {

@@ -64,10 +64,6 @@ class Safeguards(msgspec.Struct, frozen=True):
         now = self.numbers()
         return {name: number for name, number in wanted.numbers().items() if number != now[name]}
 
-    def with_changes(self, changes: Mapping[str, int]) -> Safeguards:
-        """What is demanded once this is switched; nothing else changes, whatever was asked for meanwhile."""
-        return read([name for name, number in {**self.numbers(), **changes}.items() if number])
-
 
 def loosens(changes: Mapping[str, int]) -> bool:
     """Whether something is not demanded any more, or more is allowed."""
@@ -82,7 +78,7 @@ def of(queries: Queries, tenant: str) -> Safeguards:
     for event in unread:
         if event.tenant == tenant and acts.is_safeguards(event):
             with suppress(ValueError):
-                demanded = acts.safeguards(event)[-1]
+                demanded = acts.safeguards(event, str(demanded))[-1]
     return read(str(demanded).split())
 
 
@@ -95,13 +91,14 @@ def read(names: Collection[str]) -> Safeguards:
     )
 
 
-def put(accounts: Accounts, tenant: str, wanted: Safeguards, reason: str, actor: str, *, act: str = "") -> int:
-    """Say what is demanded from now on; the position of the event.
+def put(accounts: Accounts, tenant: str, changes: Mapping[str, int], reason: str, actor: str, *, act: str = "") -> int:
+    """Switch what is demanded from now on; the position of the event.
 
     Args:
+        changes: as `Safeguards.changes_to` gives them. Nothing else is switched, whatever somebody else switches at the same time.
         act: the act by which it was agreed to, and which is carried out once.
     """
-    clear: dict[str, Any] = {"rule": SAFEGUARDS_RULE, "numbers": wanted.numbers(), **({"events": [act]} if act else {})}
+    clear: dict[str, Any] = {"rule": SAFEGUARDS_RULE, "numbers": dict(changes), **({"events": [act]} if act else {})}
     return accounts.record("ruleset.changed", tenant, ACCOUNT, actor, clear, reason, once=("act", act) if act else ())
 
 

@@ -64,7 +64,7 @@ class ActsModel:
                 elif event.type in CARRYING_OUT:
                     _carry_out(cursor, target.table("acts"), event)
                 if is_safeguards(event):
-                    _insert(cursor, target.table("safeguards"), SAFEGUARD_COLUMNS, safeguards(event))
+                    _demand(cursor, target.table("safeguards"), event)
             except ValueError as error:
                 unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
         return unapplied
@@ -117,11 +117,22 @@ def is_safeguards(event: Event) -> bool:
     return event.type == "ruleset.changed" and event.fields.get("rule") == SAFEGUARDS_RULE
 
 
-def safeguards(event: Event) -> tuple[Any, ...]:
-    """What is demanded from then on, in the order of `SAFEGUARD_COLUMNS`; what is demanded stands in one text, sorted."""
+def safeguards(event: Event, before: str) -> tuple[Any, ...]:
+    """What is demanded from then on, in the order of `SAFEGUARD_COLUMNS`; what is demanded stands in one text, sorted.
+
+    Args:
+        before: what was demanded before: an event says what it switches on and off, and of nothing else.
+    """
     said = msgspec.convert(event.fields, _Clear)
-    demanded = " ".join(sorted(name for name, number in said.numbers.items() if number))
+    on = {name for name, number in said.numbers.items() if number}
+    demanded = " ".join(sorted(on | (set(before.split()) - said.numbers.keys())))
     return (event.tenant, event.position, said.recorded_at, said.actor, demanded)
+
+
+def _demand(cursor: Cursor, table: str, event: Event) -> None:
+    sql = f"SELECT demanded FROM {table} WHERE tenant = ? ORDER BY position DESC LIMIT 1"
+    before = next((str(demanded) for (demanded,) in cursor.read(sql, (event.tenant,))), "")
+    _insert(cursor, table, SAFEGUARD_COLUMNS, safeguards(event, before))
 
 
 def _decide(cursor: Cursor, table: str, event: Event) -> None:

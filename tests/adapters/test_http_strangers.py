@@ -78,7 +78,7 @@ async def test_what_is_anothers_is_answered_as_what_never_was(api: Api) -> None:
     other = api.of("other")
     other.key(*ALL)
     other.account("third", "kpn_sms")
-    safeguards.put(api.system.accounts, "other", Safeguards(partial_search=True), "n", "key_1")
+    safeguards.put(api.system.accounts, "other", Safeguards(partial_search=True).numbers(), "n", "key_1")
     written = of_tenant(api)
     for route in NAMING:
         for scopes in (ALL, *((scope,) for scope in MAY[id_of(route)].split())):

@@ -45,7 +45,7 @@ def clock() -> Clock:
 def found(database: Database, tmp_path: Path, clock: Clock) -> Iterator[World]:
     """A ledger whose organisation demands two people for everything."""
     with world(database.url, tmp_path, clock) as opened:
-        safeguards.put(opened.accounts, TENANT, ALL, "our rules", "")
+        safeguards.put(opened.accounts, TENANT, ALL.numbers(), "our rules", "")
         yield opened
 
 
@@ -94,14 +94,29 @@ def test_act_says_nothing_of_the_person_in_the_clear(found: World) -> None:
 
 
 def test_what_takes_no_second_person_is_ready_at_once(found: World) -> None:
-    """And nobody decides it any more, not even when the demand comes later."""
-    safeguards.put(found.accounts, TENANT, Safeguards(), "alone again", "")
+    """Until that is demanded: what is not done by then waits for somebody else."""
+    safeguards.put(found.accounts, TENANT, Safeguards().numbers(), "alone again", "")
     asked = _ask(found)
     assert ("ready", True) == (asked.state, asked.may_go)
-    safeguards.put(found.accounts, TENANT, ALL, "together again", "")
     with pytest.raises(ActRefusedError, match="is ready"):
         _approve(found, asked, "key_bert")
-    assert "ready" == acts.get(found.queries, TENANT, asked.act).state
+    safeguards.put(found.accounts, TENANT, ALL.numbers(), "together again", "")
+    assert "waiting" == acts.get(found.queries, TENANT, asked.act).state
+    assert "approved" == _approve(found, asked, "key_bert").state
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_what_two_people_switch_at_the_same_time_is_both_switched(found: World, *, read: bool) -> None:
+    """Whoever demands a reason has not seen that two people are demanded since, and takes nothing of it back."""
+    safeguards.put(found.accounts, TENANT, Safeguards().numbers(), "alone again", "")
+    safeguards.put(found.accounts, TENANT, Safeguards().changes_to(Safeguards(("erasure",))), "one", "key_anna")
+    if read:
+        found.runner.run()
+    safeguards.put(found.accounts, TENANT, Safeguards().changes_to(Safeguards((), ("evidence",))), "other", "key_bert")
+    both = Safeguards(("erasure",), ("evidence",))
+    assert both == safeguards.of(found.queries, TENANT)
+    found.runner.run()
+    assert both == safeguards.of(found.queries, TENANT)
 
 
 @pytest.mark.parametrize("read", [True, False])

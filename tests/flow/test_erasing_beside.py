@@ -126,7 +126,7 @@ def test_what_came_of_tasks_that_may_name_her_is_removed(system: System, eraser:
 def test_the_address_that_asked_for_it_is_gone_at_the_end(system: System, eraser: Eraser) -> None:
     """And where it waits for a second person it is there, or nobody could carry it out."""
     send(system, "doc-1", ANNA)
-    safeguards.put(system.accounts, TENANT, Safeguards(("erasure",)), "board decision", "key_1")
+    safeguards.put(system.accounts, TENANT, Safeguards(("erasure",)).numbers(), "board decision", "key_1")
     asked = eraser.ask(TENANT, Subject(recipient=SPELLED), WHY, "key_1")
     assert "waiting" == asked.state
     with pytest.raises(ActRefusedError, match="waits for a second person"):

@@ -212,7 +212,7 @@ def test_what_is_still_to_be_sent_is_cancelled_first(system: System, eraser: Era
 def test_what_was_agreed_to_is_carried_out_by_the_clock(system: System, eraser: Eraser) -> None:
     """The job does it once a second person agreed, and not before."""
     send(system, "doc-1", ANNA)
-    safeguards.put(system.accounts, TENANT, Safeguards(("erasure",)), "board decision", "key_1")
+    safeguards.put(system.accounts, TENANT, Safeguards(("erasure",)).numbers(), "board decision", "key_1")
     erasure = eraser.ask(TENANT, Subject(recipient=ANNA), WHY, "key_1").erasure
     turn = Turn(system.ledger.clock())
     schedule.carry_out_erasures(system, turn)

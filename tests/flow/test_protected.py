@@ -344,7 +344,7 @@ def test_an_act_that_names_somebody_protected_is_done_as_it_was_asked(found: Wor
     """A policy for such a label is for that label alone, and a hold ends for such a reason, though neither is shown."""
     registered(found, ANNA, protected=(ANNA,))
     two = safeguards.Safeguards(four_eyes=("hold.release", "retention"))
-    safeguards.put(found.accounts, TENANT, two, "board decision", "key_a")
+    safeguards.put(found.accounts, TENANT, two.numbers(), "board decision", "key_a")
     naming, whose = f"case {ANNA.value}", (found.accounts, found.queries, TENANT)
     asked = carrying.keep(*whose, "pec_mailbox", "90d", naming, "tidy", "key_a")
     plain = carrying.keep(*whose, "pec_mailbox", "90d", "", "tidy", "key_a")
