@@ -280,7 +280,7 @@ async def test_a_body_that_trickles_in_is_given_up(sqlite_system: System) -> Non
 async def test_a_stream_that_trickles_in_is_given_up_and_what_came_is_kept(sqlite_system: System) -> None:
     """Each part in time, and all of it too slow; only the time that it is waited for counts."""
     line = json.dumps({"account": "sms", **accepted()}).encode() + b"\n"
-    async with serving(sqlite_system, request_timeout_s=0.5, idle_s=30.0, body_bytes_per_s=10_000) as api:
+    async with serving(sqlite_system, request_timeout_s=4.0, idle_s=30.0, body_bytes_per_s=100_000) as api:
         api.account()
         over = asyncio.Event()
 
