@@ -108,9 +108,8 @@ async def _guarded(api: Api, made: dict[str, str]) -> dict[str, str]:
     recipient = f"/v1/messages/{made['message']}/deliveries/0"
     await _ask(api, f"POST {recipient}/protect", {"reason": "n"})
     await _ask(api, f"POST {recipient}/unprotect", {"reason": "n"})
-    safeguards.put(
-        api.system.accounts, api.tenant, Safeguards(("erasure", "hold.release"), partial_search=True), "n", "key_1"
-    )
+    demanded = Safeguards(("erasure", "hold.release"), partial_search=True)
+    safeguards.put(api.system.accounts, api.tenant, demanded.numbers(), "n", "key_1")
     await api.caught_up()
     other = await _ask(
         api, "POST /v1/messages", {"account": "sms", "recipients": [{"kind": "phone", "address": NUMBER}]}

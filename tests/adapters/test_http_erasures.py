@@ -61,7 +61,7 @@ async def test_under_a_hold_it_is_409_and_nothing_is_erased(api: Api) -> None:
 async def test_where_it_takes_two_people_it_waits_for_the_second(api: Api) -> None:
     """202 and the act waits; there is no certificate yet, and the asker cannot agree."""
     message = await sent(api)
-    safeguards.put(api.system.accounts, api.tenant, Safeguards(("erasure",)), "board decision", "key_1")
+    safeguards.put(api.system.accounts, api.tenant, Safeguards(("erasure",)).numbers(), "board decision", "key_1")
     reply = await api.call("POST /v1/erasures", scopes=OFFICER, json={"message": message} | WHY)
     assert (202, "waiting", message) == (reply.status, reply.json["state"], reply.json["message"])
     again = await api.call("POST /v1/erasures", scopes=OFFICER, json={"message": message} | WHY)

@@ -26,7 +26,7 @@ BODIES_OF_READS: dict[str, Any] = {
 
 
 def _demand(api: Api, wanted: Safeguards = EVERY) -> None:
-    safeguards.put(api.system.accounts, api.tenant, wanted, "our rules", "console")
+    safeguards.put(api.system.accounts, api.tenant, wanted.numbers(), "our rules", "console")
     api.app[STATE].demanded.forget(api.tenant)
 
 

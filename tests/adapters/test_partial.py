@@ -22,7 +22,7 @@ ANNA, BERT, CLARA = "anna.jansen@example.org", "bert.jansen@example.org", "clara
 
 
 def allow(system: System, *, is_on: bool = True) -> None:
-    safeguards.put(system.accounts, TENANT, Safeguards(partial_search=is_on), "the board", "key_officer")
+    safeguards.put(system.accounts, TENANT, Safeguards(partial_search=is_on).numbers(), "the board", "key_officer")
     system.runner.run()
 
 
@@ -52,7 +52,7 @@ def found(system: System, part: str, filters: Filters = HERE, **more: Any) -> li
 def test_it_is_off_until_the_organisation_allows_it(system: System) -> None:
     """And off again when that is taken back; what others allow does not count."""
     send(system, ANNA)
-    safeguards.put(system.accounts, "other", Safeguards(partial_search=True), "theirs", "key_other")
+    safeguards.put(system.accounts, "other", Safeguards(partial_search=True).numbers(), "theirs", "key_other")
     with pytest.raises(PartialSearchError):
         found(system, "jansen")
     allow(system)
