@@ -202,12 +202,12 @@ def forms(address: Address) -> tuple[str, ...]:
 
     They left extensions out; that form is the number of somebody else, and nobody is found by it.
     """
-    form, former = normal(address), _FORMER.get(address.kind, _former_text)(address.value)
-    return (
-        (form,)
-        if form.startswith((former, f"{former};ext=")) and ";ext=" in form
-        else tuple(dict.fromkeys((form, former)))
-    )
+    form = normal(address)
+    step = _FORMER.get(address.kind)
+    former = step(address.value) if step else _STEP.get(address.kind, _loose)(address.value, "")
+    if ";ext=" in form and form.startswith(former):
+        return (form,)
+    return tuple(dict.fromkeys((form, former)))
 
 
 # --- as it was done before regions, extensions and IDNA 2008; must never change
@@ -230,18 +230,9 @@ def _former_email(value: str) -> str:
     return f"{local.casefold()}@{domain.casefold().rstrip('.')}"
 
 
-def _former_text(value: str) -> str:
-    return _loose(value, "")
-
-
-def _former_identifier(value: str) -> str:
-    return _identifier(value, "")
-
-
 _FORMER: dict[str, Callable[[str], str]] = {
     "email": _former_email,
     "phone": _former_phone,
     "fax": _former_phone,
-    "person_number": _former_identifier,
-    "organisation": _former_identifier,
 }
+"""Kind -> how it was done; the others were read as they are today, once."""
