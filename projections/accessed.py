@@ -8,7 +8,7 @@ import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event, message_of
-from projections.runner import Table, Target, Unapplied
+from projections.runner import Table, Target, Unapplied, insert
 
 ERASED = "evidence.erased"
 TYPES = frozenset({"access.recorded", "evidence.exported", "report.delivered", ERASED})
@@ -44,9 +44,7 @@ class AccessedModel:
                     rows += accesses(event)
                 except ValueError as error:
                     unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
-        marks = ",".join("?" * len(COLUMNS.split(", ")))
-        sql = f"INSERT INTO {target.table('accesses')} ({COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-        cursor.executemany(sql, rows)
+        insert(cursor, target.table("accesses"), COLUMNS, rows)
         return unapplied
 
 

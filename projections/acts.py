@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event
-from projections.runner import Table, Target, Unapplied
+from projections.runner import Table, Target, Unapplied, insert
 
 SECOND_PERSON = "second_person"
 """Note of an `act.asked` that waits for somebody else."""
@@ -56,9 +56,9 @@ class ActsModel:
         for event in events:
             try:
                 if event.type == "act.asked":
-                    _insert(cursor, target.table("acts"), ACT_COLUMNS, asked(event))
+                    insert(cursor, target.table("acts"), ACT_COLUMNS, [asked(event)])
                 elif event.type == "access.granted":
-                    _insert(cursor, target.table("key_grants"), GRANT_COLUMNS, granted(event))
+                    insert(cursor, target.table("key_grants"), GRANT_COLUMNS, [granted(event)])
                 elif event.type in DECISIONS:
                     _decide(cursor, target.table("acts"), event)
                 elif event.type in CARRYING_OUT:
@@ -132,7 +132,7 @@ def safeguards(event: Event, before: str) -> tuple[Any, ...]:
 def _demand(cursor: Cursor, table: str, event: Event) -> None:
     sql = f"SELECT demanded FROM {table} WHERE tenant = ? ORDER BY position DESC LIMIT 1"
     before = next((str(demanded) for (demanded,) in cursor.read(sql, (event.tenant,))), "")
-    _insert(cursor, table, SAFEGUARD_COLUMNS, safeguards(event, before))
+    insert(cursor, table, SAFEGUARD_COLUMNS, [safeguards(event, before)])
 
 
 def _decide(cursor: Cursor, table: str, event: Event) -> None:
@@ -147,8 +147,3 @@ def _decide(cursor: Cursor, table: str, event: Event) -> None:
 def _carry_out(cursor: Cursor, table: str, event: Event) -> None:
     sql = f"UPDATE {table} SET done_at = ? WHERE act = ? AND tenant = ? AND done_at = ''"
     cursor.executemany(sql, [(*row, event.tenant) for row in carried_out(event)])
-
-
-def _insert(cursor: Cursor, table: str, columns: str, row: tuple[object, ...]) -> None:
-    marks = ",".join("?" * len(row))
-    cursor.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING", row)

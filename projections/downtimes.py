@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ledger.application import Ledger
 from ledger.database import Cursor, Reads, Row
 from ledger.events import Event
-from projections.runner import Table, Target, Unapplied
+from projections.runner import Table, Target, Unapplied, insert
 
 DOWN, UP = "provider.down", "provider.up"
 ENTERED, DETECTED, WITHDRAWN = "downtime.entered", "downtime.detected", "downtime.withdrawn"
@@ -87,9 +87,7 @@ class _Clear(msgspec.Struct):
 def _open(cursor: Cursor, event: Event, table: str) -> None:
     said = msgspec.convert(event.fields, _Clear)
     row = (event.id, event.tenant, said.account, said.provider, said.occurred_at or said.observed_at, "", said.rule)
-    marks = ",".join("?" * len(COLUMNS.split(", ")))
-    sql = f"INSERT INTO {table} ({COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-    cursor.execute(sql, (*row, "open", f"{event.id}@{event.position}"))
+    insert(cursor, table, COLUMNS, [(*row, "open", f"{event.id}@{event.position}")])
 
 
 def _close(cursor: Cursor, event: Event, table: str) -> None:

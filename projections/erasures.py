@@ -16,7 +16,7 @@ from ledger.database import Cursor
 from ledger.erasing import Erased
 from ledger.events import Event, message_of
 from ledger.streams import WHOLE_MESSAGE, person_of, shadow
-from projections.runner import Table, Target, Unapplied
+from projections.runner import Table, Target, Unapplied, insert
 
 COLUMNS = "position, tenant, stream, recipient, rule, at"
 PAGE = 500
@@ -65,11 +65,10 @@ class ErasuresModel:
                 except ValueError as error:
                     unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
         table = target.table("erasures")
-        cursor.executemany(f"INSERT INTO {table} ({COLUMNS}) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING", rows)
+        insert(cursor, table, COLUMNS, rows)
         if cursor.read(f"SELECT 1 FROM {table} LIMIT 1"):
             late = list(_late(cursor, table, events))
-            sql = f"INSERT INTO {target.table('late_arrivals')} (erasure, position, tenant) VALUES (?,?,?) ON CONFLICT DO NOTHING"
-            cursor.executemany(sql, late)
+            insert(cursor, target.table("late_arrivals"), "erasure, position, tenant", late)
         return unapplied
 
 

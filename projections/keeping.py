@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event, time_text
-from projections.runner import Table, Target, Unapplied
+from projections.runner import Table, Target, Unapplied, insert
 
 POLICY_RULE = "retention.policy"
 """Rule of `ruleset.changed` where an organisation says how long to keep, or that it no longer does."""
@@ -51,11 +51,11 @@ class KeepingModel:
         for event in events:
             try:
                 if event.type == "hold.placed":
-                    _insert(cursor, target.table("holds"), HOLD_COLUMNS, placed(event))
+                    insert(cursor, target.table("holds"), HOLD_COLUMNS, [placed(event)])
                 elif event.type == "hold.released":
                     _release(cursor, target.table("holds"), event)
                 elif is_policy(event):
-                    _insert(cursor, target.table("policies"), POLICY_COLUMNS, policy(event))
+                    insert(cursor, target.table("policies"), POLICY_COLUMNS, [policy(event)])
             except UNREADABLE as error:
                 unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
         return unapplied
@@ -117,8 +117,3 @@ def policy(event: Event) -> tuple[object, ...]:
         msg = "a term that is none"
         raise ValueError(msg)
     return (event.tenant, event.position, said.recorded_at, said.provider, keep, said.actor)
-
-
-def _insert(cursor: Cursor, table: str, columns: str, row: tuple[object, ...]) -> None:
-    marks = ",".join("?" * len(row))
-    cursor.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING", row)

@@ -8,7 +8,7 @@ import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event
-from projections.runner import Table, Target, Unapplied
+from projections.runner import Table, Target, Unapplied, insert
 
 COLUMNS = "item, tenant, lane, account, provider, operation, opened_position, opened_at, state, settled_position"
 OPEN = "open"
@@ -34,7 +34,6 @@ class LanesModel:
 
     def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
         """Open and settle items; acts name the items they settle."""
-        marks = ",".join("?" * len(COLUMNS.split(", ")))
         unapplied = []
         for event in events:
             if event.type != "lane.opened" and event.type not in STATES:
@@ -47,9 +46,7 @@ class LanesModel:
             if event.type == "lane.opened":
                 source = (said.rule.removeprefix("lane."), said.account, said.provider, said.operation)
                 row = (event.id, event.tenant, *source, event.position, said.recorded_at, OPEN, 0)
-                cursor.execute(
-                    f"INSERT INTO {target.table('lanes')} ({COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING", row
-                )
+                insert(cursor, target.table("lanes"), COLUMNS, [row])
             else:
                 sql = f"UPDATE {target.table('lanes')} SET state = ?, settled_position = ? WHERE item = ?"
                 state = STATES[event.type]

@@ -14,7 +14,7 @@ import msgspec
 from ledger.database import Cursor, Reads
 from ledger.events import Event, message_of
 from ledger.streams import person_of
-from projections.runner import Table, Target, Unapplied
+from projections.runner import Table, Target, Unapplied, insert
 
 COLUMNS = "artifact, owner, recipient, tenant, position"
 WAITS = "lane.opened"
@@ -62,9 +62,7 @@ class OriginalsModel:
                 rows += _rows(event)
             except ValueError as error:
                 unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
-        marks = ",".join("?" * len(COLUMNS.split(", ")))
-        sql = f"INSERT INTO {target.table('originals')} ({COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-        cursor.executemany(sql, rows)
+        insert(cursor, target.table("originals"), COLUMNS, rows)
         return unapplied
 
 

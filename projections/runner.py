@@ -326,6 +326,16 @@ class Runner:
         return [(m, p, w) for m, p, w in rows]
 
 
+def insert(cursor: Cursor, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
+    """Insert rows into a table of a read model; what is there already stays as it is.
+
+    Args:
+        columns: with ", " between.
+    """
+    marks = ",".join("?" * len(columns.split(", ")))
+    cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING", rows)
+
+
 def channels(ledger: Ledger) -> dict[str, str]:
     """Provider -> channel."""
     return {provider: words.channel for provider, words in ledger.vocabulary.items()}

@@ -21,7 +21,7 @@ from projections.facets import Facet, marks, marks_text
 from projections.facts import Fact, home, seen_as, to_fact
 from projections.fold import fold
 from projections.rulesets import CURRENT, Ruleset
-from projections.runner import Table, Target, Unapplied
+from projections.runner import Table, Target, Unapplied, insert
 from projections.stories import Joined, MessageRow, Story, Told, is_claim, missing, note, protected, root
 
 CHUNK = 500
@@ -407,12 +407,12 @@ class _Tables:
         return self._terms[tenant]
 
     def save_terms(self, terms: Sequence[tuple[str, Term]]) -> None:
-        sql = f"INSERT INTO {self.table('terms')} (tenant, {', '.join(Term._fields)}) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING"
-        self.cursor.executemany(sql, [(tenant, *term) for tenant, term in terms])
+        columns = ", ".join(("tenant", *Term._fields))
+        insert(self.cursor, self.table("terms"), columns, [(tenant, *term) for tenant, term in terms])
 
     def save_facets(self, facets: Sequence[Facet]) -> None:
-        sql = f"INSERT INTO {self.table('facets')} (facet, {', '.join(Facet._fields)}) VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"
-        self.cursor.executemany(sql, [(facet.number(), *facet) for facet in facets])
+        columns = ", ".join(("facet", *Facet._fields))
+        insert(self.cursor, self.table("facets"), columns, [(facet.number(), *facet) for facet in facets])
 
     def shields(self) -> bool:
         """Whether anybody's identity is protected so far."""
@@ -430,8 +430,8 @@ class _Tables:
 
     def save_messages(self, rows: Sequence[MessageRow]) -> None:
         self._upsert("messages", MESSAGE_COLUMNS, ("message",), [stored(row) for row in rows])
-        sql = f"INSERT INTO {self.table('batch_messages')} (batch, message) VALUES (?,?) ON CONFLICT DO NOTHING"
-        self.cursor.executemany(sql, sorted((batch, row.message) for row in rows for batch in row.batches))
+        batches = sorted((batch, row.message) for row in rows for batch in row.batches)
+        insert(self.cursor, self.table("batch_messages"), "batch, message", batches)
 
     def save_deliveries(self, rows: Sequence[tuple[object, ...]]) -> None:
         self._upsert("deliveries", DELIVERY_COLUMNS, ("message", "recipient"), rows)
