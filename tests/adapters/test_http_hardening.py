@@ -256,23 +256,25 @@ async def test_headers_that_trickle_in_are_not_waited_for(sqlite_system: System)
         writer.transport.abort()
 
 
+async def _drops(over: asyncio.Event, first: bytes, number: int) -> Any:
+    """A body that comes byte by byte after its first part, until it is over."""
+    yield first
+    for _ in range(number):
+        yield b" "
+        try:
+            async with asyncio.timeout(0.05):
+                await over.wait()
+        except TimeoutError:
+            continue
+        return
+
+
 async def test_a_body_that_trickles_in_is_given_up(sqlite_system: System) -> None:
     """Although each part of it comes in time."""
     async with serving(sqlite_system, request_timeout_s=0.5, idle_s=30.0) as api:
         api.account()
         over = asyncio.Event()
-
-        async def drops() -> Any:
-            for _ in range(600):
-                yield b" "
-                try:
-                    async with asyncio.timeout(0.05):
-                        await over.wait()
-                except TimeoutError:
-                    continue
-                return
-
-        reply = await api.call("POST /v1/search", data=drops(), headers=JSON)
+        reply = await api.call("POST /v1/search", data=_drops(over, b" ", 600), headers=JSON)
         over.set()
         assert (408, "slow-body") == (reply.status, reply.type)
 
@@ -282,20 +284,9 @@ async def test_a_stream_that_trickles_in_is_given_up_and_what_came_is_kept(sqlit
     line = json.dumps({"account": "sms", **accepted()}).encode() + b"\n"
     async with serving(sqlite_system, request_timeout_s=4.0, idle_s=30.0, body_bytes_per_s=100_000) as api:
         api.account()
-        over = asyncio.Event()
-
-        async def drops() -> Any:
-            yield line * 500  # more than is admitted together
-            for _ in range(6_000):
-                yield b" "
-                try:
-                    async with asyncio.timeout(0.05):
-                        await over.wait()
-                except TimeoutError:
-                    continue
-                return
-
-        reply = await api.call("POST /v1/observations", data=drops(), headers={"Content-Type": "application/x-ndjson"})
+        over, more_than_is_admitted_together = asyncio.Event(), line * 500
+        body = _drops(over, more_than_is_admitted_together, 6_000)
+        reply = await api.call("POST /v1/observations", data=body, headers={"Content-Type": "application/x-ndjson"})
         over.set()
         assert (408, "slow-body") == (reply.status, reply.type)
         assert 1 == len(api.events("submission.accepted"))
