@@ -1,0 +1,39 @@
+"""How fast events are appended, in process, with everything on: commitments, sealed values, duplicate keys, tree and head."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from ops.bench.contract import Bench, Measure
+from ops.bench.load import Events, appended_per_s, database_url, opened
+
+BATCH = 1_000
+
+
+def writers(kind: str, number: int) -> Measure:
+    """So many writers, each appending one event after the other over all streams."""
+    return partial(_writers, kind, number)
+
+
+def _writers(kind: str, number: int, bench: Bench) -> float:
+    with opened(database_url(bench, kind), bench.folder) as ledger:
+        events = Events(ledger, bench.scale.streams, bench.random("streams"))
+        return appended_per_s(ledger, events.item, number, bench.scale.seconds)
+
+
+def batches(kind: str) -> Measure:
+    """Items of 1,000 events, one after the other; making them is not counted, encoding them is."""
+    return partial(_batches, kind)
+
+
+def _batches(kind: str, bench: Bench) -> float:
+    with opened(database_url(bench, kind), bench.folder) as ledger:
+        events = Events(ledger, bench.scale.streams, bench.random("streams"))
+        done, spent = 0, 0.0
+        while spent < bench.scale.seconds:
+            item = events.batch(min(BATCH, bench.scale.streams))
+            begun = time.perf_counter()
+            done += len(ledger.append(item).positions)
+            spent += time.perf_counter() - begun
+        return done / spent

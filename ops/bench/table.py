@@ -1,0 +1,31 @@
+"""The figures, their limits and their goals: one table."""
+
+from __future__ import annotations
+
+from ops.bench import appending, limits
+from ops.bench.contract import Figure
+
+FIGURES: tuple[Figure, ...] = (
+    Figure("insert", "pgbench: one-row INSERT, 16 clients", "events/s", limits.bare_insert),
+    Figure("copy", "binary COPY, 1,000 rows a commit", "events/s", limits.copy),
+    Figure("stock", "eventsourcing as it comes, 16 writers", "events/s", limits.stock),
+    Figure(
+        "append_16", "append, 16 writers, PostgreSQL", "events/s", appending.writers("postgresql", 16), "insert", 0.75
+    ),
+    Figure(
+        "append_16_stock",
+        "the same against eventsourcing as it comes",
+        "events/s",
+        appending.writers("postgresql", 16),
+        "stock",
+        15.0,
+    ),
+    Figure(
+        "append_64", "append, 64 writers, PostgreSQL", "events/s", appending.writers("postgresql", 64), "insert", 1.4
+    ),
+    Figure("append_16_sqlite", "append, 16 writers, SQLite", "events/s", appending.writers("sqlite", 16)),
+    Figure(
+        "batches", "append in items of 1,000, PostgreSQL", "events/s", appending.batches("postgresql"), "copy", 0.35
+    ),
+    Figure("batches_sqlite", "append in items of 1,000, SQLite", "events/s", appending.batches("sqlite")),
+)
