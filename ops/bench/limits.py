@@ -6,8 +6,7 @@ import os
 import re
 import subprocess
 import time
-from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import psycopg
 from eventsourcing.application import Application
