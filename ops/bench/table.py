@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.bench import appending, limits
+from ops.bench import appending, limits, lookup
 from ops.bench.contract import Figure
 
 FIGURES: tuple[Figure, ...] = (
@@ -28,4 +28,17 @@ FIGURES: tuple[Figure, ...] = (
         "batches", "append in items of 1,000, PostgreSQL", "events/s", appending.batches("postgresql"), "copy", 0.35
     ),
     Figure("batches_sqlite", "append in items of 1,000, SQLite", "events/s", appending.batches("sqlite")),
+    Figure("lookup_bare", "bare aiohttp handler, one SELECT by primary key", "requests/s", lookup.bare),
+    Figure(
+        "lookup", "status of a delivery over HTTP", "requests/s", lookup.of_path(lookup.DELIVERY), "lookup_bare", 0.6
+    ),
+    Figure("lookup_message", "a whole message over HTTP", "requests/s", lookup.of_path(lookup.MESSAGE), "lookup_bare"),
+    Figure("lookup_reference", "search for a reference over HTTP", "requests/s", lookup.by_reference, "lookup_bare"),
+    Figure(
+        "lookup_p99",
+        "status of a delivery, 99th percentile at 200 requests/s",
+        "ms",
+        lookup.times(lookup.DELIVERY, "lookup_p99"),
+        goal=10.0,
+    ),
 )
