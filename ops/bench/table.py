@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.bench import appending, limits, lookup
+from ops.bench import appending, checking, limits, lookup
 from ops.bench.contract import Figure
 
 FIGURES: tuple[Figure, ...] = (
@@ -41,4 +41,31 @@ FIGURES: tuple[Figure, ...] = (
         lookup.times(lookup.DELIVERY, "lookup_p99"),
         goal=10.0,
     ),
+    Figure("verify", "offline verification of the whole log: leaves, root, versions", "s", checking.verify_s, goal=4.0),
+    Figure("verify_memory", "memory of the verifier", "MiB", checking.verify_memory),
+    Figure("proof", "one proof under ten times the events, short leaves", "ms", checking.proof_ms, goal=5.0),
+    Figure("proof_bytes", "the largest such proof", "bytes", checking.proof_bytes, goal=1_536),
+    Figure(
+        "fsck",
+        "full check, a row of values per event, PostgreSQL",
+        "events/s",
+        checking.fsck_lean_per_s("postgresql"),
+        goal=100_000,
+    ),
+    Figure(
+        "fsck_sqlite",
+        "full check, a row of values per event, SQLite",
+        "events/s",
+        checking.fsck_lean_per_s("sqlite"),
+        goal=100_000,
+    ),
+    Figure(
+        "fsck_sends", "full check of sends with originals, PostgreSQL", "events/s", checking.fsck_per_s("postgresql")
+    ),
+    Figure(
+        "fsck_sends_sqlite", "full check of sends with originals, SQLite", "events/s", checking.fsck_per_s("sqlite")
+    ),
+    Figure("fsck_memory", "memory of the full check", "MiB", checking.fsck_memory),
+    Figure("originals_read", "originals of 1 MiB read from disk", "s", checking.sequential_read),
+    Figure("fsck_originals", "full check of them", "s", checking.fsck_originals, "originals_read", 2.0),
 )
