@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.bench import appending, checking, limits, lookup
+from ops.bench import appending, checking, limits, lookup, reading
 from ops.bench.contract import Figure
 
 FIGURES: tuple[Figure, ...] = (
@@ -68,4 +68,16 @@ FIGURES: tuple[Figure, ...] = (
     Figure("fsck_memory", "memory of the full check", "MiB", checking.fsck_memory),
     Figure("originals_read", "originals of 1 MiB read from disk", "s", checking.sequential_read),
     Figure("fsck_originals", "full check of them", "s", checking.fsck_originals, "originals_read", 2.0),
+    Figure(
+        "lag",
+        "lag of the read models at 5,000 events/s, PostgreSQL, p99",
+        "ms",
+        reading.lag("postgresql"),
+        goal=1_000.0,
+    ),
+    Figure("lag_sqlite", "lag of the read models at 5,000 events/s, SQLite, p99", "ms", reading.lag("sqlite")),
+    Figure(
+        "rebuild", "rebuild of all read models, PostgreSQL", "events/s", reading.rebuild("postgresql"), goal=40_000.0
+    ),
+    Figure("rebuild_sqlite", "rebuild of all read models, SQLite", "events/s", reading.rebuild("sqlite")),
 )
