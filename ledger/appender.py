@@ -7,13 +7,16 @@ anything is repeated. If the machine dies on any line here, a reader finds eithe
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime
+from queue import SimpleQueue
 from typing import NamedTuple
 
 from eventsourcing.persistence import InterfaceError, OperationalError, PersistenceError
@@ -49,16 +52,21 @@ _NOT_OF_ONE_ITEM = (UnclearCommitError, ClockError, CorruptError, OperationalErr
 """Trying a part of the batch would fail as the whole did, or might store it twice."""
 
 
+Told = Future[Appended] | asyncio.Future[Appended]
+"""Where a caller waits: a thread, or a task of an event loop."""
+
+
 class _Waiting(NamedTuple):
     item: Item
-    future: Future[Appended]
+    future: Told
     sealed_bytes: int
 
 
 class Appender:
     """The only writer of the log in this process; any number of threads may `submit`.
 
-    Guarded by `_wake`: _waiting, _waiting_bytes, _is_closed. Owned by the appender's thread alone: all from _head on.
+    Guarded by `_guard`: _waiting_items, _waiting_bytes, _is_closed, and the order of what is put into _waiting, where None says that
+    nothing follows. Owned by the appender's thread alone: all from _head on.
 
     Args:
         clock: our clock, aware.
@@ -83,9 +91,9 @@ class Appender:
         self._after_commit = after_commit
         self._monotonic = monotonic
         self._jumped = jumped
-        self._wake = threading.Condition()
-        self._waiting: deque[_Waiting] = deque()
-        self._waiting_bytes = 0
+        self._guard = threading.Lock()
+        self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._waiting_items = self._waiting_bytes = 0
         self._is_closed = False
         self._stopped = threading.Event()
         self._committed = threading.Event()
@@ -107,60 +115,67 @@ class Appender:
             BusyError: too much is waiting.
             ClosedError: the appender is closing.
         """
-        waiting = _Waiting(item, Future(), item.sealed_bytes)
-        with self._wake:
+        future: Future[Appended] = Future()
+        self._queue(item, future)
+        return future
+
+    def submit_soon(self, item: Item) -> asyncio.Future[Appended]:
+        """As `submit`, for a task of the running event loop: a commit wakes a loop once, however many of its tasks wait."""
+        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self._queue(item, future)
+        return future
+
+    def _queue(self, item: Item, future: Told) -> None:
+        waiting = _Waiting(item, future, item.sealed_bytes)
+        with self._guard:
             if self._is_closed:
                 raise ClosedError
-            is_full = self._waiting_bytes + waiting.sealed_bytes > MAX_WAITING_BYTES and self._waiting
-            if is_full or len(self._waiting) >= MAX_WAITING_ITEMS:
+            is_full = self._waiting_bytes + waiting.sealed_bytes > MAX_WAITING_BYTES and self._waiting_items
+            if is_full or self._waiting_items >= MAX_WAITING_ITEMS:
                 raise BusyError
-            self._waiting.append(waiting)
+            self._waiting_items += 1
             self._waiting_bytes += waiting.sealed_bytes
-            self._wake.notify()
-        return waiting.future
+            self._waiting.put(waiting)
 
     def close(self) -> None:
         """Commit what was accepted, refuse the rest, then stop."""
-        with self._wake:
-            self._is_closed = True
-            self._wake.notify()
+        self._refuse()
         for thread in self._threads:
             thread.join()
+
+    def _refuse(self) -> None:
+        with self._guard:
+            if not self._is_closed:
+                self._is_closed = True
+                self._waiting.put(None)
 
     # --- the appender's thread
 
     def _run(self) -> None:
         try:
-            while group := self._collect():
+            while group := self._take():
                 self._commit(group)
         finally:  # reached by closing, or by what no code expects: then too nobody is left waiting
-            with self._wake:
-                self._is_closed = True
-                rest = list(self._waiting)
-                self._waiting.clear()
-            for waiting in rest:
-                waiting.future.set_exception(ClosedError())
+            self._refuse()
+            while not self._waiting.empty():
+                if (waiting := self._waiting.get()) is not None:
+                    _tell([(waiting.future, ClosedError())])
             self._stopped.set()
             self._committed.set()
 
-    def _collect(self) -> list[_Waiting]:
+    def _take(self) -> list[_Waiting]:
         """What is waiting, up to a batch; empty when closed. From here on a caller cannot cancel."""
         group: list[_Waiting] = []
-        with self._wake:
-            while not group:
-                self._wake.wait_for(lambda: self._waiting or self._is_closed)
-                if not self._waiting:
-                    break
-                group = self._take()
-        return group
-
-    def _take(self) -> list[_Waiting]:
-        group: list[_Waiting] = []
         events = sealed_bytes = 0
-        while self._waiting and events < MAX_BATCH_EVENTS and sealed_bytes < MAX_BATCH_BYTES:
-            waiting = self._waiting.popleft()
-            self._waiting_bytes -= waiting.sealed_bytes
-            if waiting.future.set_running_or_notify_cancel():
+        while not group or (events < MAX_BATCH_EVENTS and sealed_bytes < MAX_BATCH_BYTES and not self._waiting.empty()):
+            waiting = self._waiting.get()
+            if waiting is None:
+                self._waiting.put(None)
+                break
+            with self._guard:
+                self._waiting_items -= 1
+                self._waiting_bytes -= waiting.sealed_bytes
+            if isinstance(waiting.future, asyncio.Future) or waiting.future.set_running_or_notify_cancel():
                 group.append(waiting)
                 events += len(waiting.item.drafts)
                 sealed_bytes += waiting.sealed_bytes
@@ -178,11 +193,9 @@ class Appender:
                 return
             if not isinstance(error, LedgerError | PersistenceError):
                 LOG.exception("append failed")
-            for waiting in group:
-                waiting.future.set_exception(error)
+            _tell([(waiting.future, error) for waiting in group])
         else:
-            for waiting, appended in zip(group, outcome, strict=True):
-                waiting.future.set_result(appended)
+            _tell([(waiting.future, appended) for waiting, appended in zip(group, outcome, strict=True)])
             self._committed.set()
 
     def _store(self, items: Sequence[Item]) -> list[Appended]:
@@ -313,3 +326,29 @@ class Appender:
                 )
             if self._stopped.wait(HINT_PAUSE_S):
                 return
+
+
+def _tell(outcomes: Iterable[tuple[Told, Appended | BaseException]]) -> None:
+    """End what callers wait for; a task's future may be touched in its own loop only."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Told, Appended | BaseException]]] = {}
+    for future, outcome in outcomes:
+        if isinstance(future, asyncio.Future):
+            loops.setdefault(future.get_loop(), []).append((future, outcome))
+        else:
+            _end(future, outcome)
+    for loop, told in loops.items():
+        with suppress(RuntimeError):  # it was closed, and nobody waits there any more
+            loop.call_soon_threadsafe(_end_all, told)
+
+
+def _end_all(told: Iterable[tuple[Told, Appended | BaseException]]) -> None:
+    for future, outcome in told:
+        if not future.done():  # a task that was cancelled waits no longer
+            _end(future, outcome)
+
+
+def _end(future: Told, outcome: Appended | BaseException) -> None:
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

@@ -6,6 +6,7 @@ in `ledger.intake` and `ledger.acts`; what they mean is folded in `projections`.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import time
@@ -34,7 +35,7 @@ from uuid_utils import uuid7
 from ledger import artifacts, tree
 from ledger.appender import Appended, Appender, Item
 from ledger.canonical import check, decode, encode_checked
-from ledger.commitments import commit, from_text, opens, salt, to_text
+from ledger.commitments import commit_each, from_text, opens, salt, to_text
 from ledger.database import PostgresDatabase, Reads, SQLiteDatabase
 from ledger.errors import (
     ConfigurationError,
@@ -276,10 +277,23 @@ class Ledger(Application[Any]):
     def append(self, item: Item) -> Appended:
         """Store an item and wait until it is durable and in the tree; what is erased by it, also in the journal of erasures."""
         appended = self.submit(item).result()
-        if _erases(item):
-            told = zip(item.drafts, appended.positions, strict=True)
-            self.on_erased(self.events_at(position for draft, position in told if draft.topic == ERASED))
+        self._tell_erased(item, appended)
         return appended
+
+    async def appended(self, item: Item) -> Appended:
+        """As `append`, for a task of an event loop."""
+        self._check(item)
+        appended = await self.appender.submit_soon(item)
+        if _erases(item):
+            self._forget()
+            await asyncio.to_thread(self._tell_erased, item, appended)
+        return appended
+
+    def _tell_erased(self, item: Item, appended: Appended) -> None:
+        told = zip(item.drafts, appended.positions, strict=True)
+        erased = [position for draft, position in told if draft.topic == ERASED]
+        if erased:
+            self.on_erased(self.events_at(erased))
 
     def freeze(self, reason: str) -> None:
         """Refuse to append from now on, for good; reading goes on.
@@ -305,16 +319,19 @@ class Ledger(Application[Any]):
         Raises:
             ForkError: the ledger is frozen; sending again never helps.
         """
+        self._check(item)
+        future = self.appender.submit(item)
+        if _erases(item):
+            future.add_done_callback(lambda _: self._forget())
+        return future
+
+    def _check(self, item: Item) -> None:
         if self.frozen:
             raise ForkError(self.frozen)
         for draft in item.drafts:
             check_fields(draft.fields)
-        future = self.appender.submit(item)
-        if _erases(item):
-            future.add_done_callback(self._forget)
-        return future
 
-    def _forget(self, _appended: Future[Appended]) -> None:
+    def _forget(self) -> None:
         """Nothing that was known of messages before an erasure is to be relied on after it."""
         self._keys.clear()
         self.erasings += 1
@@ -340,18 +357,17 @@ class Ledger(Application[Any]):
         """
         event_id = event_id or str(uuid7())
         fields: dict[str, Any] = {"observed_at": time_text(self.clock()), **clear}
-        fields |= {"v": 1, "id": event_id, "nonce": nonce_text(self.random(NONCE_BYTES)), "type": f"{kind}/1"}
+        drawn = self.random(NONCE_BYTES + len(values) * KEY_BYTES)  # at once: each draw lets go of the interpreter
+        fields |= {"v": 1, "id": event_id, "nonce": nonce_text(drawn[:NONCE_BYTES]), "type": f"{kind}/1"}
         fields |= {"tenant": tenant, "stream": stream}
         if TYPES[kind].erds:
             fields["erds"] = TYPES[kind].erds
         commitments: dict[str, str] = {}
         sealed: list[tuple[bytes, bytes]] = []
-        for person, said in values:
+        for begin, (person, said) in zip(range(NONCE_BYTES, len(drawn), KEY_BYTES), values, strict=True):
             if said:
-                secret = self.random(KEY_BYTES)
-                commitments |= {
-                    path: commit(salt(secret, event_id, path), event_id, path, v) for path, v in said.items()
-                }
+                secret = drawn[begin : begin + KEY_BYTES]
+                commitments |= commit_each(secret, event_id, said)
                 plain = encode_checked({"secret": to_text(secret), "values": dict(said)})
                 sealed.append((person.key_id, seal(person.key, plain, event_id.encode() + person.key_id)))
         if commitments:

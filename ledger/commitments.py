@@ -8,17 +8,27 @@ field can be shown without helping to guess another.
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
+from collections.abc import Mapping
 
 from ledger.canonical import encode
+from ledger.mac import hmac_sha256
 
 PREFIX = b"delivery-ledger/1\0"
 SALT_BYTES = 32
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
 
 def salt(secret: bytes, event_id: str, path: str) -> bytes:
     """The salt of one field; reveals nothing of the secret or of other salts."""
-    return hmac.digest(secret, b"salt\0" + event_id.encode() + path.encode(), "sha256")
+    return hmac_sha256(secret, b"salt\0" + event_id.encode() + path.encode())
+
+
+def commit_each(secret: bytes, event_id: str, values: Mapping[str, object]) -> dict[str, str]:
+    """The commitment to every value, under the salt of its path."""
+    return {path: commit(salt(secret, event_id, path), event_id, path, value) for path, value in values.items()}
 
 
 def commit(field_salt: bytes, event_id: str, path: str, value: object) -> str:
@@ -37,7 +47,7 @@ def commit(field_salt: bytes, event_id: str, path: str, value: object) -> str:
         msg = f"a salt has {SALT_BYTES} bytes, not {len(field_salt)}"
         raise ValueError(msg)
     message = PREFIX + event_id.encode("ascii") + path.encode("ascii") + b"\0" + encode(value)
-    return to_text(hmac.digest(field_salt, message, "sha256"))
+    return to_text(hmac_sha256(field_salt, message))
 
 
 def opens(commitment: str, field_salt: bytes, event_id: str, path: str, value: object) -> bool:
@@ -47,7 +57,7 @@ def opens(commitment: str, field_salt: bytes, event_id: str, path: str, value: o
 
 
 def to_text(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
+    return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def from_text(text: str) -> bytes:

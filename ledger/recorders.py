@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
@@ -406,18 +407,30 @@ _CONSTRAINTS: dict[str, type[LedgerError]] = {
 }
 _STATES: dict[str, type[LedgerError]] = {"LG001": HeadMovedError, "LG002": ClockError, "23505": ConflictError}
 READ_ONLY = "25006"
-_ARRAYS = ("text", "int8", "text", "bytea", "bytea", *(kind for *_, kinds in BESIDE for kind in kinds))
-APPEND = f"SELECT append_batch(%b::int8, %b::int8, %b, %b::int8, {', '.join(f'%b::{kind}[]' for kind in _ARRAYS)})"
 
 
-def _columns(batch: Batch) -> list[Any]:
-    """The arguments of `append_batch`."""
-    columns: list[Any] = [batch.expected_size, batch.clock_us, batch.root, batch.recorded_us]
-    columns += [batch.streams, batch.versions, batch.topics, batch.states, batch.leaves]
-    for attribute, _, _, kinds in BESIDE:
-        rows = getattr(batch, attribute)
-        columns += [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * len(kinds)
-    return columns
+_OF_EVENTS = [
+    f"%b::{kind}" for kind in ("int8", "int8", "bytea", "int8", "text[]", "int8[]", "text[]", "bytea[]", "bytea[]")
+]
+
+
+@lru_cache(maxsize=256)
+def _statement(filled: tuple[bool, ...]) -> str:
+    """The call of `append_batch` that hands over only what there is: adapting an empty array costs as much as a short one."""
+    beside = [
+        f"%b::{kind}[]" if has else "'{}'" for (*_, kinds), has in zip(BESIDE, filled, strict=True) for kind in kinds
+    ]
+    return f"SELECT append_batch({', '.join([*_OF_EVENTS, *beside])})"
+
+
+def _call(batch: Batch) -> tuple[str, list[Any]]:
+    """A call of `append_batch` and its arguments."""
+    arguments: list[Any] = [batch.expected_size, batch.clock_us, batch.root, batch.recorded_us]
+    arguments += [batch.streams, batch.versions, batch.topics, batch.states, batch.leaves]
+    beside = [getattr(batch, attribute) for attribute, *_ in BESIDE]
+    for rows in filter(None, beside):
+        arguments += map(list, zip(*rows, strict=True))
+    return _statement(tuple(map(bool, beside))), arguments
 
 
 class PostgresRecorder(_Gapless, PostgresProcessRecorder):
@@ -451,10 +464,10 @@ class PostgresRecorder(_Gapless, PostgresProcessRecorder):
     def append(self, batch: Batch) -> None:
         """As the other recorder's, in one round trip."""
         with self.datastore.get_connection() as connection, _explained(connection):
-            connection.execute(APPEND, _columns(batch))
+            connection.execute(*_call(batch))
 
     def _store(self, cursor: Cursor, batch: Batch) -> None:
-        cursor.cursor.execute(APPEND, _columns(batch))
+        cursor.cursor.execute(*_call(batch))
 
     def _announce(self, cursor: Cursor) -> None:
         cursor.execute("NOTIFY stored_events")

@@ -7,7 +7,6 @@ Look-ups and duplicate keys are HMACs under secrets of this keyring, so the data
 
 from __future__ import annotations
 
-import hmac
 import os
 import zlib
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.errors import ConfigurationError, CorruptError
+from ledger.mac import hmac_sha256
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -48,7 +48,7 @@ class Keyring:
 
     def check_value(self) -> bytes:
         """Tells this keyring from another without revealing it; stored in the database."""
-        return hmac.digest(self.lookups, b"check" + hmac.digest(self.duplicates, b"check", "sha256"), "sha256")
+        return hmac_sha256(self.lookups, b"check" + hmac_sha256(self.duplicates, b"check"))
 
     @property
     def wraps_with(self) -> str:
@@ -77,18 +77,18 @@ class Keyring:
 
     def lookup(self, tenant: str, kind: str, *parts: str) -> bytes:
         """Keyed digest under which a value is found again: 16 bytes."""
-        return hmac.digest(_tenant_key(self.lookups, tenant), _join(kind, *parts), "sha256")[:DIGEST_BYTES]
+        return hmac_sha256(_tenant_key(self.lookups, tenant), _join(kind, *parts))[:DIGEST_BYTES]
 
     def duplicate(self, day: date | None, tenant: str, account: str, kind: str, *identity: str) -> bytes:
         """Duplicate key: 2 bytes of day (0 if none), then 14 bytes of keyed digest."""
         number = min(max(day.toordinal() - EPOCH_DAY, 1), 65_535) if day else 0
-        digest = hmac.digest(self.duplicates, _join(tenant, account, kind, *identity), "sha256")
+        digest = hmac_sha256(self.duplicates, _join(tenant, account, kind, *identity))
         return number.to_bytes(2, "big") + digest[: DIGEST_BYTES - 2]
 
 
 @lru_cache(maxsize=1024)
 def _tenant_key(lookups: bytes, tenant: str) -> bytes:
-    return hmac.digest(lookups, tenant.encode(), "sha256")
+    return hmac_sha256(lookups, tenant.encode())
 
 
 def _join(*parts: str) -> bytes:

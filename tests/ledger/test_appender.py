@@ -488,9 +488,11 @@ def test_dying_thread_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     recorder = Failing()
     died = threading.Event()
     monkeypatch.setattr(threading, "excepthook", lambda _: died.set())
+    submitted = threading.Event()
+    monkeypatch.setattr(Appender, "_take", lambda _: 1 / (not submitted.wait(30)))
     appender = Appender(recorder, lambda streams: {}, Clock())
-    monkeypatch.setattr(appender, "_take", lambda: 1 / 0)
     future = appender.submit(plain("a"))
+    submitted.set()
     assert isinstance(future.exception(30), ClosedError)
     assert died.wait(30)
     with pytest.raises(ClosedError):

@@ -80,7 +80,7 @@ class Fixed:
 def draft(sqlite_database: Given, tmp_path: Path) -> Draft:
     """The event, as a ledger drafts it from fixed randomness and a fixed clock."""
     with opened(sqlite_database, tmp_path, Clock()) as ledger:
-        ledger.random = Fixed(NONCE, SECRET)
+        ledger.random = Fixed(NONCE + SECRET)
         return ledger.draft("content.consigned", "acme", STREAM, CLEAR, [(KEY, VALUES)], EVENT_ID)
 
 
