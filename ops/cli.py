@@ -20,6 +20,7 @@ from ledger.errors import ConfigurationError, LedgerError, NotFoundError, Unsafe
 from ops import (
     accounts_cli,
     acts_cli,
+    bench_cli,
     disputes_cli,
     downtime_cli,
     erase_cli,
@@ -111,6 +112,7 @@ accounts.command(accounts_cli.configure)
 accounts.command(accounts_cli.show)
 accounts.command(accounts_cli.delete)
 for each in (
+    bench_cli.bench,
     explain_cli.explain,
     find_cli.find,
     outbox_cli.send,

@@ -34,6 +34,7 @@ class Scale(NamedTuple):
 
 
 SMOKE = Scale(seconds=0.3, streams=200, events=2_000, rounds=1)
+QUICK = Scale(seconds=2.0, streams=5_000, events=50_000, rounds=3)
 FULL = Scale(seconds=5.0, streams=20_000, events=1_000_000, rounds=5)
 
 

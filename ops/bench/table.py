@@ -81,3 +81,9 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure("rebuild_sqlite", "rebuild of all read models, SQLite", "events/s", reading.rebuild("sqlite")),
 )
+
+BY_NAME: tuple[Figure, ...] = ()
+"""Measured only when they, or their group, are asked for: they take long."""
+
+PEERS: tuple[Figure, ...] = ()
+"""Event stores of others, measured with --peers."""
