@@ -12,14 +12,16 @@ from ledger.application import Ledger
 from ledger.canonical import MAX_INT
 from ledger.errors import NotFoundError
 from ledger.events import Event, delivery_stream, message_of, read
+from ledger.observations import Address
 from ledger.streams import WHOLE_MESSAGE, person_of
 from ledger.tree import leaf_hash
 from ledger.types import TYPES
 from projections import downtimes, searching
 from projections.deadlines import due
-from projections.discretion import addresses, discreet, everything, withheld
+from projections.discretion import Whose, addresses, discreet, everything, withheld
 from projections.downtimes import Downtime
 from projections.fold import Folded, Reason
+from projections.glances import plain
 from projections.rules import EFFECTS, SUB_STATUS
 from projections.runner import Runner
 from projections.searching import Filters
@@ -183,9 +185,19 @@ class Queries:
             raise NotFoundError(msg)
         return found[0]
 
+    def glance(self, tenant: str, wanted: Sequence[Whose]) -> list[DeliveryView | None]:
+        """Many deliveries at once; None for one that `delivery` has to be asked for."""
+        numbers = [whose for whose in wanted if 0 <= whose[1] <= MAX_INT]
+        found = plain(everything(self.ledger), tenant, numbers, shows_protected=self.shows_protected)
+        opened = {whose: address for whose, (_, address) in found.items() if address}
+        views = dict(zip(found, self._told([row for row, _ in found.values()], opened), strict=True))
+        return [views.get(whose) for whose in wanted]
+
     def _views(self, rows: Sequence[tuple[Any, ...]]) -> list[DeliveryView]:
         # Only rows that may be shown come here.
-        opened = addresses(everything(self.ledger), [(str(r[0]), int(r[1])) for r in rows])
+        return self._told(rows, addresses(everything(self.ledger), [(str(r[0]), int(r[1])) for r in rows]))
+
+    def _told(self, rows: Sequence[tuple[Any, ...]], opened: Mapping[Whose, Address]) -> list[DeliveryView]:
         declared = {whose: AddressView(each.kind, each.value) for whose, each in opened.items()}
         down = downtimes.of_accounts(self.ledger.database, ((str(r[2]), str(r[3])) for r in rows))
         views = []

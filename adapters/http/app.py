@@ -17,6 +17,7 @@ from adapters.http.authentication import Crowd, KeyCache
 from adapters.http.background import Background
 from adapters.http.connections import Connections, GuardedRunner
 from adapters.http.dispatch import STATE, State, add_headers, around, handler_of, refusal
+from adapters.http.gathering import Gathering
 from adapters.http.reasons import Demanded
 from adapters.http.services import Services
 from adapters.http.table import ROUTES
@@ -34,10 +35,11 @@ def make(services: Services) -> web.Application:
     limits = services.limits
     access = AccessLog(services.accounts, limits.first_look_s)
     crossing.check(services.cors_origins)
+    threads = ThreadPoolExecutor(max(limits.threads * 3 // 4, 1), "http")
     app = web.Application(middlewares=[around, crossing.preflights(services.cors_origins)])
     app[STATE] = State(
         services=services,
-        threads=ThreadPoolExecutor(max(limits.threads * 3 // 4, 1), "http"),
+        threads=threads,
         bulk=ThreadPoolExecutor(max(limits.threads // 2, 1), "http-bulk"),
         keys=KeyCache(limits.key_cache_s, time.monotonic, lambda: services.api_keys.revision),
         rates=Buckets(limits.rate_per_minute, time.monotonic),
@@ -54,6 +56,7 @@ def make(services: Services) -> web.Application:
             limits.connections_per_address,
             partial(is_in, networks=services.trusted_proxies),
         ),
+        gathering=Gathering(threads),
     )
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, handler_of(route))

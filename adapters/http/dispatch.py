@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,6 +36,7 @@ from adapters.http.errors import (
     SlowBodyError,
     UnauthenticatedError,
 )
+from adapters.http.gathering import Gathering
 from adapters.http.problems import MEDIA_TYPE, Problem, problem_of, problem_of_status
 from adapters.http.reasons import Demanded
 from adapters.http.routes import ANY_KEY, JSON, NO_KEY, NOBODY, Answer, Call, Route
@@ -82,6 +84,7 @@ class State:
     demanded: Demanded
     background: Background
     connections: Connections
+    gathering: Gathering
 
 
 STATE = web.AppKey("state", State)
@@ -126,9 +129,23 @@ def handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResp
             if route.reads:
                 call = replace(call, body=await _body(request, route))
             await _reached(request, call)
+            if route.together:
+                return await respond(request, await _gathered(state, route, call))
             return await respond(request, await in_thread(request, _answer, state, route, call))
 
     return handle
+
+
+async def _gathered(state: State, route: Route, call: Call[Any, Any]) -> Answer:
+    """The answer to a call that goes to a thread with others of the organisation."""
+    try:
+        async with asyncio.timeout(state.services.limits.request_timeout_s):
+            answer: Answer = await state.gathering.answer(
+                (route.path, call.tenant), partial(_answers, state, route), call
+            )
+            return answer
+    except TimeoutError:
+        raise SlowAnswerError from None
 
 
 async def _call(request: web.Request, route: Route) -> Call[Any, Any]:
@@ -177,9 +194,47 @@ def _authenticated(state: State, text: str) -> ApiKey:
 
 
 def _answer(state: State, route: Route, call: Call[Any, Any]) -> Answer:
-    """Run the route, remember who looked, and encode what it says; in a thread."""
-    call = protected.seeing(route, reasons.with_reason(state.demanded, route, call))
-    answer: Answer = route.handler(call)
+    """Run the route; in a thread."""
+    call = _seeing(state, route, call)
+    return _told(state, route, call, route.handler(call))
+
+
+def _seeing(state: State, route: Route, call: Call[Any, Any]) -> Call[Any, Any]:
+    return protected.seeing(route, reasons.with_reason(state.demanded, route, call))
+
+
+def _answers(state: State, route: Route, calls: Sequence[Call[Any, Any]]) -> list[Answer | Exception]:
+    """As `_answer`, for calls of one organisation; what is not plain is answered by itself, so that nothing hurts the rest."""
+    seen = [_tried(_seeing, state, route, call) for call in calls]
+    plain = [call for call in seen if isinstance(call, Call) and call.services is state.services]
+    found = iter(_together(route, plain))
+    answers: list[Answer | Exception] = []
+    for call in seen:
+        if isinstance(call, Exception):
+            answers.append(call)
+            continue
+        at_once = next(found) if call.services is state.services else None
+        answer = at_once or _tried(route.handler, call)
+        answers.append(answer if isinstance(answer, Exception) else _tried(_told, state, route, call, answer))
+    return answers
+
+
+def _together(route: Route, calls: Sequence[Call[Any, Any]]) -> Sequence[Answer | None]:
+    """What the route answers all at once: nothing, if that fails."""
+    assert route.together  # noqa: S101  only such calls are gathered
+    found = _tried(route.together, calls) if calls else []
+    return [None] * len(calls) if isinstance(found, Exception) else found
+
+
+def _tried(function: Callable[..., T], *args: Any) -> T | Exception:
+    try:
+        return function(*args)
+    except Exception as error:  # noqa: BLE001  an answer to this call, and to no other
+        return error
+
+
+def _told(state: State, route: Route, call: Call[Any, Any], answer: Answer) -> Answer:
+    """Remember who looked, and encode what is said."""
     if not route.reads_only:
         state.demanded.forget(call.tenant)
     if route.access:

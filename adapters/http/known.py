@@ -23,6 +23,11 @@ class Asked(Protocol):
     rules: Rules
 
 
+def is_now(asked: Asked) -> bool:
+    """Whether nothing but the present is asked for."""
+    return not (asked.position or asked.known_at or asked.occurred_at)
+
+
 def reader(call: Call[Any, Any], asked: Asked) -> Queries | Past:
     """What answers.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from adapters.explaining.explanation import Explanation, explain
-from adapters.forecasts import with_terms
+from adapters.forecasts import fetchable, with_terms
 from adapters.http.errors import TooManyRecipientsError
 from adapters.http.guards import tagged
-from adapters.http.known import reader
+from adapters.http.known import is_now, reader
 from adapters.http.routes import Answer, Call, route
 from adapters.http.types import Deliveries, Explaining, Paging, Then
 from adapters.providers import registry
@@ -63,12 +63,23 @@ def deliveries(call: Call[Paging, None]) -> Answer:
     return Answer(Deliveries(with_terms(call.services.ledger.database, call.tenant, found), following, position))
 
 
+def _at_a_glance(calls: Sequence[Call[Then, None]]) -> list[Answer | None]:
+    """Deliveries of one organisation as they are now."""
+    call = calls[0]
+    wanted = [(each.path["message"], _recipient(each)) for each in calls if is_now(each.query)]
+    found = iter(call.services.queries.glance(call.tenant, wanted))
+    fetch = fetchable(call.services.ledger.database, call.tenant)
+    views = [next(found) if is_now(each.query) else None for each in calls]
+    return [tagged(each, fetch(view)) if view else None for each, view in zip(calls, views, strict=True)]
+
+
 @route(
     "GET /v1/messages/{message}/deliveries/{recipient}",
     scopes=READERS,
     answers={200: DeliveryView, 304: None},
     headers=TAG,
     access="status",
+    together=_at_a_glance,
 )
 def delivery(call: Call[Then, None]) -> Answer:
     """One delivery: its status, since when, and the facts that decided it; now, or as of an earlier moment."""

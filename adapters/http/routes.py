@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
@@ -125,6 +125,9 @@ class Answer:
     shown: tuple[str, ...] = ()
 
 
+Together = Callable[[Sequence[Call[Any, Any]]], Sequence[Answer | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One method of one path.
@@ -140,6 +143,7 @@ class Route:
         access: what kind of looking this is, for the record of who looked; "" when it is none.
         reads_only: it changes nothing, though what it reads may be recorded; an auditor may.
         demands: for which of `safeguards.REASONS` a reason may be demanded; "" never.
+        together: answers what is plain of calls of one organisation, all at once, and None for each call that the handler has to answer.
     """
 
     method: str
@@ -156,6 +160,7 @@ class Route:
     example: Any
     reads_only: bool
     demands: str
+    together: Together | None
 
     @property
     def shows_people(self) -> bool:
@@ -188,6 +193,7 @@ def route(
     example: Any = None,
     reads_only: bool = False,
     demands: str = "",
+    together: Together | None = None,
 ) -> Callable[[Callable[..., Any]], Route]:
     """Make a route of a function; its docstring becomes the description.
 
@@ -198,6 +204,7 @@ def route(
         headers: request headers it reads -> meaning.
         reads_only: a POST that changes nothing; a GET never does.
         demands: for what a reason may be demanded, where that does not follow from `access`.
+        together: see `Route`.
     """
     method, path = where.split()
 
@@ -229,6 +236,7 @@ def route(
             example=example,
             reads_only=reads_only or method == "GET",
             demands=demands,
+            together=together,
         )
 
     return wrap
