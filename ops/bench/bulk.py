@@ -56,12 +56,12 @@ def figure(name: str, *, is_paused: bool) -> Measure:
 def _figure(name: str, is_paused: bool, bench: Bench) -> float:  # noqa: FBT001  the last argument is what is left open
     kept = "bulk_paused_" if is_paused else "bulk_"
     if kept + name not in bench.kept:
-        for each, value in _import(bench, kept, is_paused=is_paused).items():
+        for each, value in _import(bench, is_paused=is_paused).items():
             bench.kept[kept + each] = str(value)
     return float(bench.kept.pop(kept + name))
 
 
-def _import(bench: Bench, kept: str, *, is_paused: bool) -> dict[str, float]:
+def _import(bench: Bench, *, is_paused: bool) -> dict[str, float]:
     seconds = bench.scale.seconds
     requests = max(4, round(seconds * MOST_PER_S / LINES))
     with served(bench) as server:
@@ -83,8 +83,8 @@ def _import(bench: Bench, kept: str, *, is_paused: bool) -> dict[str, float]:
         )
         with _watched(server) as watched, _paused(server) if is_paused else nullcontext():
             many, single = _sent([bulk, singles])
-    bench.samples[kept + "single_ms"] = single.waits_ms
-    bench.samples[kept + "lag_ms"] = watched.lags_ms
+    if not is_paused:
+        bench.samples.update({"bulk_single": single.waits_ms, "bulk_lag": watched.lags_ms})
     half = len(watched.memory_mib) // 2
     return {
         "per_s": many.stored / many.seconds,

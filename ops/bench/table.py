@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.bench import appending, checking, limits, lookup, reading
+from ops.bench import appending, bulk, checking, limits, lookup, reading
 from ops.bench.contract import Figure
 
 FIGURES: tuple[Figure, ...] = (
@@ -80,6 +80,25 @@ FIGURES: tuple[Figure, ...] = (
         "rebuild", "rebuild of all read models, PostgreSQL", "events/s", reading.rebuild("postgresql"), goal=40_000.0
     ),
     Figure("rebuild_sqlite", "rebuild of all read models, SQLite", "events/s", reading.rebuild("sqlite")),
+    Figure(
+        "bulk_paused",
+        "reports over HTTP, NDJSON, 500 a request, read models paused",
+        "events/s",
+        bulk.figure("per_s", is_paused=True),
+        goal=25_000.0,
+    ),
+    Figure(
+        "bulk", "the same while read models follow", "events/s", bulk.figure("per_s", is_paused=False), goal=12_000.0
+    ),
+    Figure("bulk_lag", "lag of statuses meanwhile, p99", "ms", bulk.figure("lag_ms", is_paused=False), goal=2_000.0),
+    Figure("bulk_single", "single webhooks meanwhile, p99", "ms", bulk.figure("single_ms", is_paused=False), goal=50.0),
+    Figure(
+        "bulk_memory",
+        "memory of the server, second half of the import less the first",
+        "MiB",
+        bulk.figure("memory_mib", is_paused=False),
+        goal=32.0,
+    ),
 )
 
 BY_NAME: tuple[Figure, ...] = ()
