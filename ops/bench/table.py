@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.bench import appending, bulk, checking, limits, lookup, reading
+from ops.bench import appending, bulk, checking, exporting, limits, lookup, reading
 from ops.bench.contract import Figure
 
 FIGURES: tuple[Figure, ...] = (
@@ -99,6 +99,21 @@ FIGURES: tuple[Figure, ...] = (
         bulk.figure("memory_mib", is_paused=False),
         goal=32.0,
     ),
+    Figure("opening", "addresses opened by one processor, nothing around it", "rows/s", exporting.opening),
+    Figure(
+        "export_csv", "report of all deliveries with addresses, CSV", "rows/s", exporting.rows("csv"), goal=60_000.0
+    ),
+    Figure(
+        "export_jsonl",
+        "report of all deliveries with addresses, JSONL",
+        "rows/s",
+        exporting.rows("jsonl"),
+        goal=60_000.0,
+    ),
+    Figure("export_memory", "memory of that, CSV", "MiB", exporting.memory("csv"), goal=143.0),
+    Figure("search_page", "page of 500 deliveries with addresses, in process", "ms", exporting.page),
+    Figure("trail", "trail of one delivery, in process", "ms", exporting.trail),
+    Figure("evidence_pack", "evidence of 12 events, PDF and seal, recorded, p99", "s", exporting.pack, goal=2.0),
 )
 
 BY_NAME: tuple[Figure, ...] = ()
