@@ -24,6 +24,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Identifier
 
+from ledger.arrays import array
 from ledger.database import READER_SCHEMA, Cursor, PostgresDatabase, Reads, SQLiteDatabase
 from ledger.errors import (
     ClockError,
@@ -409,27 +410,27 @@ _STATES: dict[str, type[LedgerError]] = {"LG001": HeadMovedError, "LG002": Clock
 READ_ONLY = "25006"
 
 
-_OF_EVENTS = [
-    f"%b::{kind}" for kind in ("int8", "int8", "bytea", "int8", "text[]", "int8[]", "text[]", "bytea[]", "bytea[]")
-]
+_OF_EVENTS = (("streams", "text"), ("versions", "int8"), ("topics", "text"), ("states", "bytea"), ("leaves", "bytea"))
 
 
 @lru_cache(maxsize=256)
 def _statement(filled: tuple[bool, ...]) -> str:
-    """The call of `append_batch` that hands over only what there is: adapting an empty array costs as much as a short one."""
+    """The call of `append_batch` that hands over only what there is."""
+    events = [f"%b::{kind}[]" for _, kind in _OF_EVENTS]
     beside = [
         f"%b::{kind}[]" if has else "'{}'" for (*_, kinds), has in zip(BESIDE, filled, strict=True) for kind in kinds
     ]
-    return f"SELECT append_batch({', '.join([*_OF_EVENTS, *beside])})"
+    return f"SELECT append_batch(%b::int8, %b::int8, %b, %b::int8, {', '.join([*events, *beside])})"
 
 
 def _call(batch: Batch) -> tuple[str, list[Any]]:
     """A call of `append_batch` and its arguments."""
     arguments: list[Any] = [batch.expected_size, batch.clock_us, batch.root, batch.recorded_us]
-    arguments += [batch.streams, batch.versions, batch.topics, batch.states, batch.leaves]
+    arguments += [array(kind, getattr(batch, attribute)) for attribute, kind in _OF_EVENTS]
     beside = [getattr(batch, attribute) for attribute, *_ in BESIDE]
-    for rows in filter(None, beside):
-        arguments += map(list, zip(*rows, strict=True))
+    for rows, (*_, kinds) in zip(beside, BESIDE, strict=True):
+        if rows:
+            arguments += map(array, kinds, zip(*rows, strict=True))
     return _statement(tuple(map(bool, beside))), arguments
 
 
