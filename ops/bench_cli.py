@@ -106,7 +106,7 @@ def _measured(groups: Groups, scale: Scale, into: Path, *, quiet: bool) -> Resul
             )
     kept = _keep(results, into)
     for figure, why in results.failures.items():
-        err.print(f"could not be measured: {figure}: {why}", markup=False)
+        err.print(f"could not be measured: {figure}: {why.splitlines()[0]}", markup=False)
     if not quiet:
         _sum_up(results, kept)
     return results

@@ -2,7 +2,7 @@
 
     url = filled(bench, "postgresql")            # scale.events events, a quarter as many messages, as many deliveries as events
     url = filled(bench, "sqlite", 10_000)        # so many events
-    url = caught_up(bench, "postgresql")         # the same ledger, its status read up to the head
+    url = caught_up(bench, "postgresql")         # the same ledger, every read model up to its head
     with opened(url, bench.folder) as ledger: ...
 
 A figure that appends takes a `copied` one. What is written stands in `ops.bench.messages`.
@@ -31,8 +31,8 @@ from ledger.database import connect
 from ops.bench.contract import Bench
 from ops.bench.load import KEYRING, database_url, opened
 from ops.bench.messages import EVENTS, item, messages
+from ops.system import read_models
 from projections.runner import Runner
-from projections.status import StatusModel
 
 ITEM_MESSAGES = 250
 AHEAD = 4
@@ -61,12 +61,12 @@ def filled(bench: Bench, kind: str, events: int = 0) -> str:
 
 
 def caught_up(bench: Bench, kind: str, events: int = 0) -> str:
-    """The same ledger, once its status is read up to the head."""
+    """The same ledger, once every read model is up to its head."""
     url = filled(bench, kind, events)
     name = f"caught up/{url}"
     if name not in bench.kept:
         with opened(url, bench.folder) as ledger:
-            Runner(ledger, [StatusModel()]).run()
+            Runner(ledger, read_models()).run()
         _settle(url)
         bench.kept[name] = url
     return url

@@ -55,7 +55,7 @@ class Events:
     def __init__(self, ledger: Ledger, streams: int, random: Random) -> None:
         self._ledger = ledger
         self._random = random
-        self._numbers = count()
+        self._numbers = count(ledger.head().size)  # beyond what an earlier load of the same ledger reported
         self._streams: list[tuple[str, PersonKey]] = []
         for _ in range(0, streams, 500):
             ledger.append(self._opening(min(500, streams - len(self._streams))))

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import resource
 import statistics
 import time
 from pathlib import Path
@@ -101,6 +102,13 @@ def file_system(folder: Path) -> str:
     whole = folder.resolve()
     holding = [(point, kind) for point, kind in mounted if whole.is_relative_to(point)]
     return max(holding, key=lambda each: len(each[0]))[1] if holding else "unknown"
+
+
+def peak_mib() -> float:
+    """The most memory that this process ever held; on Linux `ru_maxrss` would begin with what the starting process had."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return (int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024
 
 
 def _fsync_ms(folder: Path) -> tuple[float, float]:

@@ -7,9 +7,9 @@ group. A figure that fails is told and left out of the further rounds; the other
 from __future__ import annotations
 
 import difflib
-import logging
 import statistics
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,6 @@ from ops.bench import durability
 from ops.bench.contract import Bench, Figure, Measured, judged
 from ops.bench.machine import Machine
 
-LOG = logging.getLogger(__name__)
 FORMAT = "delivery-ledger-bench/1"
 MAX_SAMPLES = 1_000
 
@@ -36,7 +35,7 @@ class Results(msgspec.Struct, frozen=True):
     Attributes:
         format: of this document.
         groups: figures with their limits, as they were measured together.
-        failures: figure -> what went wrong.
+        failures: figure -> what went wrong, in a line, and the traceback.
         samples: figure -> values of single requests, spread evenly over all.
         curves: figure -> (size of the ledger, value).
     """
@@ -69,15 +68,16 @@ def chosen(names: Sequence[str], known: Sequence[Figure], by_name: Iterable[Figu
 
     Args:
         names: none: all that are known, apart from groups of nothing but limits.
-        by_name: figures that are measured only when they, or their group, are asked for.
+        by_name: figures that are measured only when they are asked for by their own names.
 
     Raises:
         ConfigurationError: there is no such figure or group; the text says what there is.
     """
     every = [*known, *by_name]
-    if unknown := set(names) - {f.name for f in every} - {group_of(f) for f in every}:
+    answering = [(figure, {figure.name, *({group_of(figure)} if figure in known else ())}) for figure in every]
+    if unknown := set(names).difference(*(called for _, called in answering)):
         raise ConfigurationError(_unknown(min(unknown), every))
-    asked = [f for f in every if {f.name, group_of(f)} & set(names)] if names else list(known)
+    asked = [figure for figure, called in answering if called & set(names)] if names else list(known)
     groups: dict[str, list[Figure]] = {}
     for figure in asked:
         groups.setdefault(group_of(figure), []).append(figure)
@@ -139,7 +139,7 @@ def run(
         found,
         failures,
         {name: _thinned(samples) for name, samples in bench.samples.items()},
-        {name: tuple(curve) for name, curve in bench.curves.items()},
+        {name: _by_size(curve) for name, curve in bench.curves.items()},
     )
 
 
@@ -148,9 +148,9 @@ def _measure(bench: Bench, figure: Figure, values: list[float], failures: dict[s
         return
     try:
         values.append(figure.measure(bench))
-    except Exception as error:
-        LOG.exception("%s could not be measured", figure.name)
-        failures[figure.name] = f"{type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001  the others are measured all the same; what went wrong stands in the results
+        first = next(iter(str(error).splitlines()), "")
+        failures[figure.name] = f"{type(error).__name__}: {first}\n{traceback.format_exc()}"
 
 
 def _judged(figures: Sequence[Figure], values: Mapping[str, list[float]]) -> tuple[Measured, ...]:
@@ -165,3 +165,11 @@ def _thinned(samples: Sequence[float]) -> tuple[float, ...]:
         return tuple(ordered)
     last = len(ordered) - 1
     return tuple(ordered[round(i * last / (MAX_SAMPLES - 1))] for i in range(MAX_SAMPLES))
+
+
+def _by_size(curve: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """The median of the rounds at each size."""
+    values: dict[int, list[float]] = {}
+    for size, value in curve:
+        values.setdefault(size, []).append(value)
+    return tuple((size, statistics.median(each)) for size, each in sorted(values.items()))

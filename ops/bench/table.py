@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.bench import appending, bulk, checking, exporting, limits, lookup, reading
+from ops.bench import appending, bulk, checking, exporting, growth, limits, lookup, reading, snapshot
 from ops.bench.contract import Figure
 
 FIGURES: tuple[Figure, ...] = (
@@ -114,10 +114,14 @@ FIGURES: tuple[Figure, ...] = (
     Figure("search_page", "page of 500 deliveries with addresses, in process", "ms", exporting.page),
     Figure("trail", "trail of one delivery, in process", "ms", exporting.trail),
     Figure("evidence_pack", "evidence of 12 events, PDF and seal, recorded, p99", "s", exporting.pack, goal=2.0),
+    *growth.figures("postgresql"),
+    *growth.figures("sqlite"),
+    *growth.TAKEN,
+    *snapshot.FIGURES,
 )
 
-BY_NAME: tuple[Figure, ...] = ()
-"""Measured only when they, or their group, are asked for: they take long."""
+BY_NAME: tuple[Figure, ...] = (*snapshot.LONG_FIGURES,)
+"""Measured only when they are asked for by their own names: they take long."""
 
 PEERS: tuple[Figure, ...] = ()
 """Event stores of others, measured with --peers."""
