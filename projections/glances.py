@@ -22,9 +22,9 @@ _WIDTH = len(DELIVERY_COLUMNS.split(", "))
 _STATEMENT = (
     "SELECT {columns}, e.{position}, e.state, k.key_id, k.wrapped, v.sealed FROM read_deliveries AS d "
     "JOIN read_messages AS m ON m.message = d.message "
+    "LEFT JOIN lookups AS l ON l.stream = d.message AND l.recipient = d.recipient "
     "LEFT JOIN person_keys AS k ON k.stream = d.message AND k.person = d.recipient "
-    "LEFT JOIN sealed_values AS v ON v.key_id = k.key_id AND v.position = "
-    "(SELECT l.position FROM lookups AS l WHERE l.stream = d.message AND l.recipient = d.recipient LIMIT 1) "
+    "LEFT JOIN sealed_values AS v ON v.position = l.position AND v.key_id = k.key_id "
     "LEFT JOIN stored_events AS e ON e.{position} = v.position "
     "WHERE d.message = {{0}} AND d.recipient = {{1}} AND d.tenant = {{2}} AND m.tenant = {{2}} AND m.joined_into = ''{shown}"
 )

@@ -56,7 +56,7 @@ def make(services: Services) -> web.Application:
             limits.connections_per_address,
             partial(is_in, networks=services.trusted_proxies),
         ),
-        gathering=Gathering(threads),
+        gathering=Gathering(threads, limits.request_timeout_s),
     )
     for route in ROUTES:
         app.router.add_route(route.method, route.pattern, handler_of(route))

@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -109,11 +109,11 @@ class _Guarded(asyncio.Protocol):
         return self._loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream, as asyncio promises a Protocol
-        if not self._connections.add(transport, self):
-            transport.abort()
+        stream = cast("asyncio.Transport", transport)  # as asyncio promises a Protocol; uvloop's are of no common class
+        if not self._connections.add(stream, self):
+            stream.abort()
             return
-        self._transport = transport
+        self._transport = stream
         self._inner.connection_made(transport)
         self._look_later()
 

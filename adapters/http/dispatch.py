@@ -41,7 +41,7 @@ from adapters.http.problems import MEDIA_TYPE, Problem, problem_of, problem_of_s
 from adapters.http.reasons import Demanded
 from adapters.http.routes import ANY_KEY, JSON, NO_KEY, NOBODY, Answer, Call, Route
 from adapters.http.services import Services
-from adapters.http.telemetry import ACCESS, UNMATCHED, Metrics
+from adapters.http.telemetry import UNMATCHED, Metrics, logged
 from adapters.http.throttling import Buckets, Taken, origin, peer
 from adapters.strictjson import convert, decode, refuse
 from ledger.tenants import working_for
@@ -138,14 +138,9 @@ def handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResp
 
 async def _gathered(state: State, route: Route, call: Call[Any, Any]) -> Answer:
     """The answer to a call that goes to a thread with others of the organisation."""
-    try:
-        async with asyncio.timeout(state.services.limits.request_timeout_s):
-            answer: Answer = await state.gathering.answer(
-                (route.path, call.tenant), partial(_answers, state, route), call
-            )
-            return answer
-    except TimeoutError:
-        raise SlowAnswerError from None
+    kind, answers = (route.path, call.tenant), partial(_answers, state, route)
+    answer: Answer = await state.gathering.answer(kind, answers, call)
+    return answer
 
 
 async def _call(request: web.Request, route: Route) -> Call[Any, Any]:
@@ -390,10 +385,9 @@ async def around(
     seconds = time.perf_counter() - started
     resource = request.match_info.route.resource
     route = resource.canonical if resource else UNMATCHED
-    metrics.requests.labels(request.method if resource else "", route, response.status).inc()
-    metrics.seconds.labels(route).observe(seconds)
-    ACCESS.info(
-        "request",
+    metrics.requests_of(request.method if resource else "", route, response.status).inc()
+    metrics.seconds_of(route).observe(seconds)
+    logged(
         method=request.method if resource else "",
         route=route,
         status=response.status,

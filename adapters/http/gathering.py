@@ -13,8 +13,10 @@ from concurrent.futures import Executor
 from contextvars import Context, copy_context
 from typing import Any, NamedTuple
 
-AT_ONCE = 2
-"""Groups of one kind that are being answered at the same time, so that a slow one does not stop the rest."""
+from adapters.http.errors import SlowAnswerError
+
+AT_ONCE = 1
+"""Groups of one kind that are being answered at the same time; with two, each is half as large and costs as much."""
 MOST = 64
 """Calls of a group."""
 
@@ -26,6 +28,7 @@ class _Waiting(NamedTuple):
     call: Any
     context: Context
     answer: asyncio.Future[Any]
+    timer: asyncio.TimerHandle
 
 
 class _Kind:
@@ -48,10 +51,12 @@ class Gathering:
 
     Args:
         threads: where groups are answered.
+        timeout_s: longest that a call waits; its group is not broken off.
     """
 
-    def __init__(self, threads: Executor) -> None:
+    def __init__(self, threads: Executor, timeout_s: float) -> None:
         self._threads = threads
+        self._timeout_s = timeout_s
         self._kinds: dict[Hashable, _Kind] = {}
 
     async def answer(self, kind: Hashable, answers: Answers, call: object) -> Any:
@@ -62,12 +67,14 @@ class Gathering:
             answers: the same for all calls of a kind.
 
         Raises:
+            SlowAnswerError: it takes longer than it may.
             BaseException: what the call was answered with.
         """
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
         found = self._kinds.setdefault(kind, _Kind())
-        found.waiting.append(_Waiting(call, copy_context(), answer))
+        timer = loop.call_later(self._timeout_s, _late, answer)
+        found.waiting.append(_Waiting(call, copy_context(), answer, timer))
         self._begin_later(loop, kind, found, answers)
         return await answer
 
@@ -98,7 +105,8 @@ class Gathering:
     ) -> None:
         found.groups -= 1
         for each, said in zip(group, told, strict=True):
-            if each.answer.done():  # its caller has gone
+            each.timer.cancel()
+            if each.answer.done():  # its caller has gone, or was told that it takes too long
                 continue
             if isinstance(said, BaseException):
                 each.answer.set_exception(said)
@@ -108,3 +116,8 @@ class Gathering:
             self._begin_later(asyncio.get_running_loop(), kind, found, answers)
         elif not found.groups and not found.is_due:
             self._kinds.pop(kind, None)
+
+
+def _late(answer: asyncio.Future[Any]) -> None:
+    if not answer.done():
+        answer.set_exception(SlowAnswerError())
