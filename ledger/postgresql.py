@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import psycopg
+from eventsourcing import persistence
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -141,6 +142,31 @@ class Transaction(_Reads):
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
             self.cursor.executemany(translate(sql), rows)
+
+    def copy(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows that are not there yet, as fast as the server takes them."""
+        if not rows:
+            return
+        self.cursor.execute(f"SELECT {columns} FROM {table} LIMIT 0")
+        types = [column.type_code for column in self.cursor.description or ()]
+        with self.cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as into:
+            into.set_types(types)
+            for row in rows:
+                into.write_row(row)
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A part of the transaction that is undone alone when it fails.
+
+        Raises:
+            PersistenceError: the frame's error for whatever the driver raised.
+        """
+        try:
+            with self.cursor.connection.transaction():
+                yield
+        except psycopg.Error as error:
+            kinds = (getattr(persistence, each.__name__, None) for each in type(error).__mro__)
+            raise next((kind for kind in kinds if kind), persistence.PersistenceError)(str(error)) from error
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self.cursor.execute(translate(sql), tuple(params)).fetchall()
@@ -303,6 +329,20 @@ class PostgresDatabase(_Reads, _Connections):
 
     def settle(self) -> None:
         """Nothing: when pages and log are written over is the server's own business; until then they hold what a backup holds."""
+
+    @contextmanager
+    def alone(self, lock: int) -> Iterator[None]:
+        """Something that one process at a time does; the others wait.
+
+        Raises:
+            PersistenceError: the connection broke that held the lock, so somebody else may be doing it too.
+        """
+        with super().get_connection() as connection:
+            connection.execute("SELECT pg_advisory_lock(%s, 0)", (lock,))
+            try:
+                yield
+            finally:
+                connection.execute("SELECT pg_advisory_unlock(%s, 0)", (lock,))
 
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:

@@ -6,6 +6,7 @@ program and the rights to the file can; the tree tells (`delivery-ledger fsck`).
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import threading
 from abc import ABC, abstractmethod
@@ -162,9 +163,37 @@ class Transaction(_Reads):
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         self.cursor.executemany(sql, rows)
 
+    def copy(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows that are not there yet."""
+        marks = ",".join("?" * len(columns.split(", ")))
+        self.cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A part of the transaction that is undone alone when it fails.
+
+        Raises:
+            PersistenceError: the frame's error for whatever the driver raised.
+        """
+        self.cursor.execute("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException as error:
+            self.cursor.execute("ROLLBACK TO attempt")
+            if isinstance(error, driver().Error):
+                raise _translated(error) from error
+            raise
+        finally:
+            self.cursor.execute("RELEASE attempt")
+
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         self.cursor.execute(sql, params)
         return [tuple(r) for r in self.cursor.fetchall()]
+
+
+def _translated(error: Exception) -> Exception:
+    """The frame's error for one of the driver's."""
+    return getattr(persistence, type(error).__name__, persistence.PersistenceError)(str(error))
 
 
 class SQLiteDatabase(_Reads, SQLiteDatastore):
@@ -209,8 +238,7 @@ class SQLiteDatabase(_Reads, SQLiteDatastore):
                 finally:
                     self.pool.put_connection(connection)
             except self._driver.Error as error:
-                kind = getattr(persistence, type(error).__name__, persistence.PersistenceError)
-                raise kind(str(error)) from error
+                raise _translated(error) from error
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self.get_connection(commit=False) as connection, connection.cursor() as cursor:
@@ -235,6 +263,13 @@ class SQLiteDatabase(_Reads, SQLiteDatastore):
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             finally:
                 cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_S * 1_000}")
+
+    @contextmanager
+    def alone(self, lock: int) -> Iterator[None]:
+        """Something that one process at a time does; the others wait. A file beside the database says who."""
+        with Path(f"{self.path}.{lock}").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:

@@ -41,9 +41,10 @@ from projections.downtimes import DowntimesModel
 from projections.erasures import ErasuresModel
 from projections.keeping import KeepingModel
 from projections.lanes import LanesModel
+from projections.models import ReadModel
 from projections.originals import OriginalsModel
 from projections.queries import Queries
-from projections.runner import ReadModel, Runner
+from projections.runner import Runner
 from projections.status import StatusModel
 
 LOG = logging.getLogger(__name__)

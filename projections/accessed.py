@@ -8,7 +8,7 @@ import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event, message_of
-from projections.runner import Table, Target, Unapplied, insert
+from projections.models import Table, Target, Unapplied, insert
 
 ERASED = "evidence.erased"
 TYPES = frozenset({"access.recorded", "evidence.exported", "report.delivered", ERASED})
@@ -20,6 +20,7 @@ class AccessedModel:
 
     name = "accessed"
     version = 2
+    wants = TYPES
     tables = {
         "accesses": Table(
             "tenant text NOT NULL, position bigint NOT NULL, message text NOT NULL, at text NOT NULL, actor text NOT NULL, "
@@ -39,11 +40,10 @@ class AccessedModel:
         rows: list[tuple[object, ...]] = []
         unapplied = []
         for event in events:
-            if event.type in TYPES:
-                try:
-                    rows += accesses(event)
-                except ValueError as error:
-                    unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
+            try:
+                rows += accesses(event)
+            except ValueError as error:
+                unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
         insert(cursor, target.table("accesses"), COLUMNS, rows)
         return unapplied
 

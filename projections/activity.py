@@ -1,4 +1,7 @@
-"""Read model: when each account was last heard of, and how far its provider's clock is from ours."""
+"""Read model: when each account was last heard of, and how far its provider's clock is from ours.
+
+Of several arrivals in the same microsecond the one that is furthest behind counts, so the order of the events does not.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,15 @@ import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event, parse_time
-from projections.runner import Table, Target, Unapplied
+from projections.models import Table, Target, Unapplied
 
 
 class ActivityModel:
     """One row per account and kind of arrival."""
 
     name = "activity"
-    version = 1
+    version = 2
+    wants: frozenset[str] = frozenset()
     tables = {
         "activity": Table(
             "tenant text NOT NULL, account text NOT NULL, arrival text NOT NULL, last_at text NOT NULL, "
@@ -39,17 +43,20 @@ class ActivityModel:
                 continue
             key = (event.tenant, said.account, said.arrival)
             last_at, count, behind = found.get(key, ("", 0, 0))
-            if said.observed_at >= last_at:
-                last_at, behind = said.observed_at, behind_now
+            last_at, behind = max((last_at, behind), (said.observed_at, behind_now))
             found[key] = (last_at, count + 1, behind)
+        newer = "(excluded.last_at, excluded.behind_ms) > (a.last_at, a.behind_ms)"
         sql = (
             f"INSERT INTO {target.table('activity')} AS a (tenant, account, arrival, last_at, events, behind_ms) VALUES (?,?,?,?,?,?) "
             "ON CONFLICT (tenant, account, arrival) DO UPDATE SET events = a.events + excluded.events, "
-            "behind_ms = CASE WHEN excluded.last_at >= a.last_at THEN excluded.behind_ms ELSE a.behind_ms END, "
-            "last_at = CASE WHEN excluded.last_at >= a.last_at THEN excluded.last_at ELSE a.last_at END"
+            f"behind_ms = CASE WHEN {newer} THEN excluded.behind_ms ELSE a.behind_ms END, "
+            f"last_at = CASE WHEN {newer} THEN excluded.last_at ELSE a.last_at END"
         )
         cursor.executemany(sql, [(*key, *value) for key, value in sorted(found.items())])
         return unapplied
+
+    def finish(self, cursor: Cursor, target: Target) -> None:
+        """Nothing: no row stands for several messages."""
 
 
 class _Clear(msgspec.Struct):

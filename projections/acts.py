@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event
-from projections.runner import Table, Target, Unapplied, insert
+from projections.models import Table, Target, Unapplied, insert
 
 SECOND_PERSON = "second_person"
 """Note of an `act.asked` that waits for somebody else."""
@@ -31,6 +31,7 @@ class ActsModel:
 
     name = "acts"
     version = 1
+    wants = frozenset({"act.asked", "access.granted", *DECISIONS, *CARRYING_OUT})
     tables = {
         "acts": Table(
             "act text NOT NULL, tenant text NOT NULL, position bigint NOT NULL, asked_at text NOT NULL, rule text NOT NULL, "

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ledger.application import Ledger
 from ledger.database import Cursor, Reads, Row
 from ledger.events import Event
-from projections.runner import Table, Target, Unapplied, insert
+from projections.models import Table, Target, Unapplied, insert
 
 DOWN, UP = "provider.down", "provider.up"
 ENTERED, DETECTED, WITHDRAWN = "downtime.entered", "downtime.detected", "downtime.withdrawn"
@@ -50,6 +50,7 @@ class DowntimesModel:
 
     name = "downtimes"
     version = 1
+    wants = frozenset({DOWN, UP})
     tables = {
         "downtimes": Table(
             "downtime text NOT NULL, tenant text NOT NULL, account text NOT NULL, provider text NOT NULL, since text NOT NULL, "

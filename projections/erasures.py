@@ -16,7 +16,7 @@ from ledger.database import Cursor
 from ledger.erasing import Erased
 from ledger.events import Event, message_of
 from ledger.streams import WHOLE_MESSAGE, person_of, shadow
-from projections.runner import Table, Target, Unapplied, insert
+from projections.models import Table, Target, Unapplied, insert
 
 COLUMNS = "position, tenant, stream, recipient, rule, at"
 PAGE = 500
@@ -43,6 +43,7 @@ class ErasuresModel:
 
     name = "erasures"
     version = 1
+    wants: frozenset[str] = frozenset()
     tables = {
         "erasures": Table(
             "position bigint NOT NULL, tenant text NOT NULL, stream text NOT NULL, recipient integer NOT NULL, rule text NOT NULL, "
@@ -70,6 +71,9 @@ class ErasuresModel:
             late = list(_late(cursor, table, events))
             insert(cursor, target.table("late_arrivals"), "erasure, position, tenant", late)
         return unapplied
+
+    def finish(self, cursor: Cursor, target: Target) -> None:
+        """Nothing: no row stands for several messages."""
 
 
 class _Clear(msgspec.Struct):

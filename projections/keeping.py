@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event, time_text
-from projections.runner import Table, Target, Unapplied, insert
+from projections.models import Table, Target, Unapplied, insert
 
 POLICY_RULE = "retention.policy"
 """Rule of `ruleset.changed` where an organisation says how long to keep, or that it no longer does."""
@@ -31,6 +31,7 @@ class KeepingModel:
 
     name = "keeping"
     version = 1
+    wants = frozenset({"hold.placed", "hold.released", "ruleset.changed"})
     tables = {
         "holds": Table(
             "hold text NOT NULL, tenant text NOT NULL, position bigint NOT NULL, placed_at text NOT NULL, scope text NOT NULL, "

@@ -8,7 +8,7 @@ import msgspec
 
 from ledger.database import Cursor
 from ledger.events import Event
-from projections.runner import Table, Target, Unapplied, insert
+from projections.models import Table, Target, Unapplied, insert
 
 COLUMNS = "item, tenant, lane, account, provider, operation, opened_position, opened_at, state, settled_position"
 OPEN = "open"
@@ -22,6 +22,7 @@ class LanesModel:
 
     name = "lanes"
     version = 1
+    wants = frozenset({"lane.opened", *STATES})
     tables = {
         "lanes": Table(
             "item text NOT NULL, tenant text NOT NULL, lane text NOT NULL, account text NOT NULL, provider text NOT NULL, "
@@ -36,8 +37,6 @@ class LanesModel:
         """Open and settle items; acts name the items they settle."""
         unapplied = []
         for event in events:
-            if event.type != "lane.opened" and event.type not in STATES:
-                continue
             try:
                 said = msgspec.convert(event.fields, _Clear)
             except ValueError as error:

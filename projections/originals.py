@@ -14,7 +14,7 @@ import msgspec
 from ledger.database import Cursor, Reads
 from ledger.events import Event, message_of
 from ledger.streams import person_of
-from projections.runner import Table, Target, Unapplied, insert
+from projections.models import Table, Target, Unapplied, insert
 
 COLUMNS = "artifact, owner, recipient, tenant, position"
 WAITS = "lane.opened"
@@ -46,6 +46,7 @@ class OriginalsModel:
 
     name = "originals"
     version = 1
+    wants: frozenset[str] = frozenset()
     tables = {
         "originals": Table(
             "artifact text NOT NULL, owner text NOT NULL, recipient integer NOT NULL, tenant text NOT NULL, position bigint NOT NULL",
@@ -62,8 +63,15 @@ class OriginalsModel:
                 rows += _rows(event)
             except ValueError as error:
                 unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.type}"))
-        insert(cursor, target.table("originals"), COLUMNS, rows)
+        if target.is_fresh:
+            first = {row[:3]: row for row in reversed(rows)}
+            cursor.copy(target.table("originals"), COLUMNS, list(first.values()))
+        else:
+            insert(cursor, target.table("originals"), COLUMNS, rows)
         return unapplied
+
+    def finish(self, cursor: Cursor, target: Target) -> None:
+        """Nothing: no row stands for several messages."""
 
 
 class _Clear(msgspec.Struct):

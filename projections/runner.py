@@ -1,92 +1,39 @@
-"""Runs read models over the log: in batches, position and rows in one transaction.
+"""Runs read models over the log: a page is read once for all of them; position and rows are written in one transaction.
 
-A gap stops a model loudly; content never does: an event that a model cannot apply is filed under `unapplied`
-and shown by readiness checks. A rebuild fills new tables beside the live ones, compares, then swaps. Any number of processes may run
-the same models: whoever holds a model's lock looks first how far it is.
+A gap stops them loudly; content never does: an event that a model cannot apply is filed under `unapplied` and shown by readiness
+checks. A rebuild fills new tables beside the live ones, compares, then swaps. Any number of processes may run the same models: whoever
+holds a model's lock looks first how far it is.
 """
 
 from __future__ import annotations
 
-import logging
-import secrets
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
-
-from eventsourcing.persistence import DataError, IntegrityError, PersistenceError
 
 from ledger.application import Ledger, pages
-from ledger.database import TENANT_ROLE, Cursor, Reads
+from ledger.canonical import MAX_INT
+from ledger.database import Cursor, Reads
 from ledger.errors import LedgerError
-from ledger.events import Event
+from ledger.events import Event, read
 from ledger.tenants import working_for
+from projections.applying import apply_to
+from projections.models import ByMessage, ReadModel, Target
+from projections.shares import Building, apply_all, shares
+from projections.tables import SUFFIX, UNAPPLIED, Tables
 
-LOG = logging.getLogger(__name__)
 BATCH_EVENTS = 1_000
+SPARSE_EVENTS = 50_000
+"""So much of the log is searched at once for the events that few of its types stand for."""
 LOCK = 7305412
 """First number of PostgreSQL's advisory locks of read models; the second is made of the model's name."""
-SUFFIX = "__new"
+BUILDING_LOCK = LOCK + 1
+"""Whoever builds models again holds it."""
 
 
 class GapError(LedgerError):
     """A position is missing from the log as read; the read model stops here."""
-
-
-class ReadModel(Protocol):
-    """One read model.
-
-    Attributes:
-        name: of its tracking row.
-        version: a new one is rebuilt beside the live one.
-        tables: by name.
-    """
-
-    name: str
-    version: int
-    tables: dict[str, Table]
-
-    def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a model works on, besides the transaction.
-
-    Attributes:
-        table: the full name of one of its tables: the live one, or the one that is built beside it.
-        channels: provider -> channel.
-    """
-
-    table: Callable[[str], str]
-    channels: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of a read model: columns as SQL both databases know, primary key, further indexes.
-
-    An index may end with ` WHERE …`: of the rows for which that holds. Rows of one that `may_linger` may outlive what they were made for,
-    so a rebuild need not give them again.
-
-    Attributes:
-        whose: the column that says to which tenant a row belongs, one of `WALLS`.
-    """
-
-    columns: str
-    key: str
-    indexes: tuple[str, ...] = ()
-    may_linger: bool = False
-    whose: str = "tenant"
-
-
-@dataclass(frozen=True, slots=True)
-class Unapplied:
-    """An event that a model could not apply, and why (no personal values)."""
-
-    position: int
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +50,7 @@ class Rebuilt:
     differences: dict[str, int]
 
 
-UNAPPLIED = Table("model text NOT NULL, position bigint NOT NULL, why text NOT NULL", "model, position", whose="")
-
-WALLS = {
-    "tenant": "tenant = (SELECT own_tenant())",
-    "stream": "EXISTS (SELECT FROM stored_events AS e WHERE e.originator_id = stream AND e.originator_version = 1 OFFSET 0)",
-    "batch": "EXISTS (SELECT FROM stored_events AS e WHERE e.originator_id = batch AND e.originator_version = 1 OFFSET 0)",
-    "": "true",
-}
-"""Column -> what somebody sees who works for one tenant, on PostgreSQL (ledger/schema/postgresql.sql); "": nobody's, so everybody's."""
-
-_BUILDERS = """
-    SELECT grantee::regrole::text FROM pg_namespace, aclexplode(nspacl)
-    WHERE nspname = 'delivery_read' AND privilege_type = 'CREATE' AND grantee NOT IN (0, nspowner) AND pg_has_role(grantee, 'MEMBER')
-"""
-"""The service's role, for whoever is in it: what one login builds, the next one goes on with."""
+Progress = Callable[[int], None]
 
 
 class Runner:
@@ -126,58 +59,24 @@ class Runner:
     def __init__(self, ledger: Ledger, models: Sequence[ReadModel]) -> None:
         self.ledger = ledger
         self.models = models
-        self._schema = "delivery_read." if ledger.database.kind == "postgresql" else ""
+        self._tables = Tables("delivery_read." if ledger.database.kind == "postgresql" else "")
         self._channels = channels(ledger)
         if models:
             with self._writing("unapplied") as cursor:
-                self._create(cursor, "unapplied", UNAPPLIED, "")
+                self._tables.create(cursor, "unapplied", UNAPPLIED)
         for model in models:
             with self._writing(model.name) as cursor:
-                self._create_tables(cursor, model, "")
+                for name, table in model.tables.items():
+                    self._tables.create(cursor, name, table)
 
     @contextmanager
-    def _writing(self, model: str) -> Iterator[Cursor]:
-        """A transaction beside which nobody else changes a model."""
+    def _writing(self, *models: str) -> Iterator[Cursor]:
+        """A transaction beside which nobody else changes these models."""
         with self.ledger.database.writing() as cursor:
-            if self._schema:
-                cursor.execute("SELECT pg_advisory_xact_lock(?, ?)", (LOCK, zlib.crc32(model.encode()) >> 1))
+            if self._tables.schema:
+                locks = sorted(zlib.crc32(model.encode()) >> 1 for model in models)
+                cursor.read("SELECT pg_advisory_xact_lock(?, lock) FROM unnest(?::int[]) AS lock", (LOCK, locks))
             yield cursor
-
-    def _create_tables(self, cursor: Cursor, model: ReadModel, suffix: str) -> None:
-        for name, table in model.tables.items():
-            self._create(cursor, name, table, suffix)
-
-    def _create(self, cursor: Cursor, name: str, table: Table, suffix: str) -> None:
-        full = f"read_{name}{suffix}"
-        if not suffix and self._exists(cursor, full):
-            self._wall(cursor, full, table)
-            return
-        blob = "bytea" if self._schema else "BLOB"
-        columns = table.columns.replace("bytes NOT NULL", f"{blob} NOT NULL")
-        rowid = "" if self._schema else " WITHOUT ROWID"
-        cursor.execute(f"CREATE TABLE {self._schema}{full} ({columns}, PRIMARY KEY ({table.key})){rowid}")
-        for index in table.indexes:
-            indexed, _, where = index.partition(" WHERE ")
-            sql = f"CREATE INDEX read_{name}_{secrets.token_hex(4)} ON {self._schema}{full} ({indexed})"
-            cursor.execute(sql + (f" WHERE {where}" if where else ""))
-        self._wall(cursor, full, table)
-
-    def _wall(self, cursor: Cursor, full: str, table: Table) -> None:
-        """Let whoever works for one tenant see that tenant's rows of a table."""
-        if not self._schema or cursor.read("SELECT 1 FROM pg_policies WHERE tablename = ?", (full,)):
-            return
-        name = self._schema + full
-        cursor.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
-        cursor.execute(f"CREATE POLICY own ON {name} TO {TENANT_ROLE} USING ({WALLS[table.whose]})")
-        cursor.execute(f"GRANT SELECT ON {name} TO {TENANT_ROLE}")
-        for (role,) in cursor.read(_BUILDERS):
-            cursor.execute(f"ALTER TABLE {name} OWNER TO {role}")
-
-    def _exists(self, cursor: Cursor, full: str) -> bool:
-        sql = "SELECT 1 FROM sqlite_master WHERE name = ?"
-        if self._schema:
-            sql = "SELECT 1 FROM pg_tables WHERE schemaname = 'delivery_read' AND tablename = ?"
-        return bool(cursor.read(sql, (full,)))
 
     # --- how far
 
@@ -187,8 +86,16 @@ class Runner:
 
     def position_in(self, reads: Reads, model: ReadModel, suffix: str = "") -> int:
         """The last position that a model reflects as these reads see it."""
-        sql = f"SELECT max(notification_id) FROM {self.ledger.tracking_table} WHERE application_name = ?"
-        return reads.read(sql, (_tracked(model, suffix),))[0][0] or 0
+        return self._positions(reads, [model], suffix)[model.name]
+
+    def _positions(self, reads: Reads, models: Sequence[ReadModel], suffix: str) -> dict[str, int]:
+        names = {_tracked(model, suffix): model.name for model in models}
+        columns = "application_name, notification_id"
+        rows = reads.probe(self.ledger.tracking_table, columns, "application_name", list(names))
+        found = dict.fromkeys(names.values(), 0)
+        for name, position in rows:
+            found[names[name]] = max(found[names[name]], position)
+        return found
 
     def unread(self, ledger: Ledger, model: str) -> Iterator[Event]:
         """What stands in the log and not yet in a model.
@@ -200,16 +107,18 @@ class Runner:
         read_to = next(self.position_in(ledger.database, each) for each in self.models if each.name == model)
         return pages(ledger.feed, lambda event: event.position, read_to)
 
-    def _is_of_another_version(self, cursor: Cursor, model: ReadModel) -> bool:
+    def _is_of_another_version(self, reads: Reads, model: ReadModel) -> bool:
         """Whether the live tables were filled by another version of the model."""
         sql = f"SELECT application_name FROM {self.ledger.tracking_table} WHERE application_name LIKE ?"
-        names = {str(name) for (name,) in cursor.read(sql, (f"{model.name}/%",))}
+        names = {str(name) for (name,) in reads.read(sql, (f"{model.name}/%",))}
         return bool(names) and not names & {_tracked(model, "")}
 
     def lag(self) -> dict[str, int]:
         """Events behind the head, by model."""
         size = self.ledger.head().size
-        return {model.name: size - self.position(model) for model in self.models}
+        return {
+            name: size - position for name, position in self._positions(self.ledger.database, self.models, "").items()
+        }
 
     # --- going on
 
@@ -223,117 +132,161 @@ class Runner:
             GapError: a position is missing.
         """
         with working_for(""):  # whoever asks: a model holds what belongs to all
-            return sum(self._run(model) for model in self.models)
+            return self._renew() + sum(self._advance(self.models, ""))
 
-    def _run(self, model: ReadModel) -> int:
-        with self._writing(model.name) as cursor:
-            is_outdated = self._is_of_another_version(cursor, model)
-        rebuilt = self.rebuild(model).events if is_outdated else 0
-        return rebuilt + sum(self._advance(model, ""))
+    def _renew(self) -> int:
+        """Build models again that were filled by another version."""
+        reads = self.ledger.database
+        if not any(self._is_of_another_version(reads, model) for model in self.models):
+            return 0
+        with reads.alone(BUILDING_LOCK):
+            outdated = [model for model in self.models if self._is_of_another_version(reads, model)]
+            return sum(rebuilt.events for rebuilt in self._rebuild(outdated, lambda _: None, None))
 
-    def _advance(self, model: ReadModel, suffix: str) -> Iterator[int]:
-        singly_until = 0
-        while True:
-            after = self.position(model, suffix)
-            events = self.ledger.feed(after, BATCH_EVENTS if after >= singly_until else 1)
+    def _advance(self, models: Sequence[ReadModel], suffix: str, until: int = MAX_INT) -> Iterator[int]:
+        """Apply what is new, up to a position, to some models; how many events, over all of them, after each page."""
+        while models:
+            reached = self._positions(self.ledger.database, models, suffix)
+            after = min(reached.values())
+            next_to = min((position for position in reached.values() if position > after), default=until)
+            events = self.ledger.feed(after, min(BATCH_EVENTS, next_to - after)) if after < until else []
             if not events:
                 return
-            _require_contiguous(model, after, events)
-            try:
-                done = self._apply(model, suffix, after, events)
-            except Exception as error:
-                if isinstance(error, PersistenceError) and not isinstance(error, DataError | IntegrityError):
-                    raise  # the database's trouble, not the content's
-                if len(events) > 1:  # one by one, so that one bad event hurts only itself
-                    singly_until = events[-1].position
-                    continue
-                LOG.exception("read model %s cannot apply position %s", model.name, events[0].position)
-                done = self._apply(model, suffix, after, events, f"{type(error).__name__} in {events[0].type}")
-            if done:
-                yield len(events)
+            _require_contiguous(models, after, events)
+            due = [model for model in models if reached[model.name] == after]
+            yield len(self._apply(due, suffix, after, events)) * len(events)
 
-    def _apply(self, model: ReadModel, suffix: str, after: int, events: Sequence[Event], why: str = "") -> bool:
-        """Apply events and say how far the model is, in one transaction; False when another process was faster.
+    def _apply(self, models: Sequence[ReadModel], suffix: str, after: int, events: Sequence[Event]) -> list[ReadModel]:
+        """Apply events and say how far the models are, in one transaction; those that no other process was faster with."""
+        with self._writing(*(model.name for model in models)) as cursor:
+            reached = self._positions(cursor, models, suffix)
+            due = [model for model in models if reached[model.name] == after]
+            apply_to(due, cursor, events, self._target(suffix))
+            for model in due:
+                self.ledger.track(cursor, _tracked(model, suffix), events[-1].position)
+        return due
 
-        Args:
-            why: the events cannot be applied; file them instead.
-        """
-        with self._writing(model.name) as cursor:
-            if self.position_in(cursor, model, suffix) != after:
-                return False
-            if why:
-                unapplied = [Unapplied(event.position, why) for event in events]
-            else:
-                target = Target(lambda name: f"{self._schema}read_{name}{suffix}", self._channels)
-                unapplied = model.apply(cursor, events, target)
-            rows = [(model.name + suffix, u.position, u.why[:300]) for u in unapplied]
-            cursor.executemany(f"INSERT INTO {self._schema}read_unapplied VALUES (?,?,?) ON CONFLICT DO NOTHING", rows)
-            self.ledger.track(cursor, _tracked(model, suffix), events[-1].position)
-        return True
+    def _target(self, suffix: str) -> Target:
+        return Target(self._tables.schema, suffix, self._channels)
 
     # --- once more from the beginning
 
-    def rebuild(self, model: ReadModel, progress: Callable[[int], None] = lambda _: None) -> Rebuilt:
+    def rebuild(self, model: ReadModel, progress: Progress = lambda _: None) -> Rebuilt:
         """Build a model again from position 1 beside the live one, compare row by row, then swap."""
-        applied = 0
-        with self._writing(model.name) as cursor:
-            self._drop_new(cursor, model)
-            self._create_tables(cursor, model, SUFFIX)
-        while True:
-            for count in self._advance(model, SUFFIX):
-                applied += count
-                progress(count)
-            with self._writing(model.name) as cursor:
-                is_outdated = self._is_of_another_version(cursor, model)
-                if is_outdated or self.position_in(cursor, model, "") == self.position_in(cursor, model, SUFFIX):
-                    names = () if is_outdated else (n for n, table in model.tables.items() if not table.may_linger)
-                    differences = {name: self._differences(cursor, name) for name in names}
-                    self._swap(cursor, model)
-                    return Rebuilt(model.name, applied, differences)
-            sum(self._advance(model, ""))
+        return self.rebuild_all([model], progress)[0]
 
-    def _swap(self, cursor: Cursor, model: ReadModel) -> None:
+    def rebuild_all(
+        self, models: Sequence[ReadModel] = (), progress: Progress = lambda _: None, processes: int | None = None
+    ) -> list[Rebuilt]:
+        """Build models again together; the log is read once for those that may be told it message by message.
+
+        Args:
+            models: all if none.
+            progress: called with the events that were applied since.
+            processes: how many work beside this one; if not given, as many as are worth it.
+
+        Raises:
+            GapError: a position is missing.
+        """
+        with working_for(""), self.ledger.database.alone(BUILDING_LOCK):
+            return self._rebuild(models or self.models, progress, processes)
+
+    def _rebuild(self, models: Sequence[ReadModel], progress: Progress, processes: int | None) -> list[Rebuilt]:
+        for model in models:
+            with self._writing(model.name) as cursor:
+                self._tables.create_new(cursor, model)
+                self._forget(cursor, model)
+        until = self.ledger.head().size
+        self._require_whole(models, until)
+        by_message = tuple(model for model in models if isinstance(model, ByMessage))
+        if by_message:
+            self._fill(by_message, until, progress, processes)
+        if sparse := [model for model in models if model.wants and model not in by_message]:
+            self._search(sparse, until)
+        for count in self._advance(models, SUFFIX):
+            progress(count)
+        return [self._replace(model) for model in models]
+
+    def _forget(self, cursor: Cursor, model: ReadModel) -> None:
+        """Of what an earlier attempt did nothing is left."""
+        sql = f"DELETE FROM {self.ledger.tracking_table} WHERE application_name = ?"
+        cursor.execute(sql, (_tracked(model, SUFFIX),))
+
+    def _fill(self, models: tuple[ByMessage, ...], until: int, progress: Progress, processes: int | None) -> None:
+        """Fill new tables message by message.
+
+        How far they are is said when all of it is there, so what was broken off counts for nothing.
+        """
+        url = getattr(self.ledger.database, "url", "")
+        building = Building(url, self._tables.schema, self.ledger.position_column, models, self._channels, until)
+        for count in apply_all(building, self.ledger.database, shares(self.ledger, until), processes):
+            progress(count)
+        for model in models:
+            with self._writing(model.name) as cursor:
+                model.finish(cursor, self._target(SUFFIX))
+                self.ledger.track(cursor, _tracked(model, SUFFIX), until)
+
+    def _search(self, models: Sequence[ReadModel], until: int) -> None:
+        """Apply the few events that these models want to their new tables; the others are not even decoded."""
+        wanted = sorted({kind for model in models for kind in model.wants})
+        column, fits = self.ledger.position_column, " OR ".join("topic LIKE ?" for _ in wanted)
+        sql = f"SELECT {column}, state FROM stored_events WHERE {column} > ? AND {column} <= ? AND ({fits}) ORDER BY {column}"
+        for after in range(0, until, SPARSE_EVENTS):
+            upto = min(until, after + SPARSE_EVENTS)
+            rows = self.ledger.database.read(sql, (after, upto, *(f"{kind}/%" for kind in wanted)))
+            events = [read(position, bytes(state)) for position, state in rows]
+            with self._writing(*(model.name for model in models)) as cursor:
+                apply_to(models, cursor, events, self._target(SUFFIX))
+                for model in models:
+                    self.ledger.track(cursor, _tracked(model, SUFFIX), upto)
+
+    def _replace(self, model: ReadModel) -> Rebuilt:
+        """Compare new tables with the live ones where both are equally far, then put them in their place.
+
+        Nobody waits for the comparing: it looks at a snapshot.
+        """
+        with self._writing(model.name) as cursor:
+            for name, table in model.tables.items():
+                self._tables.index(cursor, name, table, SUFFIX)
+        differences: dict[str, int] | None = None
+        while True:
+            is_outdated = self._is_of_another_version(self.ledger.database, model)
+            if not is_outdated:
+                sum(self._advance([model], "", self.position(model, SUFFIX)))
+                sum(self._advance([model], SUFFIX, self.position(model)))
+            with self.ledger.database.snapshot() as reads:
+                if not is_outdated and differences is None and self._is_level(reads, model):
+                    differences = self._tables.differences(reads, model)
+            with self._writing(model.name) as cursor:
+                if is_outdated or (differences is not None and self._is_level(cursor, model)):
+                    return Rebuilt(model.name, self._swap(cursor, model), differences or {})
+
+    def _is_level(self, reads: Reads, model: ReadModel) -> bool:
+        """Whether the live tables and those beside them are equally far."""
+        return self.position_in(reads, model) == self.position_in(reads, model, SUFFIX)
+
+    def _swap(self, cursor: Cursor, model: ReadModel) -> int:
+        """Put new tables in the place of the live ones; how far they are."""
         position = self.position_in(cursor, model, SUFFIX)
-        for name in model.tables:
-            cursor.execute(f"DROP TABLE IF EXISTS {self._schema}read_{name}")
-            cursor.execute(f"ALTER TABLE {self._schema}read_{name}{SUFFIX} RENAME TO read_{name}")
-        cursor.execute(f"DELETE FROM {self._schema}read_unapplied WHERE model = ?", (model.name,))
-        renamed = (model.name, model.name + SUFFIX)
-        cursor.execute(f"UPDATE {self._schema}read_unapplied SET model = ? WHERE model = ?", renamed)
+        self._tables.swap(cursor, model)
         cursor.execute(f"DELETE FROM {self.ledger.tracking_table} WHERE application_name LIKE ?", (f"{model.name}/%",))
         self.ledger.track(cursor, _tracked(model, ""), position)
+        return position
 
-    def _drop_new(self, cursor: Cursor, model: ReadModel) -> None:
-        for name in model.tables:
-            cursor.execute(f"DROP TABLE IF EXISTS {self._schema}read_{name}{SUFFIX}")
-        cursor.execute(f"DELETE FROM {self._schema}read_unapplied WHERE model = ?", (model.name + SUFFIX,))
-        cursor.execute(
-            f"DELETE FROM {self.ledger.tracking_table} WHERE application_name = ?", (_tracked(model, SUFFIX),)
-        )
-
-    def _differences(self, cursor: Cursor, name: str) -> int:
-        live, new = f"{self._schema}read_{name}", f"{self._schema}read_{name}{SUFFIX}"
-        return sum(
-            cursor.read(f"SELECT count(*) FROM (SELECT * FROM {one} EXCEPT SELECT * FROM {other}) AS a")[0][0]
-            for one, other in ((live, new), (new, live))
-        )
+    def _require_whole(self, models: Sequence[ReadModel], until: int) -> None:
+        """Refuse a log with a gap where it is not read in its order."""
+        column = self.ledger.position_column
+        count = self.ledger.database.read(f"SELECT count(*) FROM stored_events WHERE {column} <= ?", (until,))[0][0]
+        if count != until:
+            for after in range(0, until, BATCH_EVENTS):
+                _require_contiguous(models, after, self.ledger.feed(after, BATCH_EVENTS))
 
     def unapplied(self) -> list[tuple[str, int, str]]:
         """Events that some model could not apply."""
         rows = self.ledger.database.read(
-            f"SELECT model, position, why FROM {self._schema}read_unapplied ORDER BY position"
+            f"SELECT model, position, why FROM {self._tables.name('unapplied')} ORDER BY position"
         )
         return [(m, p, w) for m, p, w in rows]
-
-
-def insert(cursor: Cursor, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
-    """Insert rows into a table of a read model; what is there already stays as it is.
-
-    Args:
-        columns: with ", " between.
-    """
-    marks = ",".join("?" * len(columns.split(", ")))
-    cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING", rows)
 
 
 def channels(ledger: Ledger) -> dict[str, str]:
@@ -346,8 +299,9 @@ def _tracked(model: ReadModel, suffix: str) -> str:
     return f"{model.name}/{model.version}{suffix}"
 
 
-def _require_contiguous(model: ReadModel, after: int, events: Sequence[Event]) -> None:
+def _require_contiguous(models: Sequence[ReadModel], after: int, events: Sequence[Event]) -> None:
     for due, event in enumerate(events, after + 1):
         if event.position != due:
-            msg = f"read model {model.name}: position {due} is missing; run `delivery-ledger fsck`"
+            names = ", ".join(model.name for model in models)
+            msg = f"read model {names}: position {due} is missing; run `delivery-ledger fsck`"
             raise GapError(msg)

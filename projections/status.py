@@ -7,7 +7,7 @@ folded into each of its deliveries. Which streams tell whose story is in `projec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -20,8 +20,8 @@ from projections.deadlines import RESET, Term, in_force, next_due
 from projections.facets import Facet, marks, marks_text
 from projections.facts import Fact, home, seen_as, to_fact
 from projections.fold import fold
+from projections.models import Table, Target, Unapplied, insert, upsert
 from projections.rulesets import CURRENT, Ruleset
-from projections.runner import Table, Target, Unapplied, insert
 from projections.stories import Joined, MessageRow, Story, Told, is_claim, missing, note, protected, root
 
 CHUNK = 500
@@ -125,6 +125,7 @@ class StatusModel:
 
     name = "status"
     version = 6
+    wants: frozenset[str] = frozenset()
     tables = TABLES
 
     def __init__(self, rules: Ruleset = CURRENT) -> None:
@@ -132,7 +133,7 @@ class StatusModel:
 
     def apply(self, cursor: Cursor, events: Sequence[Event], target: Target) -> list[Unapplied]:
         """Fold one batch of events in; content that cannot be read is reported, never raised."""
-        work = _Work(_Tables(cursor, target.table), events, target.channels, self.rules)
+        work = _Work(_Tables(cursor, target), events, target.channels, self.rules)
         unapplied = []
         for event in events:
             try:
@@ -141,6 +142,17 @@ class StatusModel:
                 unapplied.append(Unapplied(event.position, f"{type(error).__name__} in {event.fields.get('type')}"))
         work.store()
         return unapplied
+
+    def finish(self, cursor: Cursor, target: Target) -> None:
+        """Tell the stories of messages that were joined, now that all of them are there."""
+        tables = _Tables(cursor, target)
+        after = ""
+        while messages := tables.joined(after):
+            work = _Work(tables, (), target.channels, self.rules)
+            work.rows = tables.messages(messages)
+            work.whole = set(messages)
+            work.store()
+            after = messages[-1]
 
 
 def _terms(event: Event) -> list[tuple[str, Term]]:
@@ -380,23 +392,32 @@ def _chunks(items: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]
 class _Tables:
     """The model's tables inside one transaction."""
 
-    def __init__(self, cursor: Cursor, table: Callable[[str], str]) -> None:
+    def __init__(self, cursor: Cursor, target: Target) -> None:
         self.cursor = cursor
-        self.table = table
+        self.table = target.table
+        self.is_fresh = target.is_fresh
         self._terms: dict[str, list[Term]] = {}
 
     def _probe(self, columns: str, name: str, column: str, values: Iterable[str]) -> list[Row]:
         return self.cursor.probe(self.table(name), columns, column, sorted(set(values)))
 
     def messages(self, wanted: Iterable[str]) -> dict[str, MessageRow]:
+        if self.is_fresh:
+            return {}
         rows = map(read_row, self._probe(MESSAGE_COLUMNS, "messages", "message", wanted))
         return {row.message: row for row in rows}
 
     def in_batches(self, batches: Iterable[str]) -> list[str]:
         return [str(r[0]) for r in self._probe("message", "batch_messages", "batch", batches)]
 
+    def joined(self, after: str) -> list[str]:
+        """The next messages into which others were joined."""
+        sql = f"SELECT message FROM {self.table('messages')} WHERE message > ? AND joined <> ? ORDER BY message LIMIT {CHUNK}"
+        return [str(message) for (message,) in self.cursor.read(sql, (after, _encode(())))]
+
     def facts(self, streams: Iterable[str]) -> dict[str, list[Fact]]:
-        rows = self._probe("stream, facts", "facts", "stream", streams)
+        wanted = (stream for stream in streams if not self.is_fresh or stream.startswith("batch/"))
+        rows = self._probe("stream, facts", "facts", "stream", wanted)
         return {str(stream): _facts.decode(bytes(facts)) for stream, facts in rows}
 
     def terms(self, tenant: str) -> list[Term]:
@@ -426,22 +447,21 @@ class _Tables:
 
     def save_facts(self, facts: Mapping[str, Sequence[Fact]]) -> None:
         rows = [(stream, _encode(facts[stream])) for stream in sorted(facts)]
-        self._upsert("facts", "stream, facts", ("stream",), rows)
+        self._save("facts", "stream, facts", rows)
 
     def save_messages(self, rows: Sequence[MessageRow]) -> None:
-        self._upsert("messages", MESSAGE_COLUMNS, ("message",), [stored(row) for row in rows])
+        self._save("messages", MESSAGE_COLUMNS, [stored(row) for row in rows])
         batches = sorted((batch, row.message) for row in rows for batch in row.batches)
         insert(self.cursor, self.table("batch_messages"), "batch, message", batches)
 
     def save_deliveries(self, rows: Sequence[tuple[object, ...]]) -> None:
-        self._upsert("deliveries", DELIVERY_COLUMNS, ("message", "recipient"), rows)
+        self._save("deliveries", DELIVERY_COLUMNS, rows)
 
     def drop_deliveries(self, messages: Iterable[str]) -> None:
         self.cursor.executemany(f"DELETE FROM {self.table('deliveries')} WHERE message = ?", [(m,) for m in messages])
 
-    def _upsert(self, name: str, columns: str, key: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
-        names = columns.split(", ")
-        marks = ",".join("?" * len(names))
-        changes = ", ".join(f"{n} = excluded.{n}" for n in names if n not in key)
-        sql = f"INSERT INTO {self.table(name)} ({columns}) VALUES ({marks}) ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
-        self.cursor.executemany(sql, rows)
+    def _save(self, name: str, columns: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if self.is_fresh:
+            self.cursor.copy(self.table(name), columns, rows)
+        else:
+            upsert(self.cursor, self.table(name), columns, TABLES[name].key, rows)

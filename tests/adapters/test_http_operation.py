@@ -17,7 +17,8 @@ from adapters.http.dispatch import STATE
 from adapters.http.problems import TABLE, kind_of, problem_of
 from ledger.database import PostgresDatabase
 from ledger.errors import LedgerError
-from projections.runner import GapError, Unapplied
+from projections.models import Unapplied
+from projections.runner import GapError
 from tests.adapters.conftest import Api, Failing, accepted
 
 

@@ -14,8 +14,9 @@ from ledger.application import Ledger
 from ledger.database import Cursor
 from ledger.events import Event
 from projections.activity import ActivityModel
+from projections.models import ReadModel, Table, Target, Unapplied
 from projections.rules import Status
-from projections.runner import GapError, ReadModel, Runner, Table, Target, Unapplied
+from projections.runner import GapError, Runner
 from projections.status import StatusModel
 from tests.projections.history import declare, tell, write
 from tests.world import World
@@ -72,6 +73,7 @@ class Counting:
 
     name = "counting"
     version = 1
+    wants: frozenset[str] = frozenset()
     tables = {"counted": Table("position bigint NOT NULL", "position", whose="")}
 
     def __init__(self, bad: dict[int, Exception] | None = None) -> None:
