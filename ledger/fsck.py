@@ -8,27 +8,35 @@ from being changed. A verdict is a list of problems, each naming the position an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import os
+from bisect import bisect
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ledger import guards, identity, notes
+from ledger import guards, identity, notes, ranges
 from ledger.appender import Item
 from ledger.application import OWN_STREAM, OWN_TENANT, Ledger
 from ledger.checkpoints import HeadFile, SignedHead
+from ledger.database import Row
 from ledger.erasures import ErasureFile
 from ledger.errors import ErasedError, LedgerError
 from ledger.events import Event, read
 from ledger.identity import Identity
 from ledger.notes import NoteError
+from ledger.ranges import Ask, Range
 from ledger.recorders import Head
-from ledger.remains import Gone
-from ledger.tree import Frontier, TileHash, leaf_hash
+from ledger.remains import Erasures, Gone
+from ledger.reopening import Opened
+from ledger.tree import Frontier, TileHash, node_hash
 
-PAGE_EVENTS = 5_000
+POOLED_EVENTS = 50_000
+"""Events up to which starting other processes takes longer than they save."""
 PAGE_VALUES = 1_000
 PAGE_ARTIFACTS = 200
 MAX_PROBLEMS = 100
@@ -126,20 +134,30 @@ Progress = Callable[[int, int], None]
 
 
 def check(
-    ledger: Ledger, signed: HeadFile | Sequence[SignedHead] = (), progress: Progress = lambda *_: None
+    ledger: Ledger,
+    signed: HeadFile | Sequence[SignedHead] = (),
+    progress: Progress = lambda *_: None,
+    processes: int | None = None,
 ) -> Verdict:
     """Check everything as of the newest head.
 
     Args:
         signed: the heads ever signed; also copies that were handed out.
-        progress: called with (events done, events in all); values are a second pass.
+        progress: called with (events done, events in all).
+        processes: how many others look at a large log; as many as there are processors unless said. A small one, or one seen
+            through a snapshot, is looked at in this.
     """
-    verdict, size = Verdict(), ledger.head().size
-    check_tree(ledger, signed, verdict, lambda done, _: progress(done, 2 * size))
-    _check_versions(ledger, verdict)
-    gone = Gone(ledger)
-    _check_values(ledger, verdict, gone, size, lambda done: progress(size + done, 2 * size))
-    _check_artifacts(ledger, verdict)
+    verdict, gone = Verdict(), Gone(ledger)
+    head = ledger.head()
+    processes = os.cpu_count() or 1 if processes is None else processes
+    looked = _looked(ledger, head.size, gone.erasures, processes)
+    with ThreadPoolExecutor(1) as meanwhile:
+        versions = meanwhile.submit(_wrong_versions, ledger)
+        opened = _check_tree(ledger, signed, verdict, head, looked, progress)
+    for position, stream, version, expected in versions.result():
+        verdict.add("version", position, f"stream {stream} has version {version}, expected {expected}")
+    _check_values(ledger, verdict, gone, opened, head.size)
+    _check_unnamed(ledger, verdict, opened)
     _check_erasures(ledger, verdict, gone, signed)
     for line in guards.missing(ledger.database):
         verdict.add("guard", 0, line)
@@ -168,116 +186,116 @@ def record(ledger: Ledger, verdict: Verdict) -> int:
 # --- the tree
 
 
-class _Clear(msgspec.Struct):
-    """What of an event must agree with the columns beside it."""
+class _Looked(NamedTuple):
+    """How ranges are looked at: one of them here, and all, here or elsewhere."""
 
-    id: str
-    stream: str
-    version: int
-    recorded_at: str
+    one: Callable[[Ask], Range]
+    every: Callable[[Iterable[Ask]], Iterable[Range]]
 
 
-_clear = msgspec.json.Decoder(_Clear)
+def _looked(ledger: Ledger, size: int, erasures: Erasures, processes: int) -> _Looked:
+    look = ranges.Looker(ledger.database, ledger.keyring, ledger.artifact_folder, erasures).look
+    if processes and size > POOLED_EVENTS:
+        return _Looked(look, lambda asks: ranges.pooled(ledger, erasures, asks, processes))
+    return _Looked(look, lambda asks: map(look, asks))
 
 
-def check_tree(
-    ledger: Ledger, signed: HeadFile | Sequence[SignedHead], verdict: Verdict, progress: Progress = lambda *_: None
-) -> None:
-    """Leaves, tile hashes, roots and signed heads, in one pass over the events."""
-    head, frontier = ledger.head(), Frontier()
-    heads = _heads(ledger)
-    due = next(heads, None)
+def _check_tree(  # noqa: PLR0917
+    ledger: Ledger,
+    signed: HeadFile | Sequence[SignedHead],
+    verdict: Verdict,
+    head: Head,
+    looked: _Looked,
+    progress: Progress,
+) -> list[Opened]:
+    """Leaves, tile hashes, roots and signed heads, in one pass over the events; what lies beside them was opened on the way."""
     said = _signed_roots(ledger, signed, head.size, verdict)
-    recorded = ""
-    while frontier.size < head.size and not verdict.is_full:
-        page = _page(ledger, frontier.size, head.size)
-        if not page or page[0][0] != frontier.size + 1:
-            position = frontier.size + 1
-            verdict.add("missing", position, f"{_missing(ledger, position)}; the newest head says {head.size}")
-            break
-        tiles: list[TileHash] = []
-        for position, stream, version, state, stored in page:
-            if position != frontier.size + 1:
-                break
-            hashed = leaf_hash(state)
-            if hashed != stored:
-                verdict.add("event", position, f"stored leaf hash {stored.hex()}, computed {hashed.hex()}")
-            recorded = _check_fields(position, stream, version, state, recorded, verdict)
-            tiles += frontier.add(hashed)
-            if due is not None and due.size == position:
-                verdict.heads += 1
-                _check_root("head", f"head {due.root.hex()}", due.root, frontier, verdict)
-                due = next(heads, None)
-            for root, note in said.get(position, ()):
-                _check_root("signed", f"signed {root.hex()} ({note})", root, frontier, verdict)
-        _check_tiles(ledger, tiles, verdict)
-        progress(frontier.size, head.size)
-    verdict.size, verdict.root = frontier.size, frontier.root().hex()
-    if due is not None and not verdict.problems:
-        verdict.add("head", due.size, f"a head of size {due.size} stands over {frontier.size} events")
+    tree = _Whole(ledger, said, verdict)
+    sizes, step = sorted(said), 1 << ranges.HEIGHT
+    bounds = ((after, min(after + step, head.size)) for after in range(0, head.size, step))
+    asks = (Ask(after, until, sizes[bisect(sizes, after) : bisect(sizes, until)]) for after, until in bounds)
+    opened = []
+    for found in looked.every(asks):
+        if tree.is_followed_by(found):
+            is_early = found.earliest and found.earliest < tree.recorded
+            tree.add(looked.one(found.ask._replace(recorded=tree.recorded)) if is_early else found)
+        opened.append(found.opened)
+        progress(found.ask.until, head.size)
+    verdict.size, verdict.root = tree.frontier.size, tree.frontier.root().hex()
+    if tree.frontier.size < head.size and not verdict.is_full:
+        position = tree.frontier.size + 1
+        verdict.add("missing", position, f"{_missing(ledger, position)}; the newest head says {head.size}")
+    stray = ledger.database.read("SELECT size FROM heads WHERE size < 1 ORDER BY size LIMIT 1")
+    if stray and not verdict.problems:
+        verdict.add("head", stray[0][0], f"a head of size {stray[0][0]} stands over {verdict.size} events")
+    return opened
 
 
-def _page(ledger: Ledger, after: int, until: int) -> list[tuple[int, str, int, bytes, bytes]]:
-    """The next rows by an exact range of positions: a LIMIT would be sorted for on a database without statistics."""
-    c = ledger.position_column
-    columns = f"{c}, originator_id, originator_version, state, leaf"
-    sql = f"SELECT {columns} FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}"
-    return ledger.database.read(sql, (after, min(after + PAGE_EVENTS, until)))
+class _Whole:
+    """The tree over ranges.
+
+    Attributes:
+        frontier: over those that were added.
+        recorded: the latest time in them.
+    """
+
+    def __init__(self, ledger: Ledger, said: dict[int, list[tuple[bytes, str]]], verdict: Verdict) -> None:
+        self.frontier = Frontier()
+        self.recorded = ""
+        self._ledger = ledger
+        self._said = said
+        self._verdict = verdict
+
+    def is_followed_by(self, found: Range) -> bool:
+        """Whether a range has a place in the tree: nothing is missing before it."""
+        return self.frontier.size == found.ask.after and not self._verdict.is_full
+
+    def add(self, found: Range) -> None:
+        """Add the range that follows, and hold what it holds against what is stored and what was signed."""
+        self._verdict.problems += [Problem(*told) for told in found.told]
+        for size, root in found.heads:
+            if size in found.hashes:
+                self._verdict.heads += 1
+                self._check_root("head", f"head {root.hex()}", root, size, found)
+        for size in found.ask.sizes:
+            for root, note in self._said[size] if size in found.hashes else ():
+                self._check_root("signed", f"signed {root.hex()} ({note})", root, size, found)
+        tiles = list(found.tiles)
+        for node, height in zip(found.peaks, _heights(found.size - found.ask.after), strict=True):
+            tiles += self.frontier.add_subtree(node, height)
+        self._check_tiles(tiles)
+        self.recorded = max(self.recorded, found.latest)
+
+    def _check_root(self, kind: str, said: str, root: bytes, size: int, found: Range) -> None:
+        computed = found.hashes[size]
+        for peak in reversed(self.frontier.peaks):
+            computed = node_hash(peak, computed)
+        if computed != root:
+            text = f"root mismatch at tree size {size}: {said}, computed {computed.hex()}"
+            self._verdict.add(kind, size, text)
+
+    def _check_tiles(self, tiles: list[TileHash]) -> None:
+        for level, of_level in groupby(sorted(tiles), key=lambda tile: tile.level):
+            computed = {tile.tile_index: tile.hash for tile in of_level}
+            sql = "SELECT tile_index, hash FROM tile_hashes WHERE level = ? AND tile_index >= ? AND tile_index <= ?"
+            rows = self._ledger.database.read(sql, (level, min(computed), max(computed)))
+            stored = {index: bytes(hashed) for index, hashed in rows}
+            for index, hashed in computed.items():
+                if stored.get(index) != hashed:
+                    said = stored[index].hex() if index in stored else "nothing"
+                    text = f"tile hash {index} of level {level}: stored {said}, computed {hashed.hex()}"
+                    self._verdict.add("tile", (index << 8 * level) + 1, text)
+
+
+def _heights(size: int) -> list[int]:
+    """Of the perfect subtrees of a tree of that size, largest first."""
+    return [height for height in reversed(range(size.bit_length())) if size >> height & 1]
 
 
 def _missing(ledger: Ledger, position: int) -> str:
     c = ledger.position_column
     following = ledger.database.read(f"SELECT {c} FROM stored_events WHERE {c} > ? ORDER BY {c} LIMIT 1", (position,))
     return f"is missing, {f'the next one stored is {following[0][0]}' if following else 'and so are all after it'}"
-
-
-def _heads(ledger: Ledger) -> Iterator[Head]:
-    after = 0
-    while rows := ledger.database.read(
-        "SELECT size, root, recorded_at FROM heads WHERE size > ? ORDER BY size LIMIT 1000", (after,)
-    ):
-        yield from (Head(size, bytes(root), recorded) for size, root, recorded in rows)
-        after = rows[-1][0]
-
-
-def _check_root(kind: str, said: str, root: bytes, frontier: Frontier, verdict: Verdict) -> None:
-    computed = frontier.root()
-    if computed != root:
-        verdict.add(
-            kind, frontier.size, f"root mismatch at tree size {frontier.size}: {said}, computed {computed.hex()}"
-        )
-
-
-def _check_fields(position: int, stream: str, version: int, state: bytes, recorded: str, verdict: Verdict) -> str:  # noqa: PLR0917
-    """The event says the same as its row, and its time is not before the one of the event before."""
-    try:
-        clear = _clear.decode(state)
-    except msgspec.DecodeError as error:
-        verdict.add("event", position, f"not an event ({error})")
-        return recorded
-    if (clear.stream, clear.version) != (stream, version):
-        verdict.add(
-            "event",
-            position,
-            f"stored as {stream} version {version}, the event says {clear.stream} version {clear.version}",
-        )
-    if clear.recorded_at < recorded:
-        verdict.add("clock", position, f"recorded at {clear.recorded_at}, before {recorded}")
-    return max(clear.recorded_at, recorded)
-
-
-def _check_tiles(ledger: Ledger, tiles: list[TileHash], verdict: Verdict) -> None:
-    for tile in tiles:
-        sql = "SELECT hash FROM tile_hashes WHERE level = ? AND tile_index = ?"
-        stored = [bytes(r[0]) for r in ledger.database.read(sql, (tile.level, tile.tile_index))]
-        if stored != [tile.hash]:
-            said = stored[0].hex() if stored else "nothing"
-            first = (tile.tile_index << 8 * tile.level) + 1
-            verdict.add(
-                "tile",
-                first,
-                f"tile hash {tile.tile_index} of level {tile.level}: stored {said}, computed {tile.hash.hex()}",
-            )
 
 
 # --- signed heads
@@ -361,38 +379,60 @@ def _check_signature(who: Identity | None, head: SignedHead, verdict: Verdict) -
 # --- streams, values, originals
 
 
-def _check_versions(ledger: Ledger, verdict: Verdict) -> None:
+def _wrong_versions(ledger: Ledger) -> list[Row]:
     """Versions of each stream are 1, 2, 3 … in the order of positions; the database counts, so that memory stays flat."""
     c = ledger.position_column
     numbered = (
         f"SELECT {c} AS position, originator_id AS stream, originator_version AS version, "
         f"row_number() OVER (PARTITION BY originator_id ORDER BY {c}) AS expected FROM stored_events"
     )
-    sql = f"SELECT position, stream, version, expected FROM ({numbered}) AS numbered WHERE version <> expected ORDER BY position LIMIT ?"
-    for position, stream, version, expected in ledger.database.read(sql, (MAX_PROBLEMS,)):
-        verdict.add("version", position, f"stream {stream} has version {version}, expected {expected}")
+    sql = f"SELECT * FROM ({numbered}) AS numbered WHERE version <> expected ORDER BY position LIMIT ?"
+    return ledger.database.read(sql, (MAX_PROBLEMS,))
 
 
-def _check_values(ledger: Ledger, verdict: Verdict, gone: Gone, size: int, progress: Callable[[int], None]) -> None:
-    for after in range(0, size, PAGE_VALUES):
-        if verdict.is_full:
-            return
-        events = _readable(ledger, after, min(after + PAGE_VALUES, size))
-        try:
-            values = ledger.values(events)
-        except (LedgerError, KeyError, ValueError, TypeError):
-            values = {}
-            events = [event for event in events if _opens(ledger, event, values, verdict)]
-        verdict.values += sum(map(len, values.values()))
-        gone.look(events, values)
-        progress(after)
+def _check_values(ledger: Ledger, verdict: Verdict, gone: Gone, opened: Sequence[Opened], size: int) -> None:
+    """What was opened, and what was in doubt or came after too much of that: it is opened once more, one event after the other."""
+    step = 1 << ranges.HEIGHT
+    for number, each in enumerate(opened):
+        verdict.values += each.values
+        verdict.artifacts += each.originals
+        gone.add(each.missing)
+        for position in each.doubtful:
+            _check_beside(ledger, verdict, gone, position - 1, position)
+        for after in range(each.until, min((number + 1) * step, size), PAGE_VALUES):
+            _check_beside(ledger, verdict, gone, after, min(after + PAGE_VALUES, size))
+
+
+def _check_beside(ledger: Ledger, verdict: Verdict, gone: Gone, after: int, until: int) -> None:
+    """What lies beside the events of a range of positions."""
+    if verdict.is_full:
+        return
+    events = _readable(ledger, after, until)
+    try:
+        values = ledger.values(events)
+    except (LedgerError, KeyError, ValueError, TypeError):
+        values = {}
+        fine = [event for event in events if _opens(ledger, event, values, verdict)]
+    else:
+        fine = events
+    verdict.values += sum(map(len, values.values()))
+    gone.look(fine, values)
+    named = [(artifact, event.position) for event in events for artifact in event.fields.get("artifacts", ())]
+    rows = ledger.database.probe("artifacts", "artifact_id, position", "artifact_id", [name for name, _ in named])
+    for artifact, position in sorted(set(named) & set(rows)):
+        _check_artifact(ledger, artifact, position, verdict)
 
 
 def _readable(ledger: Ledger, after: int, until: int) -> list[Event]:
     """The events of a range of positions; bytes that are none were told before."""
-    found, c = [], ledger.position_column
+    c = ledger.position_column
     sql = f"SELECT {c}, state FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}"
-    for position, state in ledger.database.read(sql, (after, until)):
+    return _events(ledger.database.read(sql, (after, until)))
+
+
+def _events(rows: Iterable[Row]) -> list[Event]:
+    found = []
+    for position, state in rows:
         with suppress(LedgerError, KeyError):
             event = read(position, bytes(state))
             if event.id and event.stream:
@@ -433,17 +473,24 @@ def _check_erasures(ledger: Ledger, verdict: Verdict, gone: Gone, signed: HeadFi
             )
 
 
-def _check_artifacts(ledger: Ledger, verdict: Verdict) -> None:
-    after = ""
-    while not verdict.is_full:
+def _check_unnamed(ledger: Ledger, verdict: Verdict, opened: Sequence[Opened]) -> None:
+    """Originals that no event names, or another than the one they are said to have come with: the others were opened with their events."""
+    ((count,),) = ledger.database.read("SELECT count(*) FROM artifacts")
+    after, met = "", sum(each.rows for each in opened)
+    while met != count and not verdict.is_full:
         rows = ledger.database.read(
             "SELECT artifact_id, position FROM artifacts WHERE artifact_id > ? ORDER BY artifact_id LIMIT ?",
             (after, PAGE_ARTIFACTS),
         )
         if not rows:
             return
-        for artifact_id, position in rows:
-            _check_artifact(ledger, artifact_id, position, verdict)
+        positions = sorted({position for _, position in rows})
+        c = ledger.position_column
+        events = _events(ledger.database.probe("stored_events", f"{c}, state", c, positions))
+        named = {(artifact, event.position) for event in events for artifact in event.fields.get("artifacts", ())}
+        for artifact, position in rows:
+            if (artifact, position) not in named:
+                _check_artifact(ledger, artifact, position, verdict)
         after = rows[-1][0]
 
 

@@ -20,29 +20,34 @@ ONLY_NAME = frozenset({"access.recorded", "evidence.exported"})
 """Types of events that name originals that somebody saw or took, and rest on none."""
 
 
+Missing = tuple[Event, str, bool]
+"""An event, the field path or artifact id of what it has beside it no more, and whether that is an original."""
+
+
 class Erasures:
     """What the log says was erased, up to a position.
 
     Attributes:
         told: position of each event, and what it covers.
+
+    It holds no ledger, so that other processes can be given it.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self.told: list[tuple[int, Erased]] = []
-        self._ledger = ledger
         self._read_to = 0
         self._people: dict[str, set[int]] = {}
         self._events: set[str] = set()
         self._originals: set[str] = set()
-        self.follow()
+        self.follow(ledger)
 
-    def follow(self) -> None:
+    def follow(self, ledger: Ledger) -> None:
         """Read what came since."""
-        size, c = self._ledger.head().size, self._ledger.position_column
+        size, c = ledger.head().size, ledger.position_column
         sql = f"SELECT {c}, state FROM stored_events WHERE {c} > ? AND {c} <= ? AND topic = ?"
         while self._read_to < size:
             until = min(self._read_to + PAGE, size)
-            for position, state in sorted(self._ledger.database.read(sql, (self._read_to, until, ERASED))):
+            for position, state in sorted(ledger.database.read(sql, (self._read_to, until, ERASED))):
                 self._note(erasing.told(read(position, bytes(state))))
             self._read_to = until
 
@@ -78,8 +83,12 @@ class Gone:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._erasures = Erasures(ledger)
-        self._found: list[tuple[Event, str, bool]] = []
+        self.erasures = Erasures(ledger)
+        self._found: list[Missing] = []
+
+    def add(self, missing: Sequence[Missing]) -> None:
+        """What was looked for elsewhere, and is not there."""
+        self._found += missing[: MAX_FOUND - len(self._found)]
 
     def look(self, events: Sequence[Event], values: Mapping[int, Mapping[str, Any]]) -> None:
         """Compare what events committed to and name with what is there.
@@ -93,12 +102,12 @@ class Gone:
             for path in e.fields.get("commit", {})
             if path not in values.get(e.position, {})
         )
-        missing = [each for each in paths if not self._erasures.explains(each[0], each[1])]
+        missing = [each for each in paths if not self.erasures.explains(each[0], each[1])]
         resting = (e for e in events if e.type not in ONLY_NAME)
         named = [(e, artifact, True) for e in resting for artifact in e.fields.get("artifacts", ())]
         held = self._held({artifact for _, artifact, _ in named})
-        missing += [e for e in named if e[1] not in held and not self._erasures.explains_original(e[0], e[1])]
-        self._found += missing[: MAX_FOUND - len(self._found)]
+        missing += [e for e in named if e[1] not in held and not self.erasures.explains_original(e[0], e[1])]
+        self.add(missing)
 
     def _held(self, artifacts: Iterable[str]) -> set[str]:
         """Originals that are there with their keys."""
@@ -110,16 +119,16 @@ class Gone:
     def told(self) -> Iterator[tuple[int, str]]:
         """Position and text of what is gone though no event says so; what was erased meanwhile is none of it."""
         if self._found:
-            self._erasures.follow()
+            self.erasures.follow(self._ledger)
         for event, name, is_original in self._found:
-            explains = self._erasures.explains_original if is_original else self._erasures.explains
+            explains = self.erasures.explains_original if is_original else self.erasures.explains
             if not explains(event, name):
                 what = f"original {name}" if is_original else f"the value of {name}"
                 yield event.position, f"{what} cannot be opened any more, and no event says that it was erased"
 
     def left(self) -> Iterator[tuple[int, str]]:
         """Position and text of erasures of which something is there."""
-        for position, erased in self._erasures.told:
+        for position, erased in self.erasures.told:
             found = erasing.left(self._ledger.database, erased)
             if found != Destroyed():
                 counts = ", ".join(f"{name} {n}" for name, n in found._asdict().items() if n)

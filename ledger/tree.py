@@ -70,6 +70,28 @@ class Frontier:
         self.size += 1
         return tiles
 
+    def extend(self, leaves: Iterable[bytes]) -> list[TileHash]:
+        """Append leaf hashes; as `add` for each."""
+        return [tile for leaf in leaves for tile in self.add(leaf)]
+
+    def add_subtree(self, node: bytes, height: int) -> list[TileHash]:
+        """Append a perfect subtree of 2**height leaves where one begins, that is where `size` is a multiple of that.
+
+        Returns:
+            The tile hashes above it that it completed.
+        """
+        tiles: list[TileHash] = []
+        begin, rest = self.size, self.size >> height
+        self.size += 1 << height
+        while rest & 1:
+            node = node_hash(self.peaks.pop(), node)
+            rest >>= 1
+            height += 1
+            if height % TILE_HEIGHT == 0:
+                tiles.append(TileHash(height // TILE_HEIGHT, begin >> height, node))
+        self.peaks.append(node)
+        return tiles
+
     def root(self) -> bytes:
         if not self.peaks:
             return EMPTY_ROOT
