@@ -30,7 +30,12 @@ def with_terms(reads: Reads, tenant: str, views: Sequence[DeliveryView]) -> tupl
 def fetchable(reads: Reads, tenant: str) -> Callable[[DeliveryView], DeliveryView]:
     """What `with_terms` does, for one delivery after the other; each account's forecast is read once."""
     full_at = functools.cache(lambda account: _full_at(reads, tenant, account))
-    return lambda view: _with_term(view, full_at(view.account)) if view.evidence.missing else view
+    return lambda view: _with_term(view, full_at(view.account)) if _is_in_the_mailbox(view) else view
+
+
+def _is_in_the_mailbox(view: DeliveryView) -> bool:
+    """Whether anything is missing for which a term may be told."""
+    return any(m.what in IN_THE_MAILBOX and not m.until for m in view.evidence.missing)
 
 
 def _full_at(reads: Reads, tenant: str, account: str) -> str:

@@ -7,6 +7,7 @@ be, `Queries.delivery` finds out and says.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ledger.addresses import kept
 from ledger.application import Ledger, open_values
@@ -20,7 +21,8 @@ _DELIVERY = ", ".join(f"d.{name}" for name in DELIVERY_COLUMNS.split(", "))
 _WIDTH = len(DELIVERY_COLUMNS.split(", "))
 # The look-up of an address says where it was declared; what is erased has no key.
 _STATEMENT = (
-    "SELECT {columns}, e.{position}, e.state, k.key_id, k.wrapped, v.sealed FROM read_deliveries AS d "
+    "SELECT {columns}, EXISTS (SELECT 1 FROM read_downtimes AS w WHERE w.tenant = d.tenant AND w.account = d.account), "
+    "e.{position}, e.state, k.key_id, k.wrapped, v.sealed FROM read_deliveries AS d "
     "JOIN read_messages AS m ON m.message = d.message "
     "LEFT JOIN lookups AS l ON l.stream = d.message AND l.recipient = d.recipient "
     "LEFT JOIN person_keys AS k ON k.stream = d.message AND k.person = d.recipient "
@@ -30,23 +32,36 @@ _STATEMENT = (
 )
 
 
-def plain(
-    ledger: Ledger, tenant: str, wanted: Sequence[Whose], *, shows_protected: bool
-) -> dict[Whose, tuple[Row, Address | None]]:
-    """Rows in the order of `DELIVERY_COLUMNS`, each with the address as declared, or None where there is none or no more.
+class Glance(NamedTuple):
+    """A delivery that was found.
+
+    Attributes:
+        row: in the order of `DELIVERY_COLUMNS`.
+        has_downtimes: whether its account ever had one.
+        address: as declared; None where there is none or no more.
+    """
+
+    row: Row
+    has_downtimes: bool
+    address: Address | None
+
+
+def plain(ledger: Ledger, tenant: str, wanted: Sequence[Whose], *, shows_protected: bool) -> dict[Whose, Glance]:
+    """What is plain of the deliveries of a tenant.
 
     Args:
         ledger: everything; only addresses of rows that may be seen are opened.
     """
     shown = "" if shows_protected else " AND d.is_protected = 0"
     sql = _STATEMENT.format(columns=_DELIVERY, position=ledger.position_column, shown=shown)
-    found: dict[Whose, tuple[Row, Address | None]] = {}
+    found: dict[Whose, Glance] = {}
     for _, *told in ledger.database.each(sql, [(*whose, tenant) for whose in dict.fromkeys(wanted)]):
-        row, sealed = tuple(told[:_WIDTH]), told[_WIDTH:]
+        row, has_downtimes, sealed = tuple(told[:_WIDTH]), bool(told[_WIDTH]), told[_WIDTH + 1 :]
         whose = str(row[0]), int(row[1])
-        address = _opened(ledger, whose[1], sealed) if sealed[0] is not None else None
-        if address or whose not in found:
-            found[whose] = row, address
+        if sealed[0] is not None:
+            found[whose] = Glance(row, has_downtimes, _opened(ledger, whose[1], sealed))
+        else:
+            found.setdefault(whose, Glance(row, has_downtimes, None))
     return found
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from ledger.application import Ledger
 from ledger.canonical import MAX_INT
+from ledger.database import Row
 from ledger.errors import NotFoundError
 from ledger.events import Event, delivery_stream, message_of, read
 from ledger.observations import Address
@@ -43,6 +44,7 @@ from projections.views import (
 __all__ = ["DELIVERIES_SHOWN", "MAX_PAGE", "UNKNOWN_EVENT", "Filters", "Queries", "entry_of", "told"]
 
 _folded = msgspec.json.Decoder(Folded)
+_COLUMNS = DELIVERY_COLUMNS.split(", ")
 MAX_PAGE = 500
 DELIVERIES_SHOWN = 100
 UNKNOWN_EVENT = "a type that this version does not know"
@@ -189,20 +191,29 @@ class Queries:
         """Many deliveries at once; None for one that `delivery` has to be asked for."""
         numbers = [whose for whose in wanted if 0 <= whose[1] <= MAX_INT]
         found = plain(everything(self.ledger), tenant, numbers, shows_protected=self.shows_protected)
-        opened = {whose: address for whose, (_, address) in found.items() if address}
-        views = dict(zip(found, self._told([row for row, _ in found.values()], opened), strict=True))
+        opened = {whose: glance.address for whose, glance in found.items() if glance.address}
+        down = self._down(glance.row for glance in found.values() if glance.has_downtimes)
+        views = dict(zip(found, self._told([glance.row for glance in found.values()], opened, down), strict=True))
         return [views.get(whose) for whose in wanted]
 
-    def _views(self, rows: Sequence[tuple[Any, ...]]) -> list[DeliveryView]:
+    def _views(self, rows: Sequence[Row]) -> list[DeliveryView]:
         # Only rows that may be shown come here.
-        return self._told(rows, addresses(everything(self.ledger), [(str(r[0]), int(r[1])) for r in rows]))
+        opened = addresses(everything(self.ledger), [(str(r[0]), int(r[1])) for r in rows])
+        return self._told(rows, opened, self._down(rows))
 
-    def _told(self, rows: Sequence[tuple[Any, ...]], opened: Mapping[Whose, Address]) -> list[DeliveryView]:
+    def _down(self, rows: Iterable[Row]) -> dict[tuple[str, str], list[Downtime]]:
+        return downtimes.of_accounts(self.ledger.database, ((str(r[2]), str(r[3])) for r in rows))
+
+    def _told(
+        self,
+        rows: Sequence[Row],
+        opened: Mapping[Whose, Address],
+        down: Mapping[tuple[str, str], Sequence[Downtime]],
+    ) -> list[DeliveryView]:
         declared = {whose: AddressView(each.kind, each.value) for whose, each in opened.items()}
-        down = downtimes.of_accounts(self.ledger.database, ((str(r[2]), str(r[3])) for r in rows))
         views = []
         for row in rows:
-            said = dict(zip(DELIVERY_COLUMNS.split(", "), row, strict=True))
+            said = dict(zip(_COLUMNS, row, strict=True))
             detail = _folded.decode(bytes(said["folded"]))
             copied = ("message", "recipient", "account", "provider", "status", "sub_status", "since", "opened_at")
             views.append(

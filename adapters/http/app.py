@@ -58,7 +58,9 @@ def make(services: Services) -> web.Application:
         ),
         gathering=Gathering(threads, limits.request_timeout_s),
     )
-    for route in ROUTES:
+    for route in sorted(
+        ROUTES, key=lambda each: not each.together
+    ):  # aiohttp tries one after the other: what is asked most goes first
         app.router.add_route(route.method, route.pattern, handler_of(route))
     app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(_running)

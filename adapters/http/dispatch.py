@@ -240,7 +240,7 @@ def _told(state: State, route: Route, call: Call[Any, Any], answer: Answer) -> A
         state.access.note(call.tenant, call.actor, protected.KIND, messages, call.path.get("artifact", ""), call.reason)
     if isinstance(answer.body, bytes | Iterator) or answer.body is None:
         return answer
-    return replace(answer, body=msgspec.json.encode(answer.body))
+    return Answer(msgspec.json.encode(answer.body), answer.status, answer.headers, answer.media_type, answer.shown)
 
 
 async def _reached(request: web.Request, call: Call[Any, Any]) -> None:
@@ -431,7 +431,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """What every answer carries; a signal, so that it also holds for what is streamed."""
     services = request.app[STATE].services
     _secure(services, response)
-    response.headers.update(crossing.headers(services.cors_origins, request.headers))
+    if services.cors_origins:
+        response.headers.update(crossing.headers(services.cors_origins, request.headers))
     if TAKEN in request:
         response.headers.update(request[TAKEN].headers())
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")

@@ -20,6 +20,7 @@ from ledger.streams import clean
 from projections.queries import Queries
 
 BELIEVED_S = 1.0
+_REASON_HEADER = REASON_HEADER.lower()
 
 
 class Demanded:
@@ -62,7 +63,10 @@ def given(headers: Mapping[str, str]) -> str:
     Raises:
         InvalidError: it is too long.
     """
-    reason = clean(unquote(headers.get(REASON_HEADER.lower(), ""), errors="replace")).strip()
+    said = headers.get(_REASON_HEADER)
+    if said is None:
+        return ""
+    reason = clean(unquote(said, errors="replace")).strip()
     if len(reason) > REASON_CHARS:
         refuse(REASON_HEADER, f"at most {REASON_CHARS} characters")
     return reason
@@ -83,4 +87,4 @@ def with_reason(demanded: Demanded, route: Route, call: Call[Any, Any]) -> Call[
             f"{REASON_CHARS} characters (others than ASCII percent-encoded); it is sealed with the record of the access"
         )
         raise ReasonNeededError(msg)
-    return replace(call, reason=reason)
+    return call if reason == call.reason else replace(call, reason=reason)

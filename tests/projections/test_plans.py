@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ledger.database import Cursor
-from projections import searching
+from projections import glances, searching
 from projections.facets import Facet
 from projections.queries import Filters
 from projections.status import DELIVERY_COLUMNS, MESSAGE_COLUMNS
@@ -50,6 +50,7 @@ KINDS = {
     "the organisation's range": r"FROM read_deliveries WHERE tenant =",
     "ranges of facets": r"FROM read_deliveries WHERE facet =",
     "deliveries of messages": r"FROM read_deliveries WHERE message = \S+ AND recipient >",
+    "deliveries at a glance": r"FROM read_deliveries AS d JOIN",
     "one delivery": r"FROM read_deliveries WHERE message = \S+ AND recipient =",
     "look-ups of a value": r"FROM lookups WHERE digest = \S+ ORDER BY",
     "whether a value is shown": r"FROM lookups WHERE (\(digest, stream\) IN|digest = wanted.a AND stream)",
@@ -129,7 +130,7 @@ def insert(cursor: Cursor, table: str, columns: str, rows: Sequence[Sequence[obj
 
 
 def statements(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, Sequence[Any]]:
-    """Every statement that searches make, with parameters of one of them."""
+    """Every statement that searches and glances make, with parameters of one of them."""
     database, asked = world.ledger.database, dict[str, Sequence[Any]]()
     read = type(database).read
 
@@ -149,6 +150,7 @@ def statements(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, Seque
                 _, cursor = searching.found(world.ledger, TENANT, filters)
                 if cursor:
                     searching.found(world.ledger, TENANT, filters, cursor)
+        glances.plain(world.ledger, TENANT, [("message-000003", 1), ("message-000004", 0)], shows_protected=False)
     return asked
 
 
@@ -167,7 +169,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("is_analysed", [False, True])
-def test_every_statement_of_a_search_follows_an_index(
+def test_every_statement_of_a_search_or_a_glance_follows_an_index(
     found: World, monkeypatch: pytest.MonkeyPatch, *, is_analysed: bool
 ) -> None:
     """On a database that was never analysed, and on one that was."""
