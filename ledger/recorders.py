@@ -37,7 +37,7 @@ from ledger.errors import (
     UnclearCommitError,
     VersionTakenError,
 )
-from ledger.postgresql import Transaction
+from ledger.postgresql import Transaction, translate
 from ledger.tree import EMPTY_ROOT, TILE_HEIGHT, TILE_WIDTH, Frontier, TileHash, leaf_hash, node_hash
 
 LOCK = 7305411
@@ -188,8 +188,14 @@ BESIDE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 )
 
 
+NEWEST = "SELECT size, root, recorded_at FROM heads ORDER BY size DESC LIMIT 1"
+
+
 def read_head(reads: Reads) -> Head:
-    rows = reads.read("SELECT size, root, recorded_at FROM heads ORDER BY size DESC LIMIT 1")
+    return _head(reads.read(NEWEST))
+
+
+def _head(rows: Sequence[tuple[Any, ...]]) -> Head:
     return Head(rows[0][0], bytes(rows[0][1]), rows[0][2]) if rows else NO_HEAD
 
 
@@ -305,8 +311,7 @@ class _Gapless(ABC):
         head = read_head(cursor)
         if not 0 <= head.size - size <= MAX_TAIL_ROWS:
             return Tail(head, None)
-        sql = f"SELECT leaf, originator_id, originator_version FROM stored_events WHERE {self.position} > ? ORDER BY {self.position}"
-        return Tail(head, [(bytes(leaf), stream, version) for leaf, stream, version in cursor.read(sql, (size,))])
+        return Tail(head, cursor.read(_tail_sql(self.position), (size,)))
 
     def is_stored(self, batch: Batch) -> bool:
         """Whether an append whose outcome was unclear took place.
@@ -342,6 +347,11 @@ class _Gapless(ABC):
     @abstractmethod
     def _announce(self, cursor: Cursor) -> None:
         """Send the hint with this transaction, where the database can."""
+
+
+def _tail_sql(position: str) -> str:
+    columns = "leaf, originator_id, originator_version"
+    return f"SELECT {columns} FROM stored_events WHERE {position} > ? ORDER BY {position} LIMIT {MAX_TAIL_ROWS}"
 
 
 class SQLiteRecorder(_Gapless, SQLiteProcessRecorder):
@@ -466,6 +476,21 @@ class PostgresRecorder(_Gapless, PostgresProcessRecorder):
         """As the other recorder's, in one round trip."""
         with self.datastore.get_connection() as connection, _explained(connection):
             connection.execute(*_call(batch))
+
+    def append_after(self, size: int, encode: Callable[[Tail], Batch]) -> None:
+        """As the other recorder's, in two round trips: what waits for the lock and reads, and what stores and commits."""
+        with (
+            self.datastore.get_connection() as connection,
+            _explained(connection),
+            connection.pipeline(),
+            connection.transaction(),
+        ):
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+            newest = connection.cursor(row_factory=tuple_row).execute(NEWEST)
+            added = connection.cursor(row_factory=tuple_row).execute(translate(_tail_sql(self.position)), (size,))
+            head = _head(newest.fetchall())
+            rows = added.fetchall()
+            connection.execute(*_call(encode(Tail(head, rows if len(rows) == head.size - size else None))))
 
     def _store(self, cursor: Cursor, batch: Batch) -> None:
         cursor.cursor.execute(*_call(batch))
