@@ -78,13 +78,7 @@ def copied(bench: Bench, url: str) -> str:
         copy = database_url(bench, "sqlite")
         shutil.copyfile(url.removeprefix("sqlite:///"), copy.removeprefix("sqlite:///"))
         return copy
-    template = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-    copy = database_url(bench, "postgresql")
-    name = psycopg.conninfo.conninfo_to_dict(copy)["dbname"]
-    with psycopg.connect(bench.server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name}")
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    return copy
+    return database_url(bench, "postgresql", str(psycopg.conninfo.conninfo_to_dict(url)["dbname"]))
 
 
 def _settle(url: str) -> None:

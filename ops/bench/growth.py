@@ -81,16 +81,17 @@ def _read(ledger: Ledger, bench: Bench, _random: Random) -> float:
     runner = Runner(ledger, read_models())
     runner.run()
     begin = ledger.head().size  # more than there are messages, so that these are none of them
-    fill(ledger, begin, begin + READ, bench.folder)
+    sends = min(READ, bench.scale.events // EVENTS)
+    fill(ledger, begin, begin + sends, bench.folder)
     begun = time.perf_counter()
     runner.run()
-    return READ * EVENTS / (time.perf_counter() - begun)
+    return sends * EVENTS / (time.perf_counter() - begun)
 
 
-def _look_up(ledger: Ledger, _bench: Bench, random: Random) -> float:
+def _look_up(ledger: Ledger, bench: Bench, random: Random) -> float:
     """Milliseconds until a delivery is found by its provider's name and its status told."""
     queries = Queries(ledger, Runner(ledger, read_models()))
-    numbers = [random.randrange(ledger.head().size // EVENTS) for _ in range(ASKED)]
+    numbers = [random.randrange(ledger.head().size // EVENTS) for _ in range(min(ASKED, bench.scale.events // EVENTS))]
 
     def look(name: str) -> None:
         (found,) = queries.search(TENANT, Filters(reference=name), "", 1).deliveries
@@ -219,9 +220,8 @@ def _disk_of_sends(bench: Bench) -> float:
 
 def _on_disk(ledger: Ledger) -> float:
     if ledger.database.kind == "sqlite":
-        return float(
-            ledger.database.read("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[0][0]
-        )
+        sql = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+        return float(ledger.database.read(sql)[0][0])
     sql = (
         "SELECT sum(pg_total_relation_size(tables.tablename::text)) FROM pg_tables AS tables "
         "WHERE schemaname = ? AND tablename <> 'artifacts'"

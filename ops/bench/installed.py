@@ -118,7 +118,9 @@ def serving(settings: Settings, *options: str) -> Iterator[Served]:
 
 
 def _read(process: subprocess.Popen[bytes], lines: list[dict[str, str]]) -> None:
-    lines.extend(json.loads(text) for text in process.stderr or ())
+    if process.stderr is not None:
+        with process.stderr as said:
+            lines.extend(map(json.loads, said))
 
 
 def _port(process: subprocess.Popen[bytes], lines: list[dict[str, str]]) -> int:

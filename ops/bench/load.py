@@ -27,13 +27,17 @@ KEYRING = Keyring({"k1": bytes([1]) * 32}, "k1", bytes([2]) * 32, bytes([3]) * 3
 _databases = count(1)
 
 
-def database_url(bench: Bench, kind: str) -> str:
-    """A new, empty database."""
+def database_url(bench: Bench, kind: str, template: str = "template1") -> str:
+    """A new, empty database.
+
+    Args:
+        template: name of a database of PostgreSQL that nobody has open: the new one begins as a copy of it.
+    """
     name = f"bench_{next(_databases)}"
     if kind == "sqlite":
         return f"sqlite:///{bench.folder / name}.db"
     with psycopg.connect(bench.server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return bench.server.url(name)
 
 

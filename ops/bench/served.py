@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import psycopg
 from psycopg.sql import SQL, Identifier
@@ -96,10 +96,16 @@ def _listening(process: subprocess.Popen[bytes]) -> str:
     for line in stderr:
         said = json.loads(line)
         if said["event"] == "listening":
-            threading.Thread(target=lambda: [None for _ in stderr], daemon=True).start()
+            threading.Thread(target=_forget, args=(stderr,), daemon=True).start()
             return str(said["url"])
     msg = "the server ended before it listened"
     raise RuntimeError(msg)
+
+
+def _forget(said: IO[bytes]) -> None:
+    with said:
+        for _ in said:
+            pass
 
 
 def resident_mib(pids: Sequence[int]) -> float:
