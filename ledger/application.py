@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -47,6 +46,7 @@ from ledger.errors import (
     TooLargeError,
 )
 from ledger.events import NONCE_BYTES, Draft, Event, check_fields, nonce_text, parse_time, read, time_text
+from ledger.randomness import random_bytes
 from ledger.recorders import ArtifactRow, Head, KeyRow, PostgresRecorder, SQLiteRecorder, read_head
 from ledger.sealing import KEY_BYTES, Keyring, seal, seal_artifact, unseal, unseal_artifact
 from ledger.types import TYPES
@@ -199,7 +199,7 @@ class Ledger(Application[Any]):
         vocabulary: Mapping[str, Words],
         artifact_folder: Path,
         clock: Callable[[], datetime] = system_clock,
-        random: Callable[[int], bytes] = os.urandom,
+        random: Callable[[int], bytes] = random_bytes,
     ) -> None:
         self.database = database
         self.keyring = keyring
@@ -519,18 +519,29 @@ class Ledger(Application[Any]):
         Raises:
             ErasedError: it was destroyed, or never was.
         """
+        found = self._kept_key(stream, person)
+        if found is None:
+            self.read_keys([(stream, person)])
+            found = self._kept_key(stream, person)
+        if found is None:
+            raise ErasedError
+        return found
+
+    def _kept_key(self, stream: str, person: int) -> PersonKey | None:
         read_at, found = self._keys.get((stream, person), (0.0, None))
-        if found is None or time.monotonic() - read_at > KEY_KEPT_S:
-            sql = "SELECT key_id, wrapped FROM person_keys WHERE stream = ? AND person = ? LIMIT 1"
-            rows = self.database.read(sql, (stream, person))
-            if not rows:
-                raise ErasedError
-            key_id = bytes(rows[0][0])
-            found = PersonKey(key_id, self.keyring.unwrap(key_id, bytes(rows[0][1])))
+        return found if time.monotonic() - read_at <= KEY_KEPT_S else None
+
+    def read_keys(self, whose: Iterable[tuple[str, int]]) -> None:
+        """Read the keys of people in messages, (stream, person) each, together; they are remembered for a while."""
+        wanted = sorted({each for each in whose if self._kept_key(*each) is None})
+        columns = "stream, person, key_id, wrapped"
+        for stream, person, key_id, wrapped in self.database.probe_pairs(
+            "person_keys", columns, ("stream", "person"), wanted
+        ):
+            key = PersonKey(bytes(key_id), self.keyring.unwrap(bytes(key_id), bytes(wrapped)))
             while len(self._keys) >= MAX_CACHED_KEYS:
                 self._keys.pop(next(iter(self._keys)), None)
-            self._keys[stream, person] = time.monotonic(), found
-        return found
+            self._keys[stream, person] = time.monotonic(), key
 
     def _open_keys(self, key_ids: Sequence[bytes]) -> dict[bytes, bytes]:
         rows = self.database.probe("person_keys", "key_id, wrapped", "key_id", list(dict.fromkeys(key_ids)))

@@ -155,8 +155,8 @@ class Decision:
         Returns:
             The key of the fact that it repeats, or None when it is new.
         """
-        key, lane_key = self.names.fact_keys[index], self.names.lane_keys[index]
-        if self.reading.item and self.context.known.get(lane_key) != self.reading.item:
+        key = self.names.fact_keys[index]
+        if self.reading.item and self.context.known.get(self.names.lane_keys[index]) != self.reading.item:
             return None
         is_chained, is_known = self.names.is_chained(seen), self._is_known(key)
         if is_known:

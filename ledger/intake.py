@@ -19,7 +19,7 @@ from ledger.claiming import Claiming
 from ledger.decision import Decision, Outcome, PendingError
 from ledger.errors import ConflictError, IdempotencyError, InvalidEventError, ReferenceTakenError, TooLargeError
 from ledger.events import message_of, read, time_text
-from ledger.names import Attestation, Names, Reading
+from ledger.names import Attestation, Names, Reading, facts_of
 from ledger.observations import Arrival
 from ledger.recorders import OutboxRow
 from ledger.rereading import Rereading
@@ -284,6 +284,7 @@ class Intake:
         context.names = {id(r): Names(self.ledger, r) for r in readings}
         names = context.names.values()
         context.known = self.ledger.known(set().union(*(each.keys() for each in names)))
+        context.known |= self.ledger.known(set().union(*(each.more_keys(context.known) for each in names)))
         probe_digests(
             self.ledger, context, [d for each in names for d in (*each.references.values(), *each.batches.values())]
         )
@@ -296,17 +297,20 @@ class Intake:
         for reading in readings:
             mine = context.names[id(reading)]
             held = {s for d in mine.references.values() for s in context.lookups.get(d, ())}
-            held |= {context.homes[k] for k in _facts_of(mine) if k in context.homes}
+            held |= {context.homes[k] for k in facts_of(mine) if k in context.homes}
             held |= {reading.message} if reading.message else set()
             pairs |= {(d, context.canonical(s)) for digests in mine.addresses.values() for d in digests for s in held}
         probe_recipients(self.ledger, context, pairs)
         whose = {(r.tenant, address) for r in readings for address in context.names[id(r)].addresses}
         probe_protections(self.ledger, context, whose)
+        told = {stream for digest, stream in pairs}
+        people = {(stream, index) for (stream, _), index in context.recipients.items()}
+        self.ledger.read_keys(people | {(stream, WHOLE_MESSAGE) for stream in told})
         return context
 
     def _homes(self, context: Context) -> dict[bytes, str]:
         """In which message each known fact, or its rival, stands."""
-        asked = {key for names in context.names.values() for key in _facts_of(names)}
+        asked = {key for names in context.names.values() for key in facts_of(names)}
         keys = {key: context.known[key] for key in asked if key in context.known}
         column = self.ledger.position_column
         found = self.ledger.database.probe(
@@ -331,8 +335,3 @@ class Intake:
         self._messages.update({s: context.messages[s] for s in missing if context.messages[s].version})
         while len(self._messages) > MAX_CACHED_MESSAGES:
             self._messages.popitem(last=False)
-
-
-def _facts_of(names: Names) -> set[bytes]:
-    """The keys under which known facts stand that a reading repeats, rivals or goes on from."""
-    return {key for key in (*names.fact_keys, *names.identity_keys, *names.chain_keys) if key}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
+from functools import cached_property
 from typing import NamedTuple
 
 from ledger.addresses import forms
@@ -96,7 +97,7 @@ class Reading(NamedTuple):
 
 
 class Names:
-    """The digests of one reading.
+    """The digests of one reading; those that few decisions ask for are made when one does.
 
     Attributes:
         body_keys: under which the exact bytes are known; the first is the one to write.
@@ -120,9 +121,6 @@ class Names:
         seen = reading.observations
         self.body_keys = self._body_keys()
         self.fact_keys = [self._fact_key(each, index) for index, each in enumerate(seen)]
-        self.lane_keys = [self._duplicate("lane", key.hex()) for key in self.fact_keys]
-        self.unreadable_key = self._duplicate("unreadable", *self._said)
-        self.unverified_key = self._duplicate("unverified", *self._said)
         self.answer_key = (
             answer_key(self._keyring, reading.tenant, reading.settles.attempt) if reading.settles else None
         )
@@ -132,8 +130,6 @@ class Names:
         words = ledger.vocabulary.get(reading.arrival.provider)
         self.new_words = ["" if words and each.code in words.words else each.texts.get("code", "") for each in seen]
         self.word_keys = [self._word_key(word) if word else None for word in self.new_words]
-        self.told_keys = [self._duplicate("told", key.hex()) for key in self.fact_keys]
-        self.witnessed_keys = [self._duplicate("witnessed", key.hex()) for key in self.fact_keys]
         names = {r for each in seen for r in each.references}
         self.references = {r: self._lookup("reference", r.kind, clean(r.value.strip())) for r in names}
         batches = {each.batch for each in seen if each.batch}
@@ -141,6 +137,29 @@ class Names:
         named = {a for each in seen for a in (*each.declares, each.recipient) if a is not None}
         filed = self._keyring.lookup
         self.addresses = {a: [filed(reading.tenant, "address", a.kind, form) for form in forms(a)] for a in named}
+
+    @cached_property
+    def lane_keys(self) -> list[bytes]:
+        return self._of_facts("lane")
+
+    @cached_property
+    def told_keys(self) -> list[bytes]:
+        return self._of_facts("told")
+
+    @cached_property
+    def witnessed_keys(self) -> list[bytes]:
+        return self._of_facts("witnessed")
+
+    @cached_property
+    def unreadable_key(self) -> bytes:
+        return self._duplicate("unreadable", *self._said)
+
+    @cached_property
+    def unverified_key(self) -> bytes:
+        return self._duplicate("unverified", *self._said)
+
+    def _of_facts(self, kind: str) -> list[bytes]:
+        return [self._duplicate(kind, key.hex()) for key in self.fact_keys]
 
     def _lookup(self, kind: str, *parts: str) -> bytes:
         return self._keyring.lookup(self._reading.tenant, kind, self._reading.arrival.account, *parts)
@@ -192,17 +211,31 @@ class Names:
         return self._reading.arrival.kind is ArrivalKind.POLL and seen.occurred is None and len(seen.identity) > 1
 
     def keys(self) -> set[bytes]:
-        """All duplicate keys that a decision compares (further links of chains apart)."""
-        identities = (*(key for key in self.identity_keys if key), *self.chain_keys)
-        sightings = map(self.sighting_key, range(len(self.fact_keys)))
-        waiting = (self.unreadable_key, self.unverified_key)
-        answers = [key for key in (self.answer_key, self.claim_key) if key]
-        if self._reading.told is not None:
-            answers += map(self.claimed_key, range(len(self.fact_keys)))
-        told = (*self.told_keys, *self.witnessed_keys)
-        words = (key for key in self.word_keys if key)
-        known = (*self.body_keys, *self.fact_keys, *self.lane_keys, *identities, *sightings, *waiting, *told, *answers)
-        return {*known, *words}
+        """The duplicate keys that say whether anything of the reading is known (further links of chains apart)."""
+        optional = (*self.identity_keys, *self.chain_keys, *self.word_keys, self.answer_key, self.claim_key)
+        return {*self.body_keys, *self.fact_keys, *(key for key in optional if key)}
+
+    def more_keys(self, known: Collection[bytes]) -> set[bytes]:
+        """The others that a decision compares, unless all is new and finds its message by its names: then none of them can be known.
+
+        Args:
+            known: those of `keys` that are.
+        """
+        reading, seen = self._reading, self._reading.observations
+        is_named = all(any(r.exclusive for r in each.references) for each in seen)
+        is_special = reading.unreadable or reading.attested or reading.told is not None or reading.item or reading.claim
+        is_repeated = not {*self.body_keys, *facts_of(self)}.isdisjoint(known)
+        if is_named and not (is_special or is_repeated or self.chain_keys):
+            return set()
+        claimed = map(self.claimed_key, range(len(seen))) if reading.told is not None else ()
+        sightings = map(self.sighting_key, range(len(seen)))
+        waiting = (self.unreadable_key, self.unverified_key, *self.lane_keys)
+        return {*waiting, *self.told_keys, *self.witnessed_keys, *sightings, *claimed}
+
+
+def facts_of(names: Names) -> set[bytes]:
+    """The keys under which known facts stand that a reading repeats, rivals or goes on from."""
+    return {key for key in (*names.fact_keys, *names.identity_keys, *names.chain_keys) if key}
 
 
 def answer_key(keyring: Keyring, tenant: str, attempt: str) -> bytes:

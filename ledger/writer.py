@@ -127,21 +127,22 @@ def probe_protections(ledger: Ledger, context: Context, whose: Iterable[tuple[st
     """Read whether the identity behind addresses of tenants is protected."""
     waiting = dict.fromkeys(set(whose) - context.protections.keys(), 0)
     while waiting:
-        digests = {
-            (tenant, address, kind): ledger.keyring.lookup(tenant, kind, address.kind, normal(address), str(generation))
-            for (tenant, address), generation in waiting.items()
-            for kind in (PROTECTED, UNPROTECTED)
-        }
-        rows = ledger.database.probe("lookups", "DISTINCT digest", "digest", sorted(set(digests.values())))
-        known = {bytes(digest) for (digest,) in rows}
-        again = {}
-        for (tenant, address), generation in waiting.items():
-            is_protected = digests[tenant, address, PROTECTED] in known
-            if is_protected and digests[tenant, address, UNPROTECTED] in known:
-                again[tenant, address] = generation + 1
-            else:
-                context.protections[tenant, address] = generation, is_protected
-        waiting = again
+        is_protected = _filed(ledger, PROTECTED, waiting)
+        is_over = _filed(ledger, UNPROTECTED, {each: waiting[each] for each in is_protected})
+        ended = {each: generation for each, generation in waiting.items() if each not in is_over}
+        context.protections |= {each: (generation, each in is_protected) for each, generation in ended.items()}
+        waiting = {each: waiting[each] + 1 for each in is_over}
+
+
+def _filed(ledger: Ledger, kind: str, asked: Mapping[tuple[str, Address], int]) -> set[tuple[str, Address]]:
+    """Those addresses of tenants of which a generation of protection, or of its end, is written."""
+    digests = {
+        (tenant, address): ledger.keyring.lookup(tenant, kind, address.kind, normal(address), str(generation))
+        for (tenant, address), generation in asked.items()
+    }
+    rows = ledger.database.probe("lookups", "DISTINCT digest", "digest", sorted(set(digests.values())))
+    known = {bytes(digest) for (digest,) in rows}
+    return {each for each, digest in digests.items() if digest in known}
 
 
 class Writer:

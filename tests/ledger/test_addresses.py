@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ledger.addresses import (
     _EMAIL_OPTIONS,
     _PLAIN_EMAIL,
+    _PLAIN_PHONE,
     candidates,
     forms,
     guess,
@@ -185,6 +186,15 @@ def test_plain_e_mail_addresses_are_what_the_library_says(value: str) -> None:
         except EmailNotValidError:
             return
         assert read.normalized == normal(Address("email", value))
+
+
+@given(st.from_regex(_PLAIN_PHONE, fullmatch=True), st.sampled_from(REGIONS))
+def test_plain_numbers_are_what_the_library_says(value: str, region: str) -> None:
+    """The short way for nearly all there are here leads where the long one leads, and led before."""
+    read = phonenumbers.parse(value, "NL")
+    assert phonenumbers.is_possible_number(read)
+    said = phonenumbers.format_number(read, phonenumbers.PhoneNumberFormat.E164)
+    assert (said,) == forms(Address("phone", value, region))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from ledger.errors import ConfigurationError, CorruptError
 from ledger.sealing import (
     DIGEST_BYTES,
     EPOCH_DAY,
+    STORED_BYTES,
     Keyring,
     seal,
     seal_artifact,
@@ -90,14 +91,20 @@ def test_seal_opens_in_its_context_only(plain: bytes, context: bytes) -> None:
             unseal(key, blob, where)
 
 
-@pytest.mark.parametrize("body", [b"", b"a", b"abc" * 100_000, bytes(range(256)) * 40])
-def test_artifact_is_compressed_sealed_and_comes_back(body: bytes) -> None:
-    """Byte for byte, and never larger than compression makes it plus nonce and tag."""
+@pytest.mark.parametrize("body", [b"", b"a", b"abc" * 100_000, bytes(range(256)) * 40, b"a" * 1_024, b"a" * 1_025])
+def test_artifact_is_sealed_and_comes_back(body: bytes) -> None:
+    """Byte for byte; a short one is framed, a longer one never larger than compression makes it, both plus nonce and tag."""
     sealed = seal_artifact(KEY, body, b"id")
     assert body == unseal_artifact(KEY, sealed, b"id")
-    assert len(sealed) == len(zlib.compress(body, 6)) + 12 + 16
+    framed = len(body) + 11 if len(body) <= STORED_BYTES else len(zlib.compress(body, 6))
+    assert framed + 12 + 16 == len(sealed)
     with pytest.raises(CorruptError):
         unseal_artifact(KEY, sealed, b"other id")
+
+
+def test_artifact_that_earlier_versions_compressed_comes_back() -> None:
+    """However short it is, what is held stays readable."""
+    assert b"short" == unseal_artifact(KEY, seal(KEY, zlib.compress(b"short", 6), b"id"), b"id")
 
 
 # --- look-ups and duplicate keys

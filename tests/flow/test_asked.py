@@ -1,0 +1,97 @@
+"""What is asked of the database for many arrivals: some statements for all of them, and no more keys than a decision compares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.receiving import read
+from ledger.application import Ledger
+from ledger.names import Names, Reading
+from ledger.observations import Arrival, ArrivalKind
+from tests.postgres import Database
+from tests.world import TENANT, World
+from tests.world import world as opened_world
+
+NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
+NUMBERS = [f"+316100000{number}" for number in range(10, 90)]
+
+
+@pytest.fixture
+def world(database: Database, tmp_path: Path) -> Iterator[World]:
+    """A ledger of its own, on each kind of database."""
+    with opened_world(database.url, tmp_path) as found:
+        yield found
+
+
+def _arrival(operation: str, body: dict[str, Any], request: dict[str, Any] | None = None) -> Reading:
+    sent = None if request is None else json.dumps(request).encode()
+    arrival = Arrival(
+        provider="kpn_sms",
+        account="sms",
+        operation=operation,
+        kind=ArrivalKind.API,
+        observed_at=NOW,
+        body=json.dumps(body).encode(),
+        status=200 if request else None,
+        request=sent,
+    )
+    return read(TENANT, arrival)
+
+
+def _sent() -> Reading:
+    messages = [{"content": "Your parcel", "mobile_number": number} for number in NUMBERS]
+    return _arrival("send", {"document_id": "doc-1", "status": "OK"}, {"messages": messages, "sender": "Us"})
+
+
+def _report(number: str, **more: Any) -> Reading:
+    told = {"DLRID": "doc-1", "RecipientPhonenumber": number, "StatusDateTime": 1772355600, "Status": "1"}
+    return _arrival("webhook.dlr", {**told, **more})
+
+
+class Counting:
+    """Stands before a ledger's reads and counts them."""
+
+    def __init__(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.statements = 0
+        self._read = ledger.database.read
+        monkeypatch.setattr(ledger.database, "read", self)
+
+    def __call__(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        self.statements += 1
+        return self._read(sql, params)
+
+
+def test_reports_of_many_recipients_are_decided_with_as_many_statements_as_of_few(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their keys are read together, too."""
+    world.intake.admit([_sent()])
+    counting = Counting(world.ledger, monkeypatch)
+    world.intake.admit([_report(number) for number in NUMBERS[:2]])
+    few, counting.statements = counting.statements, 0
+    outcomes = world.intake.admit([_report(number) for number in NUMBERS[2:]])
+    assert [1] * len(outcomes) == [len(getattr(each, "facts", ())) for each in outcomes]
+    assert counting.statements <= few
+
+
+def test_what_is_new_and_named_asks_for_few_keys(world: World) -> None:
+    """The keys of what waits, of what was told and of what was seen earlier rest on the fact's own, which is not known."""
+    names = Names(world.ledger, _report(NUMBERS[0]))
+    assert set() == names.more_keys(())
+    assert {*names.body_keys, *names.fact_keys, *names.identity_keys} == names.keys()
+
+
+def test_what_is_known_or_has_no_name_asks_for_all_keys(world: World) -> None:
+    """A decision compares them then."""
+    known = Names(world.ledger, _report(NUMBERS[0]))
+    assert {*known.told_keys, *known.witnessed_keys, known.sighting_key(0)} < known.more_keys(known.fact_keys)
+    nameless = Names(world.ledger, _report(NUMBERS[0], DLRID=""))
+    assert set(nameless.lane_keys) < nameless.more_keys(())
+    unreadable = Names(world.ledger, _report(NUMBERS[0])._replace(observations=(), unreadable="no report"))
+    assert unreadable.unreadable_key in unreadable.more_keys(())
