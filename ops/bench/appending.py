@@ -6,20 +6,36 @@ import time
 from functools import partial
 
 from ops.bench.contract import Bench, Measure
-from ops.bench.load import Events, appended_per_s, database_url, opened
+from ops.bench.load import Events, appended_per_s, database_url, opened, per_s
 
 BATCH = 1_000
 
 
-def writers(kind: str, number: int) -> Measure:
-    """So many writers, each appending one event after the other over all streams."""
-    return partial(_writers, kind, number)
+def writers(kind: str, number: int, name: str = "") -> Measure:
+    """So many tasks of one event loop, each making and appending one event after the other over all streams.
+
+    Args:
+        name: of the figure whose waits are kept for its plot.
+    """
+    return partial(_writers, kind, number, name)
 
 
-def _writers(kind: str, number: int, bench: Bench) -> float:
+def _writers(kind: str, number: int, name: str, bench: Bench) -> float:
     with opened(database_url(bench, kind), bench.folder) as ledger:
         events = Events(ledger, bench.scale.streams, bench.random("streams"))
-        return appended_per_s(ledger, events.item, number, bench.scale.seconds)
+        waited_ms = bench.samples.setdefault(name, []) if name else None
+        return appended_per_s(ledger, events.item, number, bench.scale.seconds, waited_ms)
+
+
+def threads(kind: str, number: int) -> Measure:
+    """The same by so many threads."""
+    return partial(_threads, kind, number)
+
+
+def _threads(kind: str, number: int, bench: Bench) -> float:
+    with opened(database_url(bench, kind), bench.folder) as ledger:
+        events = Events(ledger, bench.scale.streams, bench.random("streams"))
+        return per_s(lambda: len(ledger.append(events.item()).positions), number, bench.scale.seconds)
 
 
 def batches(kind: str) -> Measure:

@@ -10,7 +10,12 @@ FIGURES: tuple[Figure, ...] = (
     Figure("copy", "binary COPY, 1,000 rows a commit", "events/s", limits.copy),
     Figure("stock", "eventsourcing as it comes, 16 writers", "events/s", limits.stock),
     Figure(
-        "append_16", "append, 16 writers, PostgreSQL", "events/s", appending.writers("postgresql", 16), "insert", 0.75
+        "append_16",
+        "append, 16 writers, PostgreSQL",
+        "events/s",
+        appending.writers("postgresql", 16, "append_16"),
+        "insert",
+        0.75,
     ),
     Figure(
         "append_16_stock",
@@ -22,6 +27,9 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure(
         "append_64", "append, 64 writers, PostgreSQL", "events/s", appending.writers("postgresql", 64), "insert", 1.4
+    ),
+    Figure(
+        "append_16_threads", "append, 16 threads, PostgreSQL", "events/s", appending.threads("postgresql", 16), "insert"
     ),
     Figure("append_16_sqlite", "append, 16 writers, SQLite", "events/s", appending.writers("sqlite", 16)),
     Figure(
