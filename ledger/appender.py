@@ -37,7 +37,8 @@ from ledger.recorders import Batch, Head, Recorder, Tail
 __all__ = ["Appended", "Appender", "Item"]
 
 LOG = logging.getLogger(__name__)
-MAX_BATCH_EVENTS = 2_000
+MAX_BATCH_EVENTS = 500
+"""More would gain nothing, and who comes next waits for the whole transaction."""
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 MAX_WAITING_ITEMS = 20_000
 MAX_WAITING_BYTES = 256 * 1024 * 1024
