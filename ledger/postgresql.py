@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row, tuple_row
 from psycopg.sql import SQL, Identifier
 
+from ledger.arrays import Array, array
 from ledger.errors import ConfigurationError
 from ledger.tenants import tenant
 
@@ -62,7 +63,7 @@ _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_s
 SNAPSHOT_IDLE = "10min"
 """Who reads from a snapshot may take longer between two reads than who writes."""
 _ENTER = "SELECT set_config('role', %s, false), set_config('delivery_ledger.tenant', %s, false)"
-_TYPES = {"bytes": "bytea", "str": "text", "int": "bigint"}
+_TYPES = {bytes: "bytea", str: "text", int: "int8"}
 
 
 def _conninfo(url: str) -> str:
@@ -74,6 +75,16 @@ def _conninfo(url: str) -> str:
 def translate(sql: str) -> Any:
     """Our dialect to psycopg's: `?` becomes `%s`."""
     return sql.replace("%", "%%").replace("?", "%s")
+
+
+def _kinds(row: Sequence[Any]) -> str:
+    """Placeholders for columns, by the types of their first values."""
+    return ", ".join(f"?::{_TYPES[type(value)]}[]" for value in row)
+
+
+def _packed(rows: Sequence[Sequence[Any]]) -> list[Array]:
+    """Rows as columns."""
+    return [array(_TYPES[type(column[0])], column) for column in zip(*rows, strict=True)]
 
 
 class _Reads(ABC):
@@ -115,19 +126,16 @@ class _Reads(ABC):
         if not values:
             return []
         names = [f"value{number}" for number in range(len(values[0]))]
-        arrays = ", ".join(f"?::{_TYPES[type(value).__name__]}[]" for value in values[0])
-        numbered = f"unnest({arrays}) WITH ORDINALITY AS wanted({', '.join(names)}, number)"
+        numbered = f"unnest({_kinds(values[0])}) WITH ORDINALITY AS wanted({', '.join(names)}, number)"
         rows = f"LATERAL ({sql.format(*(f'wanted.{name}' for name in names))} OFFSET 0) AS found"
-        lists = [list(column) for column in zip(*values, strict=True)]
-        return self.read(f"SELECT number - 1, found.* FROM {numbered}, {rows}", lists)
+        return self.read(f"SELECT number - 1, found.* FROM {numbered}, {rows}", _packed(values))
 
     def _probe(self, sql: str, values: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         if not values:
             return []
-        arrays = ", ".join(f"?::{_TYPES[type(v).__name__]}[]" for v in values[0])
         names = ", ".join("ab"[: len(values[0])])
-        lists = [list(column) for column in zip(*values, strict=True)]
-        return self.read(f"SELECT found.* FROM unnest({arrays}) AS wanted({names}), LATERAL ({sql}) AS found", lists)
+        wanted = f"unnest({_kinds(values[0])}) AS wanted({names})"
+        return self.read(f"SELECT found.* FROM {wanted}, LATERAL ({sql}) AS found", _packed(values))
 
 
 class Transaction(_Reads):
@@ -142,6 +150,17 @@ class Transaction(_Reads):
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
             self.cursor.executemany(translate(sql), rows)
+
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]], conflict: str) -> None:
+        """Insert rows by one statement.
+
+        Args:
+            columns: with ", " between.
+            conflict: what follows ON CONFLICT.
+        """
+        if rows:
+            sql = f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({_kinds(rows[0])}) ON CONFLICT {conflict}"
+            self.cursor.execute(translate(sql), _packed(rows))
 
     def copy(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows that are not there yet, as fast as the server takes them."""

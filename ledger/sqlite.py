@@ -163,6 +163,16 @@ class Transaction(_Reads):
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         self.cursor.executemany(sql, rows)
 
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]], conflict: str) -> None:
+        """Insert rows.
+
+        Args:
+            columns: with ", " between.
+            conflict: what follows ON CONFLICT.
+        """
+        marks = ",".join("?" * len(columns.split(", ")))
+        self.cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT {conflict}", rows)
+
     def copy(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows that are not there yet."""
         marks = ",".join("?" * len(columns.split(", ")))

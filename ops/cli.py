@@ -365,17 +365,15 @@ def rebuild(*, json: Json = False) -> None:
         operated(s, "rebuild")
         s.runner.run()
         total = s.ledger.head().size
-        rebuilt = []
-        for model in s.runner.models:
-            with bar(f"rebuilding {model.name}", quiet=json) as progress:
-                done = 0
+        with bar("rebuilding", quiet=json) as progress:
+            done = 0
 
-                def advance(count: int) -> None:
-                    nonlocal done
-                    done += count
-                    progress(done, total)
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                progress(done, total)
 
-                rebuilt.append(s.runner.rebuild(model, advance))
+            rebuilt = s.runner.rebuild_all(progress=advance)
     print_json(rebuilt) if json else show.rebuilt(out, rebuilt)
 
 
@@ -383,14 +381,22 @@ def rebuild(*, json: Json = False) -> None:
 
 
 @app.command
-def serve() -> None:
+def serve(*, processes: int = 1) -> int:
     """Serve the HTTP API until stopped (SIGINT or SIGTERM); what was accepted is committed.
 
     Rates, guesses and connections are counted in each process: with four of them, four times as much is let through.
+
+    Args:
+        processes: how many share the port, on PostgreSQL; if one ends, all do.
     """
+    if processes != 1:
+        from ops.processes import serve_all
+
+        return serve_all(load(), processes)
     from ops.serve import serve as run
 
     run(load())
+    return 0
 
 
 @app.command

@@ -46,13 +46,15 @@ class ActivityModel:
             last_at, behind = max((last_at, behind), (said.observed_at, behind_now))
             found[key] = (last_at, count + 1, behind)
         newer = "(excluded.last_at, excluded.behind_ms) > (a.last_at, a.behind_ms)"
-        sql = (
-            f"INSERT INTO {target.table('activity')} AS a (tenant, account, arrival, last_at, events, behind_ms) VALUES (?,?,?,?,?,?) "
-            "ON CONFLICT (tenant, account, arrival) DO UPDATE SET events = a.events + excluded.events, "
+        conflict = (
+            "(tenant, account, arrival) DO UPDATE SET events = a.events + excluded.events, "
             f"behind_ms = CASE WHEN {newer} THEN excluded.behind_ms ELSE a.behind_ms END, "
             f"last_at = CASE WHEN {newer} THEN excluded.last_at ELSE a.last_at END"
         )
-        cursor.executemany(sql, [(*key, *value) for key, value in sorted(found.items())])
+        rows = [(*key, *value) for key, value in sorted(found.items())]
+        cursor.insert(
+            f"{target.table('activity')} AS a", "tenant, account, arrival, last_at, events, behind_ms", rows, conflict
+        )
         return unapplied
 
     def finish(self, cursor: Cursor, target: Target) -> None:

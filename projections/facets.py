@@ -7,6 +7,7 @@ A ledger with a million deliveries has some hundred facets. A search picks the f
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -61,8 +62,13 @@ class Facet(NamedTuple):
 
     def number(self) -> int:
         """Its number: always the same, so that a rebuild gives the same rows."""
-        digest = hashlib.sha256(msgspec.json.encode(tuple(self))).digest()
-        return int.from_bytes(digest[:8], "big") >> 1
+        return _number(self)
+
+
+@lru_cache(4_096)
+def _number(facet: Facet) -> int:
+    digest = hashlib.sha256(msgspec.json.encode(tuple(facet))).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def marks(folded: Folded, *, is_protected: bool = False) -> tuple[str, ...]:

@@ -95,19 +95,15 @@ def insert(cursor: Cursor, table: str, columns: str, rows: Sequence[Sequence[obj
     Args:
         columns: with ", " between.
     """
-    marks = ",".join("?" * len(columns.split(", ")))
-    cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING", rows)
+    cursor.insert(table, columns, rows, "DO NOTHING")
 
 
 def upsert(cursor: Cursor, table: str, columns: str, key: str, rows: Sequence[Sequence[object]]) -> None:
-    """Insert rows into a table of a read model, in the place of those that have the same key.
+    """Insert rows into a table of a read model, in the place of those that have the same key; each key once.
 
     Args:
         columns, key: with ", " between.
     """
-    names = columns.split(", ")
-    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key.split(", "))
-    marks = ",".join("?" * len(names))
-    cursor.executemany(
-        f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {changes}", rows
-    )
+    changed = (name for name in columns.split(", ") if name not in key.split(", "))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in changed)
+    cursor.insert(table, columns, rows, f"({key}) DO UPDATE SET {changes}")

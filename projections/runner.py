@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from ledger.application import Ledger, pages
 from ledger.canonical import MAX_INT
@@ -152,7 +153,7 @@ class Runner:
             events = self.ledger.feed(after, min(BATCH_EVENTS, next_to - after)) if after < until else []
             if not events:
                 return
-            _require_contiguous(models, after, events)
+            _require_contiguous(models, after, after + len(events), events)
             due = [model for model in models if reached[model.name] == after]
             yield len(self._apply(due, suffix, after, events)) * len(events)
 
@@ -279,7 +280,8 @@ class Runner:
         count = self.ledger.database.read(f"SELECT count(*) FROM stored_events WHERE {column} <= ?", (until,))[0][0]
         if count != until:
             for after in range(0, until, BATCH_EVENTS):
-                _require_contiguous(models, after, self.ledger.feed(after, BATCH_EVENTS))
+                upto = min(until, after + BATCH_EVENTS)
+                _require_contiguous(models, after, upto, self.ledger.between(after, upto))
 
     def unapplied(self) -> list[tuple[str, int, str]]:
         """Events that some model could not apply."""
@@ -299,9 +301,9 @@ def _tracked(model: ReadModel, suffix: str) -> str:
     return f"{model.name}/{model.version}{suffix}"
 
 
-def _require_contiguous(models: Sequence[ReadModel], after: int, events: Sequence[Event]) -> None:
-    for due, event in enumerate(events, after + 1):
-        if event.position != due:
+def _require_contiguous(models: Sequence[ReadModel], after: int, until: int, events: Sequence[Event]) -> None:
+    for due, event in zip_longest(range(after + 1, until + 1), events):
+        if event is None or event.position != due:
             names = ", ".join(model.name for model in models)
             msg = f"read model {names}: position {due} is missing; run `delivery-ledger fsck`"
             raise GapError(msg)

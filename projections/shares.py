@@ -100,8 +100,9 @@ def apply_all(building: Building, database: Database, cut: Sequence[Share], proc
     for share in BESIDE:
         yield building.apply(database, share)
     if processes is None:
-        is_worth_it = building.schema and building.until >= LONG
-        processes = min(os.cpu_count() or 1, MOST_PROCESSES) if is_worth_it else 0
+        processes = min(os.cpu_count() or 1, MOST_PROCESSES) if building.until >= LONG else 0
+    if not building.schema:  # SQLite has one writer
+        processes = 0
     if not processes:
         yield from (building.apply(database, share) for share in cut)
         return

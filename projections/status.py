@@ -22,7 +22,7 @@ from projections.facts import Fact, home, seen_as, to_fact
 from projections.fold import fold
 from projections.models import Table, Target, Unapplied, insert, upsert
 from projections.rulesets import CURRENT, Ruleset
-from projections.stories import Joined, MessageRow, Story, Told, is_claim, missing, note, protected, root
+from projections.stories import Joined, MessageRow, Story, is_claim, missing, note, protected, root
 
 CHUNK = 500
 
@@ -205,6 +205,7 @@ class _Work:
         shielded: messages some of whose recipients became protected, or are no longer.
         terms: that organisations set.
         facets: that deliveries have.
+        shared: message -> facts that tell something of each of its deliveries; `judged`: what is said of those that have no others.
     """
 
     def __init__(self, tables: _Tables, events: Sequence[Event], channels: Mapping[str, str], rules: Ruleset) -> None:
@@ -224,6 +225,8 @@ class _Work:
         self.stories: dict[str, Story] = {}
         self.terms: list[tuple[str, Term]] = []
         self.facets: set[Facet] = set()
+        self.shared: dict[str, list[Fact]] = {}
+        self.judged: dict[tuple[str, bool], tuple[object, ...]] = {}
 
     def note(self, event: Event) -> None:
         """What one event changes: rows, facts, and which deliveries must be folded again.
@@ -352,31 +355,47 @@ class _Work:
 
     def _fold(self, deliveries: Sequence[tuple[str, int]]) -> None:
         """Fold deliveries from the facts of their streams and store the rows."""
-        told = {each: self._story(each[0]).of(each[1]) for each in deliveries}
-        shared = {t.stream for each in told.values() for t in each if t.scope != "recipient"}
+        shared = {t.stream for message in {message for message, _ in deliveries} for t in self._story(message).shared()}
         self.facts |= self.tables.facts(shared - self.facts.keys())
         self.facts |= {stream: [] for stream in shared - self.facts.keys()}
-        own = {t.stream for each in told.values() for t in each} - self.facts.keys()
-        facts = self.facts | self.tables.facts(own)
-        self.tables.save_deliveries([self._delivery(m, i, told[m, i], facts) for m, i in deliveries])
+        own = {each: self._story(each[0]).own(each[1]) for each in deliveries}
+        found = self.tables.facts({stream for streams in own.values() for stream in streams} - self.facts.keys())
+        rows = []
+        for message, index in deliveries:
+            mine = [fact for s in own[message, index] for fact in self.facts.get(s) or found.get(s) or ()]
+            is_protected = index in self._protected(message).get(message, ())
+            row = self.rows[message]
+            judged = self._judged(row, mine, is_protected=is_protected)
+            rows.append((message, index, row.tenant, row.account, row.provider, *judged))
+        self.tables.save_deliveries(rows)
 
-    def _delivery(
-        self, message: str, index: int, told: Sequence[Told], facts: Mapping[str, Sequence[Fact]]
-    ) -> tuple[object, ...]:
-        """A row of the deliveries, in the order of `DELIVERY_COLUMNS`."""
-        row = self.rows[message]
-        mine = [seen_as(fact, scope) for stream, scope in told for fact in facts.get(stream, ())]
+    def _judged(self, row: MessageRow, own: Sequence[Fact], *, is_protected: bool) -> tuple[object, ...]:
+        """What is said of a delivery; the same of all that have no fact of their own."""
+        known = None if own else self.judged.get((row.message, is_protected))
+        if known is None:
+            known = self._judge(row, [*own, *self._shared(row.message)], is_protected=is_protected)
+            if not own:
+                self.judged[row.message, is_protected] = known
+        return known
+
+    def _shared(self, message: str) -> list[Fact]:
+        """The facts that tell something of every delivery of a message."""
+        if message not in self.shared:
+            told = self._story(message).shared()
+            self.shared[message] = [seen_as(fact, scope) for stream, scope in told for fact in self.facts[stream]]
+        return self.shared[message]
+
+    def _judge(self, row: MessageRow, facts: Sequence[Fact], *, is_protected: bool) -> tuple[object, ...]:
+        """A row of the deliveries from `status` on, in the order of `DELIVERY_COLUMNS`."""
         terms = in_force(self.tables.terms(row.tenant), row.account, row.opened_position)
         channel = self.channels.get(row.provider, "")
-        folded = fold(mine, sole=row.recipients == 1, channel=channel, terms=terms, rules=self.rules)
+        folded = fold(facts, sole=row.recipients == 1, channel=channel, terms=terms, rules=self.rules)
         grade = str(folded.evidence.grade)
-        is_protected = index in self._protected(message).get(message, ())
         said = marks_text(marks(folded, is_protected=is_protected))
         facet = Facet(row.tenant, row.provider, row.account, folded.status, grade, said)
         self.facets.add(facet)
-        position = max((fact.position for fact in mine), default=row.opened_position)
+        position = max((fact.position for fact in facts), default=row.opened_position)
         return (
-            *(row.message, index, row.tenant, row.account, row.provider),
             *(folded.status, folded.sub_status, folded.since, int(folded.is_final)),
             *(row.opened_position, row.opened_at, position),
             *(grade, next_due(folded.deadlines), facet.number(), int(is_protected), _encode(folded)),

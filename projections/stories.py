@@ -155,8 +155,11 @@ class Story:
 
     def of(self, recipient: int) -> list[Told]:
         """The streams that tell the story of one delivery."""
-        own = [delivery_stream(self.teller.message, recipient), *self._joined.get(recipient, ())]
-        return [*(Told(stream, "recipient") for stream in own), *self.shared()]
+        return [*(Told(stream, "recipient") for stream in self.own(recipient)), *self.shared()]
+
+    def own(self, recipient: int) -> list[str]:
+        """The streams that tell of one delivery alone."""
+        return [delivery_stream(self.teller.message, recipient), *self._joined.get(recipient, ())]
 
     def shared(self) -> list[Told]:
         """The streams that tell something of every delivery."""

@@ -46,7 +46,7 @@ def _rebuild(kind: str, names: tuple[str, ...], bench: Bench) -> float:
         runner.run()
         models = [model for model in runner.models if not names or model.name in names]
         begun = time.perf_counter()
-        found = [runner.rebuild(model) for model in models]
+        found = runner.rebuild_all(models)
         spent = time.perf_counter() - begun
         differing = {name: number for each in found for name, number in each.differences.items() if number}
         if differing:
