@@ -61,7 +61,7 @@ def bench(
     if list_:
         _list({"": FIGURES, "only by name": BY_NAME, "with --peers": PEERS}, json=json)
         return 0
-    groups = chosen(names, (*FIGURES, *(PEERS if peers else ())), BY_NAME)
+    groups = chosen(names, (*FIGURES, *PEERS), BY_NAME) if peers else chosen(names, FIGURES, (*BY_NAME, *PEERS))
     scales = {"smoke": contract.SMOKE, "quick": contract.QUICK, "full": contract.FULL}
     asked = {name: value for name, value in {"events": to, "rounds": rounds}.items() if value is not None}
     try:

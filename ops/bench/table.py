@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.bench import appending, bulk, checking, exporting, growth, limits, lookup, reading, snapshot
+from ops.bench import appending, bulk, checking, exporting, growth, limits, lookup, peers, reading, snapshot
 from ops.bench.contract import Figure
 
 FIGURES: tuple[Figure, ...] = (
@@ -131,5 +131,24 @@ FIGURES: tuple[Figure, ...] = (
 BY_NAME: tuple[Figure, ...] = (*snapshot.LONG_FIGURES,)
 """Measured only when they are asked for by their own names: they take long."""
 
-PEERS: tuple[Figure, ...] = ()
-"""Event stores of others, measured with --peers."""
+PEERS: tuple[Figure, ...] = (
+    Figure("message_db", "Message DB, 16 clients", "events/s", peers.message_db),
+    Figure("emmett", "Emmett, 16 writers", "events/s", peers.emmett),
+    Figure(
+        "append_16_message_db",
+        "append, 16 writers, against Message DB",
+        "events/s",
+        appending.writers("postgresql", 16),
+        "message_db",
+        4.5,
+    ),
+    Figure(
+        "append_16_emmett",
+        "append, 16 writers, against Emmett",
+        "events/s",
+        appending.writers("postgresql", 16),
+        "emmett",
+        7.0,
+    ),
+)
+"""Event stores of others, measured with --peers or by their own names."""

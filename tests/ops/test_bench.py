@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from ledger import sqlite
 from ledger.errors import ConfigurationError
-from ops.bench import durability, machine, plots
+from ops.bench import durability, machine, peers, plots
 from ops.bench.contract import Bench, Figure, Scale, judged
 from ops.bench.durability import WeakenedError
 from ops.bench.filling import caught_up, copied, filled
@@ -230,6 +231,24 @@ def test_what_lies_in_memory_is_not_measured(bench: Bench, monkeypatch: pytest.M
     monkeypatch.setattr(durability, "file_system", lambda _folder: "tmpfs")
     with pytest.raises(WeakenedError, match="TMPDIR"):
         durability.require(bench)
+
+
+def test_the_event_stores_of_others_need_node(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is missing, the figure says how to get it, and the others go on."""
+    monkeypatch.setattr(peers.shutil, "which", lambda _program: None)
+    results = _run(bench, *(figure for figure in PEERS if figure.name == "emmett"))
+    assert "apt-get install nodejs npm" in results.failures["emmett"]
+
+
+def test_the_event_stores_of_others_are_pinned() -> None:
+    """Each package with its digest; the address of no registry."""
+    lock = json.loads((peers.HERE / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert packages
+    assert [] == [name for name, package in packages.items() if not package["integrity"].startswith("sha512-")]
+    assert [] == [name for name, package in packages.items() if "resolved" in package]
+    wanted = json.loads((peers.HERE / "package.json").read_text())["dependencies"]
+    assert wanted == {name: packages[f"node_modules/{name}"]["version"] for name in wanted}
 
 
 # --- filled ledgers
