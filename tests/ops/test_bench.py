@@ -235,7 +235,7 @@ def test_what_lies_in_memory_is_not_measured(bench: Bench, monkeypatch: pytest.M
 
 def test_the_event_stores_of_others_need_node(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is missing, the figure says how to get it, and the others go on."""
-    monkeypatch.setattr(peers.shutil, "which", lambda _program: None)
+    monkeypatch.setattr("shutil.which", lambda _program: None)
     results = _run(bench, *(figure for figure in PEERS if figure.name == "emmett"))
     assert "apt-get install nodejs npm" in results.failures["emmett"]
 
