@@ -8,19 +8,20 @@ field can be shown without helping to guess another.
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64decode
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
+from hashlib import sha256
 
-from orjson import dumps
+from orjson import OPT_SORT_KEYS, dumps
 
 from ledger.canonical import encode
-from ledger.mac import hmac_sha256
+from ledger.mac import hmac_sha256, pads
 
 PREFIX = b"delivery-ledger/1\0"
 SALT_BYTES = 32
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def salt(secret: bytes, event_id: str, path: str) -> bytes:
@@ -65,13 +66,24 @@ def open_each(commitments: Mapping[str, str], secret: bytes, event_id: str, valu
         KeyError: nothing was committed to at a path.
     """
     identity, found = event_id.encode("ascii"), []
+    inner, outer = pads(secret)
+    inner += b"salt\0" + identity
     for path, value in values.items():
-        named = identity + path.encode("ascii")
-        data = dumps(value) if type(value) is str and value.isascii() and "\0" not in value else encode(value)
-        digest = hmac_sha256(hmac_sha256(secret, b"salt\0" + named), b"%b%b\0%b" % (PREFIX, named, data))
-        found.append(b2a_base64(digest, newline=False))
-    said = "=".join([commitments[path] for path in values])
-    return b"".join(found).translate(_URL_SAFE)[:-1] == said.encode()
+        name = path.encode("ascii")
+        salt_inner, salt_outer = pads(sha256(outer + sha256(inner + name).digest()).digest())
+        said = sha256(b"%b%b%b%b\0%b" % (salt_inner, PREFIX, identity, name, _encoded(value))).digest()
+        found.append(b2a_base64(sha256(salt_outer + said).digest(), newline=False))
+    expected = "=".join([commitments[path] for path in values])
+    return b"".join(found).translate(_URL_SAFE)[:-1] == expected.encode()
+
+
+def _encoded(value: object) -> bytes:
+    """As `encode`; of plain text, and of objects of it, which most values are, it is seen at once that they are canonical."""
+    if type(value) is str or (type(value) is dict and set(map(type, value.values())) == {str}):
+        data = dumps(value, option=OPT_SORT_KEYS)
+        if data.isascii() and b"\\u" not in data:
+            return data
+    return encode(value)
 
 
 def to_text(data: bytes) -> str:
@@ -79,4 +91,4 @@ def to_text(data: bytes) -> str:
 
 
 def from_text(text: str) -> bytes:
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return a2b_base64(text.encode("ascii").translate(_STANDARD) + b"=" * (-len(text) % 4))

@@ -16,5 +16,11 @@ _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """32 bytes, the same as of `hmac.digest(key, message, "sha256")`."""
+    inner, outer = pads(key)
+    return sha256(outer + sha256(inner + message).digest()).digest()
+
+
+def pads(key: bytes) -> tuple[bytes, bytes]:
+    """What is hashed before the message and before the digest of that, for who makes several codes under one key."""
     padded = (key if len(key) <= BLOCK_BYTES else sha256(key).digest()).ljust(BLOCK_BYTES, b"\0")
-    return sha256(padded.translate(_OUTER) + sha256(padded.translate(_INNER) + message).digest()).digest()
+    return padded.translate(_INNER), padded.translate(_OUTER)

@@ -58,21 +58,24 @@ class Frontier:
         Returns:
             The tile hashes of level >= 1 that this leaf completed.
         """
-        tiles: list[TileHash] = []
-        node, rest, height = leaf, self.size, 0
-        while rest & 1:
-            node = _sha256(b"\1" + self.peaks.pop() + node).digest()
-            rest >>= 1
-            height += 1
-            if height % TILE_HEIGHT == 0:
-                tiles.append(TileHash(height // TILE_HEIGHT, self.size >> height, node))
-        self.peaks.append(node)
-        self.size += 1
-        return tiles
+        return self.extend((leaf,))
 
     def extend(self, leaves: Iterable[bytes]) -> list[TileHash]:
         """Append leaf hashes; as `add` for each."""
-        return [tile for leaf in leaves for tile in self.add(leaf)]
+        tiles: list[TileHash] = []
+        peaks, size = self.peaks, self.size
+        for leaf in leaves:
+            node, rest, height = leaf, size, 0
+            while rest & 1:
+                node = _sha256(b"\1" + peaks.pop() + node).digest()
+                rest >>= 1
+                height += 1
+                if not height % TILE_HEIGHT:
+                    tiles.append(TileHash(height // TILE_HEIGHT, size >> height, node))
+            peaks.append(node)
+            size += 1
+        self.size = size
+        return tiles
 
     def add_subtree(self, node: bytes, height: int) -> list[TileHash]:
         """Append a perfect subtree of 2**height leaves where one begins, that is where `size` is a multiple of that.

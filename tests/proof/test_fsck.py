@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger import fsck, notes
+from ledger import fsck, notes, ranges, reopening
 from ledger.appender import Item
 from ledger.application import digest_value
 from ledger.checkpoints import Checkpoint, SignedHead
@@ -86,6 +87,66 @@ def test_untouched_log_is_clean_and_everything_was_counted(installation: Install
     assert 1 == found.values
     assert sorted(progress) == progress
     assert found.first is None
+
+
+def spoil(execute: Execute, position: int) -> None:
+    """Something of each kind, in several places."""
+    for at in (40, 200):
+        change(execute, "stored_events", "state", f"rowid = {at}", 30)
+        change(execute, "stored_events", "leaf", f"rowid = {at + 1}")
+        execute("UPDATE stored_events SET originator_version = 99 WHERE rowid = ?", (at + 2,))
+    change(execute, "heads", "root", "size = 1")
+    change(execute, "tile_hashes", "hash", "level = 1 AND tile_index = 0")
+    change(execute, "sealed_values", "sealed", f"position = {position}")
+    change(execute, "artifacts", "sealed", f"position = {position}")
+    execute("UPDATE artifacts SET position = 3 WHERE position = ?", (position + 1,))
+
+
+@pytest.mark.parametrize("height", [5, 8, 9])
+def test_ranges_of_any_size_in_any_process_find_the_same(
+    installation: Installation, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Problems, counts and root, of a log that is whole and of one with a problem of each kind; how far it got is told."""
+    installation.grow(250)
+    with installation.opened() as system:
+        position = with_an_original(system)
+        with_an_original(system)
+        system.signed_head()
+        grow(system, 30)
+        system.signed_head()
+    assert set() == compared(installation, height, monkeypatch)
+    with installation.tampering() as execute:
+        spoil(execute, position)
+    installation.mend_guards()
+    found = compared(installation, height, monkeypatch)
+    assert {"event", "head", "signed", "tile", "version", "value", "original"} <= {kind for kind, _ in found}
+    assert {("value", position), ("original", position), ("original", 3)} <= found
+
+
+def compared(installation: Installation, height: int, monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, int]]:
+    """Kind and position of the problems found; the same in one range here, in several, and in several elsewhere."""
+    with installation.opened() as system, monkeypatch.context() as patched:
+        expected = in_order(fsck.check(system.ledger, system.heads))
+        patched.setattr(ranges, "HEIGHT", height)
+        patched.setattr(ranges, "PAGE_EVENTS", 20)
+        patched.setattr(reopening, "MAX_DOUBTS", 1)
+        patched.setattr(fsck, "POOLED_EVENTS", 0)
+        for processes in (0, 2):
+            progress: list[tuple[int, int]] = []
+            found = fsck.check(system.ledger, system.heads, lambda *at: progress.append(at), processes)  # noqa: B023
+            assert expected == in_order(found)
+            assert [(end, found.size) for end in ends(system.ledger.head().size, 1 << height)] == progress
+    return {(problem.kind, problem.position) for problem in expected.problems}
+
+
+def ends(size: int, step: int) -> list[int]:
+    """Where ranges end."""
+    return [min(after + step, size) for after in range(0, size, step)]
+
+
+def in_order(verdict: fsck.Verdict) -> fsck.Verdict:
+    """The same with its problems by position."""
+    return replace(verdict, problems=sorted(verdict.problems, key=lambda p: (p.kind, p.position, p.text)))
 
 
 def with_an_original(system: System) -> int:
