@@ -40,15 +40,18 @@ READ = 500
 """Messages that are new to the read model."""
 SENDS = 5_000
 GROWN_BATCHES = 20
-COPIED_EACH_TIME = 100_000
-"""Events up to which a ledger is copied for each measurement."""
+COPIED_EACH_TIME, COPIED_ONCE = 100_000, 1_000_000
+"""Events up to which a ledger is copied for each measurement, and for all; larger ones are appended to themselves."""
+LARGEST_SQLITE = 1_000_000
 
 T = TypeVar("T")
-Work = Callable[[Ledger, Bench, Random], float]
+Work = Callable[[Ledger, Bench, Random, int], float]
+"""On a ledger that was filled with so many events, and may hold some more."""
 
 
-def sizes(events: int) -> list[int]:
+def sizes(events: int, kind: str = "postgresql") -> list[int]:
     """The sizes of the ledgers, the largest last."""
+    events = min(events, LARGEST_SQLITE) if kind == "sqlite" else events
     found = [min(SMALLEST, max(EVENTS, events // STEP))]
     while found[-1] * STEP < events:
         found.append(found[-1] * STEP)
@@ -58,13 +61,13 @@ def sizes(events: int) -> list[int]:
 # --- the work
 
 
-def _append(ledger: Ledger, bench: Bench, random: Random) -> float:
+def _append(ledger: Ledger, bench: Bench, random: Random, _size: int) -> float:
     """Events a second, of threads that append one each."""
     events = Events(ledger, min(STREAMS, bench.scale.streams), random)
     return appended_per_s(ledger, events.item, WRITERS, bench.scale.seconds / 2)
 
 
-def _batches(ledger: Ledger, bench: Bench, random: Random) -> float:
+def _batches(ledger: Ledger, bench: Bench, random: Random, _size: int) -> float:
     """Events a second, in items of many."""
     events = Events(ledger, min(STREAMS, bench.scale.streams), random)
     done, spent = 0, 0.0
@@ -76,7 +79,7 @@ def _batches(ledger: Ledger, bench: Bench, random: Random) -> float:
     return done / spent
 
 
-def _read(ledger: Ledger, bench: Bench, _random: Random) -> float:
+def _read(ledger: Ledger, bench: Bench, _random: Random, _size: int) -> float:
     """Events a second that the read models take in, of sends and reports that are new."""
     runner = Runner(ledger, read_models())
     runner.run()
@@ -88,10 +91,10 @@ def _read(ledger: Ledger, bench: Bench, _random: Random) -> float:
     return sends * EVENTS / (time.perf_counter() - begun)
 
 
-def _look_up(ledger: Ledger, bench: Bench, random: Random) -> float:
+def _look_up(ledger: Ledger, bench: Bench, random: Random, size: int) -> float:
     """Milliseconds until a delivery is found by its provider's name and its status told."""
     queries = Queries(ledger, Runner(ledger, read_models()))
-    numbers = [random.randrange(ledger.head().size // EVENTS) for _ in range(min(ASKED, bench.scale.events // EVENTS))]
+    numbers = [random.randrange(size // EVENTS) for _ in range(min(ASKED, bench.scale.events // EVENTS))]
 
     def look(name: str) -> None:
         (found,) = queries.search(TENANT, Filters(reference=name), "", 1).deliveries
@@ -100,7 +103,7 @@ def _look_up(ledger: Ledger, bench: Bench, random: Random) -> float:
     return _median_ms(look, [next(messages(number, number + 1)).document_id for number in numbers])
 
 
-def _page(ledger: Ledger, _bench: Bench, _random: Random) -> float:
+def _page(ledger: Ledger, _bench: Bench, _random: Random, _size: int) -> float:
     """Milliseconds of one page of what failed, and of the ones after it."""
     queries, cursors = Queries(ledger, Runner(ledger, read_models())), [""]
 
@@ -110,9 +113,8 @@ def _page(ledger: Ledger, _bench: Bench, _random: Random) -> float:
     return _median_ms(turn, range(ASKED // 8))
 
 
-def _prove(ledger: Ledger, _bench: Bench, random: Random) -> float:
+def _prove(ledger: Ledger, _bench: Bench, random: Random, size: int) -> float:
     """Milliseconds of one proof of inclusion."""
-    size = ledger.head().size
     return _median_ms(
         lambda position: ledger.inclusion_proof(position, size), random.choices(range(1, size + 1), k=ASKED)
     )
@@ -136,6 +138,8 @@ def _held(bench: Bench, kind: str, size: int, *, appends: bool) -> str:
         return url
     if size <= COPIED_EACH_TIME:
         return copied(bench, url)
+    if size > COPIED_ONCE:
+        return url
     name = f"growth/{url}"
     if name not in bench.kept:
         bench.kept[name] = copied(bench, url)
@@ -144,18 +148,18 @@ def _held(bench: Bench, kind: str, size: int, *, appends: bool) -> str:
 
 def _at(bench: Bench, name: str, kind: str, size: int, work: Work, *, appends: bool) -> float:
     with opened(_held(bench, kind, size, appends=appends), bench.folder) as ledger:
-        value = work(ledger, bench, bench.random(f"{name}/{size}"))
+        value = work(ledger, bench, bench.random(f"{name}/{size}"), size)
     bench.curves.setdefault(name, []).append((size, value))
     return value
 
 
 def _smallest(name: str, kind: str, work: Work, appends: bool, bench: Bench) -> float:  # noqa: FBT001  by `partial`
-    return _at(bench, name, kind, sizes(bench.scale.events)[0], work, appends=appends)
+    return _at(bench, name, kind, sizes(bench.scale.events, kind)[0], work, appends=appends)
 
 
 def _largest(name: str, kind: str, work: Work, appends: bool, bench: Bench) -> float:  # noqa: FBT001  as above
     """At all sizes but the smallest; the largest counts, the others are for the plot."""
-    return [_at(bench, name, kind, size, work, appends=appends) for size in sizes(bench.scale.events)[1:]][-1]
+    return [_at(bench, name, kind, size, work, appends=appends) for size in sizes(bench.scale.events, kind)[1:]][-1]
 
 
 # --- what it takes of memory, log and disk
@@ -165,16 +169,16 @@ def _memory_at(which: int, bench: Bench) -> float:
     """MiB that a process of its own takes at most for all of the work."""
     size = sizes(bench.scale.events)[which]
     urls = [_held(bench, "postgresql", size, appends=appends) for appends in (False, True)]
-    command = [sys.executable, "-m", "ops.bench.growth", json.dumps([*urls, str(bench.folder), bench.scale])]
+    command = [sys.executable, "-m", "ops.bench.growth", json.dumps([*urls, str(bench.folder), bench.scale, size])]
     return float(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def _work_alone(url: str, copy: str, folder: Path, scale: Scale) -> float:
+def _work_alone(url: str, copy: str, folder: Path, scale: Scale, size: int) -> float:
     bench = Bench(Server("", "", "", ""), folder, scale)
     for each, every in ((url, (_look_up, _page, _prove)), (copy, (_append, _batches))):
         with opened(each, folder) as ledger:
             for work in every:
-                work(ledger, bench, bench.random("alone"))
+                work(ledger, bench, bench.random("alone"), size)
     return peak_mib()
 
 
@@ -203,7 +207,7 @@ def _written(connection: Connection[Any]) -> float:
 
 def _disk(kind: str, bench: Bench) -> float:
     """Bytes of tables and indexes, originals apart, by which the largest ledger grows for each event."""
-    url = _held(bench, kind, bench.scale.events, appends=True)
+    url = _held(bench, kind, sizes(bench.scale.events, kind)[-1], appends=True)
     with opened(url, bench.folder) as ledger:
         events = Events(ledger, min(STREAMS, bench.scale.streams), bench.random("disk"))
         before, size = _on_disk(ledger), ledger.head().size
@@ -272,5 +276,5 @@ TAKEN: tuple[Figure, ...] = (
 )
 
 if __name__ == "__main__":
-    _url, _copy, _folder, _scale = json.loads(sys.argv[1])
-    print(_work_alone(_url, _copy, Path(_folder), Scale(*_scale)))
+    _url, _copy, _folder, _scale, _size = json.loads(sys.argv[1])
+    print(_work_alone(_url, _copy, Path(_folder), Scale(*_scale), _size))
