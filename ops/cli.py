@@ -13,6 +13,7 @@ from typing import Annotated
 import cyclopts
 import msgspec
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from eventsourcing.persistence import PersistenceError
 
 from adapters.accounts import CONSOLE
@@ -381,7 +382,7 @@ def rebuild(*, json: Json = False) -> None:
 
 
 @app.command
-def serve(*, processes: int = 1) -> int:
+def serve(*, processes: Annotated[int, Parameter(validator=Number(gte=1))] = 1) -> int:
     """Serve the HTTP API until stopped (SIGINT or SIGTERM); what was accepted is committed.
 
     Rates, guesses and connections are counted in each process: with four of them, four times as much is let through.

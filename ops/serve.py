@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import signal
+import socket
+import ssl
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
@@ -29,10 +32,16 @@ from ops.settings import Settings
 from ops.system import System, opened
 
 LOG = structlog.stdlib.get_logger("delivery_ledger.serve")
+BACKLOG = 128
+"""Connections that wait to be taken."""
 
 
-def serve(settings: Settings) -> None:
-    """Serve the HTTP API until SIGTERM or SIGINT; what was accepted is committed.
+def serve(settings: Settings, listener: socket.socket | None = None, ready: Callable[[], None] = lambda: None) -> None:
+    """Serve the HTTP API until SIGTERM or SIGINT, or until the parent of several is gone; what was accepted is committed.
+
+    Args:
+        listener: an open port to share; without it that of the settings is opened.
+        ready: called once it is listened to.
 
     Raises:
         UnsafeDatabaseError: the database role could change the past; the text says how to repair it.
@@ -46,7 +55,7 @@ def serve(settings: Settings) -> None:
         _require_privacy(system)
         system.leader.start()
         with schedule.running(system), sending(system), tasks.working(system):
-            _until_told(system)
+            _until_told(system, listener, ready)
     LOG.info("stopped")
 
 
@@ -130,9 +139,9 @@ def services_of(system: System) -> Services:
     )
 
 
-def _until_told(system: System) -> None:
+def _until_told(system: System, listener: socket.socket | None, ready: Callable[[], None]) -> None:
     with asyncio.Runner(loop_factory=_new_loop) as loop:
-        loop.run(_run(system))
+        loop.run(_run(system, listener, ready))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -144,21 +153,34 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-async def _run(system: System) -> None:
-    stopping = asyncio.Event()
+async def _run(system: System, listener: socket.socket | None, ready: Callable[[], None]) -> None:
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stopping.set)
+    if parent := multiprocessing.parent_process():
+        loop.add_reader(parent.sentinel, stopping.set)
     server, tls = runner(make(services_of(system))), safety.tls(system.settings)
     await server.setup()
     try:
-        await web.TCPSite(server, system.settings.host, system.settings.port, ssl_context=tls).start()
+        await _site(server, system.settings, listener, tls).start()
         host, port = server.addresses[0][:2]
         url = f"http{'s' if tls else ''}://{host}:{port}"
         LOG.info("listening", url=url, docs=f"{url}/docs")
+        ready()
         await stopping.wait()
         LOG.info("stopping")
     finally:
+        if parent:
+            loop.remove_reader(parent.sentinel)
         await server.cleanup()
+
+
+def _site(
+    server: web.AppRunner, settings: Settings, listener: socket.socket | None, tls: ssl.SSLContext | None
+) -> web.BaseSite:
+    if listener:
+        return web.SockSite(server, listener, ssl_context=tls, backlog=BACKLOG)
+    return web.TCPSite(server, settings.host, settings.port, ssl_context=tls, backlog=BACKLOG)
 
 
 def log_to_stderr() -> None:

@@ -59,7 +59,7 @@ class Serving:
         self._listening: Queue[str] = Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url = self._listening.get(timeout=60)
+        self.url = self.listening()
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -67,6 +67,15 @@ class Serving:
             self.lines.append(json.loads(text))
             if self.lines[-1]["event"] == "listening":
                 self._listening.put(self.lines[-1]["url"])
+
+    def listening(self) -> str:
+        """Where the next process listens, once it does."""
+        return self._listening.get(timeout=60)
+
+    def ended(self) -> bool:
+        """Whether nobody writes to its log any more, so that no process of it is left."""
+        self._reader.join(60)
+        return not self._reader.is_alive()
 
     def call(self, path: str, key: str = "", body: Any = None) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
@@ -90,14 +99,14 @@ class Serving:
 
 
 @contextmanager
-def served(settings: Settings) -> Iterator[Serving]:
+def served(settings: Settings, *options: str) -> Iterator[Serving]:
     """A server in a process of its own, killed at the end if it still runs."""
     names = ("database_url", "key_folder", "artifact_folder", "head_folder", "port", "tls_cert_file", "tls_key_file")
     set_ = {name: getattr(settings, name) for name in names}
     given = {f"LEDGER_{name.upper()}": str(value) for name, value in set_.items() if value is not None}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LEDGER_")} | given
     process = subprocess.Popen(
-        [sys.executable, "-c", "from ops.cli import main; main(['serve'])"],
+        [sys.executable, "-c", f"from ops.cli import main; main({['serve', *options]})"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
