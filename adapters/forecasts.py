@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
 from ledger.database import Reads
 from ledger.events import time_text
+from projections.grades import Evidence, Missing
 from projections.views import DeliveryView
 
 QUOTA = "quota"
@@ -29,13 +31,40 @@ def with_terms(reads: Reads, tenant: str, views: Sequence[DeliveryView]) -> tupl
 
 def fetchable(reads: Reads, tenant: str) -> Callable[[DeliveryView], DeliveryView]:
     """What `with_terms` does, for one delivery after the other; each account's forecast is read once."""
+    until = reach(reads, tenant)
+
+    def told(view: DeliveryView) -> DeliveryView:
+        missing = until(view)
+        if missing is view.evidence.missing:
+            return view
+        return msgspec.structs.replace(view, evidence=msgspec.structs.replace(view.evidence, missing=missing))
+
+    return told
+
+
+class _Judged(Protocol):
+    """A delivery of whichever kind."""
+
+    @property
+    def account(self) -> str: ...
+    @property
+    def evidence(self) -> Evidence: ...
+
+
+def reach(reads: Reads, tenant: str) -> Callable[[_Judged], tuple[Missing, ...]]:
+    """What of a delivery's evidence is missing, with the time by which it must be fetched; each account's forecast is read once."""
     full_at = functools.cache(lambda account: _full_at(reads, tenant, account))
-    return lambda view: _with_term(view, full_at(view.account)) if _is_in_the_mailbox(view) else view
+
+    def until(view: _Judged) -> tuple[Missing, ...]:
+        missing = view.evidence.missing
+        return _with_term(missing, full_at(view.account)) if any(map(_is_in_the_mailbox, missing)) else missing
+
+    return until
 
 
-def _is_in_the_mailbox(view: DeliveryView) -> bool:
-    """Whether anything is missing for which a term may be told."""
-    return any(m.what in IN_THE_MAILBOX and not m.until for m in view.evidence.missing)
+def _is_in_the_mailbox(missing: Missing) -> bool:
+    """Whether a term may be told of it."""
+    return missing.what in IN_THE_MAILBOX and not missing.until
 
 
 def _full_at(reads: Reads, tenant: str, account: str) -> str:
@@ -48,9 +77,8 @@ def _full_at(reads: Reads, tenant: str, account: str) -> str:
         return ""
 
 
-def _with_term(view: DeliveryView, full_at: str) -> DeliveryView:
-    missing = tuple(
-        msgspec.structs.replace(m, until=full_at) if full_at and m.what in IN_THE_MAILBOX and not m.until else m
-        for m in view.evidence.missing
+def _with_term(missing: Sequence[Missing], full_at: str) -> tuple[Missing, ...]:
+    return tuple(
+        msgspec.structs.replace(each, until=full_at) if full_at and _is_in_the_mailbox(each) else each
+        for each in missing
     )
-    return msgspec.structs.replace(view, evidence=msgspec.structs.replace(view.evidence, missing=missing))

@@ -20,7 +20,8 @@ from ledger.addresses import PHONES, normal
 from ledger.errors import LedgerError
 from ledger.observations import Address
 from projections import searching
-from projections.discretion import Whose, addresses
+from projections.declared import Whose
+from projections.discretion import addresses
 from projections.queries import Filters, Queries
 from projections.views import DeliveryView
 

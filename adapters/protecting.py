@@ -24,7 +24,8 @@ from ledger.streams import (
     plan_whole_protection,
 )
 from ledger.writer import Context, Writer, probe_protections
-from projections.discretion import Whose, addresses, everything
+from projections.declared import Whose
+from projections.discretion import addresses, everything
 from projections.queries import Queries
 
 TRIES = 10

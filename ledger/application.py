@@ -34,7 +34,7 @@ from uuid_utils import uuid7
 from ledger import artifacts, tree
 from ledger.appender import Appended, Appender, Item
 from ledger.canonical import check, decode, encode_checked
-from ledger.commitments import commit_each, from_text, opens, salt, to_text
+from ledger.commitments import commit_each, from_text, open_each, opens, salt, to_text
 from ledger.database import PostgresDatabase, Reads, SQLiteDatabase
 from ledger.errors import (
     ConfigurationError,
@@ -688,12 +688,17 @@ def open_values(event: Event, key_id: bytes, key: bytes, sealed: bytes) -> dict[
 
 def _open_sealed(event: Event, key_id: bytes, key: bytes, sealed: bytes) -> tuple[bytes, dict[str, Any]]:
     """The secret of the salts, and the values."""
-    opened = decode(unseal(key, sealed, event.id.encode() + key_id))
+    event_id, commitments = event.id, event.fields["commit"]
+    opened = decode(unseal(key, sealed, event_id.encode() + key_id))
     secret = from_text(opened["secret"])
-    for path, value in opened["values"].items():
-        if not opens(event.fields["commit"][path], salt(secret, event.id, path), event.id, path, value):
-            msg = f"position {event.position}: the value of {path} does not open its commitment"
-            raise CorruptError(msg)
+    if not open_each(commitments, secret, event_id, opened["values"]):
+        wrong = (
+            p
+            for p, v in opened["values"].items()
+            if not opens(commitments[p], salt(secret, event_id, p), event_id, p, v)
+        )
+        msg = f"position {event.position}: the value of {next(wrong)} does not open its commitment"
+        raise CorruptError(msg)
     return secret, opened["values"]
 
 

@@ -188,7 +188,9 @@ class Transaction(_Reads):
             raise next((kind for kind in kinds if kind), persistence.PersistenceError)(str(error)) from error
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self.cursor.execute(translate(sql), tuple(params)).fetchall()
+        # A cursor of its own, so that what one thread reads is not fetched by another.
+        with self.cursor.connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+            return cursor.execute(translate(sql), tuple(params)).fetchall()
 
 
 class _Connections(PostgresDatastore):
@@ -332,7 +334,7 @@ class PostgresDatabase(_Reads, _Connections):
     # --- reading and writing
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self.get_connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+        with self.get_connection() as connection, connection.cursor(row_factory=tuple_row, binary=True) as cursor:
             cursor.execute(translate(sql), tuple(params))
             return cursor.fetchall()
 

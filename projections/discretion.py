@@ -13,20 +13,17 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from ledger.addresses import kept
 from ledger.appender import Appended, Item
 from ledger.application import PAGE, WHOLE_MESSAGE, Artifact, Ledger, Opened
 from ledger.database import Reads
 from ledger.errors import LedgerError
-from ledger.events import Event, message_of, read
+from ledger.events import Event, message_of
 from ledger.observations import Address
 from ledger.recorders import Head
 from ledger.streams import PROTECTED, Message, evolve, indexes, person_of
+from projections import declared
+from projections.declared import Whose
 from projections.naming import BINARY, Needles, UnsearchableError, needles, texts, texts_in
-
-Whose = tuple[str, int]
-"""A message, and the index of a recipient in it; WHOLE_MESSAGE: everybody's."""
-
 
 NOBODYS = ("account/", "batch/")
 """Begin the streams of what concerns nobody in particular, so that it may concern anybody."""
@@ -108,16 +105,11 @@ def protected(reads: Reads, messages: Iterable[str]) -> frozenset[Whose]:
 
 def addresses(ledger: Ledger, deliveries: Iterable[Whose]) -> dict[Whose, Address]:
     """Addresses as declared, nobody else's opened; an erased one has none."""
-    reads, column = ledger.database, ledger.position_column
-    # The look-up of an address says where it was declared.
-    pairs = ("stream", "recipient")
-    rows = reads.probe_pairs("lookups", "stream, recipient, position", pairs, sorted(set(deliveries)))
-    places = {(str(stream), int(index)): int(position) for stream, index, position in rows}
-    named = reads.probe("stored_events", f"{column}, state", column, sorted(set(places.values())))
-    events = {position: read(position, bytes(state)) for position, state in named}
-    declared = {whose: events[position] for whose, position in places.items()}
-    opened = ledger.values_of(declared).items()
-    return {whose: kept(value) for whose, said in opened if (value := said.get(f"recipient.{whose[1]}"))}
+    wanted = set(deliveries)
+    hidden = withheld(ledger, (message for message, _ in wanted))
+    everybody = {message for message, person in hidden if person == WHOLE_MESSAGE}
+    seen = sorted(whose for whose in wanted - hidden if whose[0] not in everybody)
+    return declared.addresses(everything(ledger), seen)
 
 
 class _Discreet(Ledger):

@@ -14,7 +14,7 @@ from ledger.application import Ledger, open_values
 from ledger.database import Row
 from ledger.events import read
 from ledger.observations import Address
-from projections.discretion import Whose
+from projections.declared import Whose
 from projections.status import DELIVERY_COLUMNS
 
 _DELIVERY = ", ".join(f"d.{name}" for name in DELIVERY_COLUMNS.split(", "))

@@ -17,12 +17,14 @@ from ledger.observations import Address
 from ledger.streams import WHOLE_MESSAGE, person_of
 from ledger.tree import leaf_hash
 from ledger.types import TYPES
-from projections import downtimes, searching
+from projections import downtimes, listing, searching
 from projections.deadlines import due
-from projections.discretion import Whose, addresses, discreet, everything, withheld
+from projections.declared import Whose
+from projections.discretion import addresses, discreet, everything, withheld
 from projections.downtimes import Downtime
 from projections.fold import Folded, Reason
 from projections.glances import plain
+from projections.listing import Listed
 from projections.rules import EFFECTS, SUB_STATUS
 from projections.runner import Runner
 from projections.searching import Filters
@@ -280,6 +282,10 @@ class Queries:
         )
         views = self._views([row for row, _ in rows])
         return [(view, after) for view, (_, after) in zip(views, rows, strict=True)], following
+
+    def listed(self, tenant: str, choices: Sequence[Filters], after: str = "") -> Iterator[list[Listed]]:
+        """All deliveries that one of several choices of filters in the clear fits; see `projections.listing`."""
+        return listing.listed(everything(self.ledger), tenant, choices, after, shows_protected=self.shows_protected)
 
     # --- what the clock asks for
 

@@ -8,7 +8,8 @@ elsewhere (`projections.queries`).
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -130,8 +131,8 @@ def found(
     """
     require_known(filters)
     reads = ledger.database
-    facets = _facets(reads, tenant, filters, shows_protected=shows_protected)
-    begin, oldest = _bounds(ledger, filters, cursor)
+    facets = facets_of(reads, tenant, filters, shows_protected=shows_protected)
+    begin, oldest = bounds(ledger, filters, cursor)
     if facets is not None and not facets:
         return [], ""
     sealed = sealed_digests(ledger, tenant, filters)
@@ -171,7 +172,7 @@ def require_known(filters: Filters) -> None:
             raise ValueError(msg)
 
 
-def _facets(reads: Reads, tenant: str, filters: Filters, *, shows_protected: bool) -> set[int] | None:
+def facets_of(reads: Reads, tenant: str, filters: Filters, *, shows_protected: bool) -> set[int] | None:
     """The facets that the filters in the clear fit and that may be seen; None when that is all of them."""
     names = [name for name in ("provider", "account", "status", "grade") if getattr(filters, name)]
     sql = "SELECT facet, marks FROM read_facets WHERE tenant = ?" + "".join(f" AND {name} = ?" for name in names)
@@ -182,7 +183,7 @@ def _facets(reads: Reads, tenant: str, filters: Filters, *, shows_protected: boo
     return {facet for facet, marks in shown if not filters.mark or f" {filters.mark} " in marks}
 
 
-def _bounds(ledger: Ledger, filters: Filters, cursor: str) -> tuple[Place, int]:
+def bounds(ledger: Ledger, filters: Filters, cursor: str) -> tuple[Place, int]:
     """The place after which the page begins, and the position above which messages must have been opened."""
     begin = place_of(cursor) if cursor else BEGIN
     oldest = ledger.position_before(moment("since", filters.since)) if filters.since else 0
@@ -366,7 +367,8 @@ def _rows(
 
 
 def cursor_of(place: Place) -> str:
-    return urlsafe_b64encode(f"{-place[0]}.{place[1]}".encode()).decode().rstrip("=")
+    # Digits and a dot give none of the characters in which base64url is another.
+    return b2a_base64(f"{-place[0]}.{place[1]}".encode(), newline=False).rstrip(b"=").decode()
 
 
 def place_of(cursor: str) -> Place:

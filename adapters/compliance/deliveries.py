@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from heapq import merge
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from adapters.compliance.contract import Column, Context, CursorError, Parameters, Row
+from projections.listing import Listed, is_clear
 from projections.queries import MAX_PAGE
-from projections.searching import Filters, moment, place_of
+from projections.searching import Filters, cursor_of, moment
 from projections.views import DeliveryView
 
 _CLOCK = r"[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?"
@@ -23,8 +24,6 @@ Day = Annotated[
     ),
 ]
 Name = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9_.-]{0,62})?$", description="name, or empty for all")]
-TOLD_EVERY = 100
-"""Rows between two reports of progress."""
 
 
 def in_one_form(asked: Parameters, *names: str) -> None:
@@ -77,7 +76,10 @@ COLUMNS = (
 )
 
 
-def values(view: DeliveryView) -> tuple[object, ...]:
+Delivery = DeliveryView | Listed
+
+
+def values(view: Delivery) -> tuple[object, ...]:
     """A delivery in the order of `COLUMNS`."""
     address, grade = view.address.address, str(view.evidence.grade)
     placed = (view.message, view.recipient, address, view.provider, view.account, view.opened_at)
@@ -87,36 +89,46 @@ def values(view: DeliveryView) -> tuple[object, ...]:
 class Found(NamedTuple):
     """A delivery, and the cursor that continues after it."""
 
-    view: DeliveryView
+    view: Delivery
     cursor: str
 
 
 def found(context: Context, filters: Filters, after: str) -> Iterator[Found]:
     """All deliveries that fit, newest message first."""
-    while True:
-        page, after = context.queries.found(context.tenant, filters, after, MAX_PAGE)
-        yield from (Found(view, cursor) for view, cursor in page)
-        if not after:
-            return
+    return any_of(context, [filters], after)
 
 
 def any_of(context: Context, choices: Sequence[Filters], after: str) -> Iterator[Found]:
-    """All deliveries that one of several choices fits, each once, newest message first; no more than a page of each is held."""
-    last = ""
-    every = merge(*(found(context, each, after) for each in choices), key=lambda each: place_of(each.cursor))
-    for done, each in enumerate(every, 1):
-        if not done % TOLD_EVERY:
-            context.progress(done, None)
-        if each.cursor != last:
-            yield each
-        last = each.cursor
+    """All deliveries that one of several choices fits, each once, newest message first; no more than some pages are held.
+
+    Args:
+        choices: they differ in what stands in the clear, and in no span of time.
+    """
+    done = 0
+    for page in _pages(context, choices, after):
+        yield from page
+        done += len(page)
+        context.progress(done, None)
+
+
+def _pages(context: Context, choices: Sequence[Filters], after: str) -> Iterator[list[Found]]:
+    if all(map(is_clear, choices)):
+        for listed in context.queries.listed(context.tenant, choices, after):
+            yield [Found(view, cursor_of(view.place)) for view in listed]
+        return
+    (filters,) = choices
+    while True:
+        page, after = context.queries.found(context.tenant, filters, after, MAX_PAGE)
+        yield list(itertools.starmap(Found, page))
+        if not after:
+            return
 
 
 def rows(
     context: Context,
     choices: Sequence[Filters],
     after: str,
-    tell: Callable[[DeliveryView], Iterable[tuple[Any, ...]]] = lambda view: [values(view)],
+    tell: Callable[[Delivery], Iterable[tuple[Any, ...]]] = lambda view: [values(view)],
 ) -> Iterator[Row]:
     """The rows that are told of each delivery that one of several choices fits.
 
@@ -149,6 +161,10 @@ def told(every: Iterable[tuple[Found, Iterable[tuple[Any, ...]]]], before: str, 
     """
     for each, said in every:
         of_this = list(said)
+        if len(of_this) == 1 and not read:
+            before = each.cursor
+            yield Row(of_this[0], before)
+            continue
         for number, row in enumerate(of_this[read:], read + 1):
             yield Row(row, each.cursor if number == len(of_this) else f"{before}~{number}")
         before, read = each.cursor, 0

@@ -12,11 +12,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import Meta
 
 from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
-from adapters.compliance.deliveries import COLUMNS, Span, rows, values
-from adapters.forecasts import fetchable
+from adapters.compliance.deliveries import COLUMNS, Delivery, Span, rows, values
+from adapters.forecasts import reach
 from ledger.events import parse_time, read, time_text
 from projections.grades import MISSING_TEXTS, Grade
-from projections.views import DeliveryView
 
 # --- unproven
 
@@ -45,7 +44,7 @@ def _unproven(context: Context, asked: Unproven, after: str) -> Iterator[Row]:
     if asked.state != "open":
         choices += [replace(filters, mark="final", grade=str(grade)) for grade in Grade if grade < asked.below]
 
-    def tell(view: DeliveryView) -> list[tuple[Any, ...]]:
+    def tell(view: Delivery) -> list[tuple[Any, ...]]:
         age = context.now - parse_time(view.opened_at)
         missing = tuple(missing.what for missing in view.evidence.missing)
         return [(*values(view), age // timedelta(hours=1), view.evidence.not_proven, missing)]
@@ -94,10 +93,10 @@ _WHAT = (
 
 
 def _missing(context: Context, asked: MissingEvidence, after: str) -> Iterator[Row]:
-    with_terms = fetchable(context.queries.ledger.database, context.tenant)
+    in_reach = reach(context.queries.ledger.database, context.tenant)
 
-    def tell(view: DeliveryView) -> Iterator[tuple[Any, ...]]:
-        for each in with_terms(view).evidence.missing:
+    def tell(view: Delivery) -> Iterator[tuple[Any, ...]]:
+        for each in in_reach(view):
             if asked.what in {"", each.what}:
                 yield (*values(view), each.what, MISSING_TEXTS[each.what], each.until or None)
 
@@ -141,11 +140,11 @@ class Threat(NamedTuple):
 
 def _at_risk(context: Context, asked: AtRisk, after: str) -> Iterator[Row]:
     latest = time_text(context.now + timedelta(days=asked.days))
-    with_terms = fetchable(context.queries.ledger.database, context.tenant)
+    in_reach = reach(context.queries.ledger.database, context.tenant)
     kept_for = cache(lambda account: _kept_for(context, account))
 
-    def tell(view: DeliveryView) -> Iterator[tuple[Any, ...]]:
-        for each in with_terms(view).evidence.missing:
+    def tell(view: Delivery) -> Iterator[tuple[Any, ...]]:
+        for each in in_reach(view):
             threats = [Threat(each.until, "mailbox_full")] if each.until else []
             threats += _deleted(view, kept_for)
             if threats and (first := min(threats)).until <= latest:
@@ -155,7 +154,7 @@ def _at_risk(context: Context, asked: AtRisk, after: str) -> Iterator[Row]:
     return rows(context, [replace(asked.filters(), mark="missing")], after, tell)
 
 
-def _deleted(view: DeliveryView, kept_for: Callable[[str], timedelta | None]) -> list[Threat]:
+def _deleted(view: Delivery, kept_for: Callable[[str], timedelta | None]) -> list[Threat]:
     """When the provider deletes what it holds of a delivery, where it told us how long it keeps it."""
     kept = kept_for(view.account) if view.provider == "kpn_cloud_fax" else None
     try:

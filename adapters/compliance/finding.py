@@ -11,10 +11,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import Meta
 
 from adapters.compliance.contract import Column, ComplianceQuery, Context, CursorError, Row
-from adapters.compliance.deliveries import COLUMNS, Span, rows, values
+from adapters.compliance.deliveries import COLUMNS, Delivery, Span, rows, values
 from ledger.events import Event, parse_time, time_text
 from projections.queries import MAX_PAGE
-from projections.views import DeliveryView
 
 # --- lanes
 
@@ -173,7 +172,7 @@ class Recipient(Span, frozen=True, kw_only=True):
 
 
 def _by_recipient(context: Context, asked: Recipient, after: str) -> Iterator[Row]:
-    def tell(view: DeliveryView) -> list[tuple[Any, ...]]:
+    def tell(view: Delivery) -> list[tuple[Any, ...]]:
         message = context.queries.message(context.tenant, view.message)
         references = tuple(f"{each['kind']} {each['value']}" for each in message.references)
         subject = str(message.values.get("subject", ""))

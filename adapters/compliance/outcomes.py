@@ -10,11 +10,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from adapters.compliance.contract import Column, ComplianceQuery, Context, Row
-from adapters.compliance.deliveries import COLUMNS, Name, Span, rows, values
+from adapters.compliance.deliveries import COLUMNS, Delivery, Name, Span, rows, values
 from ledger.events import parse_time
 from projections.deadlines import EXPECTATIONS, Deadline, State
 from projections.rules import Status
-from projections.views import DeliveryView
 
 # --- did not arrive
 
@@ -75,7 +74,7 @@ _BEATEN = frozenset({"batch.own_later", "submission.taken_later"})
 """Effects and rules of facts that do not count for a delivery; see `projections.fold`."""
 
 
-def met_at(view: DeliveryView, deadline: Deadline) -> str:
+def met_at(view: Delivery, deadline: Deadline) -> str:
     """When what a deadline awaited happened; "" while it did not."""
     counted = (r for r in view.reasons if r.effect not in _NO_PART and r.rule not in _BEATEN)
     return min((r.at for r in counted if r.type in _MET_BY[deadline.name]), default="")
@@ -84,7 +83,7 @@ def met_at(view: DeliveryView, deadline: Deadline) -> str:
 def _late(context: Context, asked: Late, after: str) -> Iterator[Row]:
     wanted = (State.PASSED, State.MET_LATE) if asked.state == "any" else (State(asked.state),)
 
-    def tell(view: DeliveryView) -> Iterator[tuple[Any, ...]]:
+    def tell(view: Delivery) -> Iterator[tuple[Any, ...]]:
         for deadline in view.deadlines:
             if deadline.state in wanted and asked.term in {"", deadline.name}:
                 yield (*values(view), *_lateness(view, deadline, context.now))
@@ -93,7 +92,7 @@ def _late(context: Context, asked: Late, after: str) -> Iterator[Row]:
     return rows(context, choices, after, tell)
 
 
-def _lateness(view: DeliveryView, deadline: Deadline, now: datetime) -> tuple[Any, ...]:
+def _lateness(view: Delivery, deadline: Deadline, now: datetime) -> tuple[Any, ...]:
     met = met_at(view, deadline) if deadline.state is State.MET_LATE else ""
     late = (parse_time(met) if met else now) - parse_time(deadline.breach_at)
     return (
@@ -133,7 +132,7 @@ def _disputed(context: Context, asked: Span, after: str) -> Iterator[Row]:
     return rows(context, [replace(asked.filters(), status=str(Status.DISPUTED))], after, _contradiction)
 
 
-def _contradiction(view: DeliveryView) -> list[tuple[Any, ...]]:
+def _contradiction(view: Delivery) -> list[tuple[Any, ...]]:
     deciding = [reason for reason in view.reasons if reason.effect == "decides"]
     rules = tuple(sorted({reason.rule for reason in deciding}))
     return [(*values(view), rules, tuple(f"{r.type} {r.at}" for r in deciding), tuple(r.event_id for r in deciding))]

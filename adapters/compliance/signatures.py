@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from adapters.compliance.contract import Column, ComplianceQuery, Context, CursorError, Row
-from adapters.compliance.deliveries import Span, rows
+from adapters.compliance.deliveries import Delivery, Span, rows
 from adapters.compliance.finding import lane_items, position_of
 from adapters.providers.pec_mailbox.verdicts import holds
 from ledger.events import Event
 from projections.grades import ABSENT, WRONG
 from projections.lanes import SETTLED
 from projections.queries import MAX_PAGE
-from projections.views import DeliveryView
 
 _VERDICTS = {WRONG: "wrong", ABSENT: "absent"}
 
@@ -58,7 +57,7 @@ def _waiting(context: Context, asked: SignatureFailures, after: str) -> Iterator
 def _resting(context: Context, asked: SignatureFailures, after: str) -> Iterator[Row]:
     """Originals that a delivery's status rests on all the same."""
 
-    def tell(view: DeliveryView) -> Iterator[tuple[Any, ...]]:
+    def tell(view: Delivery) -> Iterator[tuple[Any, ...]]:
         failed = _standing(context, view)
         said = context.queries.ledger.values(failed)
         for event in failed:
@@ -71,7 +70,7 @@ def _resting(context: Context, asked: SignatureFailures, after: str) -> Iterator
     return rows(context, [replace(asked.filters(), mark=mark) for mark in marks], after, tell)
 
 
-def _standing(context: Context, view: DeliveryView) -> Sequence[Event]:
+def _standing(context: Context, view: Delivery) -> Sequence[Event]:
     """The verdicts on the delivery's originals that are bad and that no later verdict replaced."""
     judged = [context.queries.ledger.event(r.position) for r in view.reasons if r.type == "evidence.verified"]
     replaced = {event_id for event in judged for event_id in event.fields.get("events", ())}

@@ -7,11 +7,11 @@ numbers. None and an empty text are both an empty cell; JSONL tells them apart.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,10 @@ _BEGIN = '(?:^|[,;|\t\r\n])[ \u00a0\u3000\ufeff"]*'
 _DANGER = re.compile(f"({_BEGIN})(?='*[{_FORMULA}])")
 MARKED = re.compile(f"({_BEGIN})'(?='*[{_FORMULA}])")
 """Where `safe` put an apostrophe. It stands in the notes beside a report, so that anybody can take them away again."""
+_HARMLESS = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:@ +=/-]*|\+[0-9]{1,20}")
+"""Most texts: nothing in them could begin a formula or must be quoted, which is seen at one look."""
+_ENDS = re.compile('[",\r\n]')
+MAX_REMEMBERED, MAX_REMEMBERED_CHARS = 10_000, 128
 _PHONE_NUMBER = re.compile(r"\+[0-9]{1,20}")
 
 
@@ -74,13 +78,46 @@ def _other(value: Any) -> str:
     return safe(str(value))
 
 
+class _Cells(dict[Any, str]):
+    """Cells as they stand in a line, by their values; short texts, and lists of texts, are remembered: most come again and again."""
+
+    def __missing__(self, value: Any) -> str:
+        is_plain = type(value) is str and _HARMLESS.fullmatch(value)
+        cell = value if is_plain else _quoted(_cell(value))
+        if len(cell) <= MAX_REMEMBERED_CHARS and _is_text(value):
+            if len(self) >= MAX_REMEMBERED:
+                self.clear()
+            self[value] = cell
+        return cell
+
+
+def _quoted(cell: Any) -> str:
+    """A cell as RFC 4180 writes it: in quotes where something in it would end it."""
+    text = "" if cell is None else str(cell)
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if _ENDS.search(text) else text
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is equal to nothing that is written otherwise, as 1, 1.0 and True are to one another."""
+    return type(value) is str or (type(value) is tuple and all(type(each) is str for each in value))
+
+
+def _lines(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+    cell = _Cells().__getitem__
+    for values in rows:
+        try:
+            line = ",".join(map(cell, values))
+        except TypeError:  # a list; what is equal and changes is not remembered
+            line = ",".join(map(cell, (tuple(each) if type(each) is list else each for each in values)))
+        yield f"{line}\r\n" if len(values) > 1 or line else '""\r\n'
+
+
 def write(path: Path, header: Header, rows: Iterable[tuple[Any, ...]], look: Look) -> int:  # noqa: ARG001  data has no look
     """Write the rows; a list is a cell with a JSON array of texts."""
-    count = 0
+    counted = count()
+    names = tuple(column.name for column in header.columns)
     # A lone surrogate cannot come out of an event; should one come at all, it does not cost the report.
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1 << 20) as file:
-        writer = csv.writer(file, lineterminator="\r\n")
-        writer.writerow([column.name for column in header.columns])
-        for count, values in enumerate(rows, 1):  # noqa: B007  the last number is the answer
-            writer.writerow([_cell(value) for value in values])
-    return count
+        file.writelines(_lines([names]))
+        file.writelines(_lines(values for values, _ in zip(rows, counted, strict=False)))
+    return next(counted)
