@@ -104,7 +104,7 @@ def _measured(groups: Groups, scale: Scale, into: Path, *, quiet: bool) -> Resul
                 lambda title, done, total: shown.update(task, description=title, completed=done, total=total),
                 tell,
             )
-    kept = _keep(results, into)
+        kept = _keep(results, into)
     for figure, why in results.failures.items():
         err.print(f"could not be measured: {figure}: {why.splitlines()[0]}", markup=False)
     if not quiet:

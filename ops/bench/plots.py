@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-WIDTH, HEIGHT = 860, 480
-LEFT, RIGHT, TOP, BOTTOM = 70, 250, 40, 50
+WIDTH, HEIGHT = 960, 480
+LEFT, RIGHT, TOP, BOTTOM = 60, 330, 40, 50
 COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#8e44ad", "#b8860b", "#2c3e50", "#d1478c", "#5f7a8a")
+DASHES = ("none", "6 3", "2 2")
+SVG = "http://www.w3.org/2000/svg"
 PERCENTILES = (50.0, 90.0, 99.0)
 
 Points = Sequence[tuple[float, float]]
 
 
 class Axis(NamedTuple):
-    """One axis, with a scale in tenfold steps."""
+    """An axis whose scale goes in tenfold steps."""
 
-    title: str
     low: float
     high: float
 
@@ -48,7 +49,7 @@ def distributions(samples: Mapping[str, Sequence[float]]) -> bytes:
         for name, taken in samples.items()
         if taken
     }
-    return _plot("How long single requests took", "milliseconds", "% took at most so long", lines, lambda y: y / 100)
+    return _plot("How long single requests took", "milliseconds", "% took at most so long", lines)
 
 
 def growth(curves: Mapping[str, Points]) -> bytes:
@@ -60,55 +61,58 @@ def growth(curves: Mapping[str, Points]) -> bytes:
             lines[f"{name} ({_number(points[0][1])} to {_number(points[-1][1])})"] = [
                 (size, 100 * value / points[0][1]) for size, value in points
             ]
-    most = max((y for points in lines.values() for _, y in points), default=100.0) * 1.1
-    return _plot(
-        "What growing costs", "events in the ledger", "% of the smallest ledger", lines, lambda y: y / most, most
-    )
+    return _plot("What growing costs", "events in the ledger", "% of the smallest ledger", lines)
 
 
-def _plot(  # noqa: PLR0917  each once
-    title: str,
-    x_title: str,
-    y_title: str,
-    lines: Mapping[str, Points],
-    share: Callable[[float], float],
-    most: float = 100,
-) -> bytes:
-    svg = Element(
-        "svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "font-family": "sans-serif"}
-    )
+def _plot(title: str, x_title: str, y_title: str, lines: Mapping[str, Points]) -> bytes:
+    xs, ys = ([point[i] for points in lines.values() for point in points] or [1.0] for i in (0, 1))
+    axis, step = Axis(min(xs) * 0.9, max(xs) * 1.1), _step(max(ys))
+    most, bottom, right = math.ceil(max(ys) / step) * step, HEIGHT - BOTTOM, WIDTH - RIGHT
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return LEFT + axis.share(x) * (right - LEFT), bottom - y / most * (bottom - TOP)
+
+    svg = Element("svg", {"xmlns": SVG, "viewBox": f"0 0 {WIDTH} {HEIGHT}", "font-family": "sans-serif"})
     SubElement(svg, "rect", {"width": str(WIDTH), "height": str(HEIGHT), "fill": "white"})
     _text(svg, LEFT, TOP - 16, title, size=16)
-    xs = [x for points in lines.values() for x, _ in points] or [1.0]
-    axis = Axis(x_title, min(xs) * 0.9, max(xs) * 1.1)
-    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     for tick in axis.ticks():
-        x = LEFT + axis.share(tick) * (right - LEFT)
-        _line(svg, [(x, TOP), (x, bottom)], "#e4e4e4", 1)
+        x, _ = place(tick, 0)
+        _line(svg, [(x, TOP), (x, bottom)])
         _text(svg, x, bottom + 18, _number(tick), anchor="middle")
-    for tick in [most * i / 5 for i in range(6)]:
-        y = bottom - share(tick) * (bottom - TOP)
-        _line(svg, [(LEFT, y), (right, y)], "#e4e4e4", 1)
+    for tick in [step * i for i in range(round(most / step) + 1)]:
+        _, y = place(xs[0], tick)
+        _line(svg, [(LEFT, y), (right, y)])
         _text(svg, LEFT - 8, y + 4, _number(tick), anchor="end")
     _text(svg, (LEFT + right) / 2, HEIGHT - 12, x_title, anchor="middle")
     _text(svg, LEFT + 6, TOP + 12, y_title)
     for number, (name, points) in enumerate(lines.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        place = [(LEFT + axis.share(x) * (right - LEFT), bottom - share(y) * (bottom - TOP)) for x, y in points]
-        _line(svg, place, colour, 2)
-        _text(svg, right + 12, TOP + 14 + 16 * number, name, colour=colour, size=10)
+        again, which = divmod(number, len(COLOURS))
+        _line(svg, [place(x, y) for x, y in points], COLOURS[which], 2, DASHES[again % len(DASHES)])
+        _line(
+            svg,
+            [(right + 8, TOP + 10 + 16 * number), (right + 28, TOP + 10 + 16 * number)],
+            COLOURS[which],
+            2,
+            DASHES[again % len(DASHES)],
+        )
+        _text(svg, right + 34, TOP + 14 + 16 * number, name, size=10)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(svg)
 
 
-def _line(svg: Element, points: Points, colour: str, width: int) -> None:
+def _step(most: float) -> float:
+    """Between lines across the plot: a round number, so that there are at most eight of them."""
+    power = 10.0 ** math.floor(math.log10(most))
+    return next(part * power for part in (0.2, 0.5, 1, 2) if most <= 8 * part * power)
+
+
+def _line(svg: Element, points: Points, colour: str = "#e4e4e4", width: int = 1, dashes: str = "none") -> None:
     where = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    SubElement(svg, "polyline", {"points": where, "fill": "none", "stroke": colour, "stroke-width": str(width)})
+    said = {"points": where, "fill": "none", "stroke": colour, "stroke-width": str(width), "stroke-dasharray": dashes}
+    SubElement(svg, "polyline", said)
 
 
-def _text(
-    svg: Element, x: float, y: float, said: str, *, anchor: str = "start", colour: str = "#333", size: int = 11
-) -> None:
-    placed = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "fill": colour, "font-size": str(size)}
+def _text(svg: Element, x: float, y: float, said: str, *, anchor: str = "start", size: int = 11) -> None:
+    placed = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "fill": "#333", "font-size": str(size)}
     SubElement(svg, "text", placed).text = said
 
 
