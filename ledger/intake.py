@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ from ledger.streams import WHOLE_MESSAGE, Message, Registration, evolve, plan_re
 from ledger.writer import Context, Writer, probe_digests, probe_joins, probe_protections, probe_recipients
 
 TRIES = 10
+AHEAD = 64
+"""Items of one call that may wait to be appended: whoever appends a single one waits behind no more."""
 MAX_CACHED_MESSAGES = 50_000
 _NO_MESSAGE = ("batch/", "account/")
 
@@ -89,6 +91,7 @@ class Intake:
             submitted.append(self._submit(context, reading))
             if isinstance(submitted[-1], Exception):
                 break
+            _wait_for(submitted[-AHEAD - 1 : -AHEAD])
         results = [self._settle(each) for each in submitted]
         failed = any(isinstance(result, Exception) for result in results)
         for index, (reading, each) in enumerate(zip(readings, submitted, strict=False)):
@@ -335,3 +338,9 @@ class Intake:
         self._messages.update({s: context.messages[s] for s in missing if context.messages[s].version})
         while len(self._messages) > MAX_CACHED_MESSAGES:
             self._messages.popitem(last=False)
+
+
+def _wait_for(submitted: Sequence[_Submitted | Exception]) -> None:
+    """Until each has its outcome, whatever that is."""
+    if futures := [s.future for s in submitted if isinstance(s, _Submitted) and s.future and not s.future.done()]:
+        wait(futures)

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from adapters.http import crossing
 from adapters.http.access import AccessLog
+from adapters.http.admission import ADMISSION, Admission
 from adapters.http.authentication import Crowd, KeyCache
 from adapters.http.background import Background
 from adapters.http.connections import Connections, GuardedRunner
@@ -58,6 +59,7 @@ def make(services: Services) -> web.Application:
         ),
         gathering=Gathering(threads, limits.request_timeout_s),
     )
+    app[ADMISSION] = Admission(limits.streams, limits.streams_per_caller, limits.stream_turns)
     for route in sorted(
         ROUTES, key=lambda each: not each.together
     ):  # aiohttp tries one after the other: what is asked most goes first

@@ -57,6 +57,10 @@ class CrowdedError(HttpError):
     """Too many requests of this caller are under way; send again when some of them are answered."""
 
 
+class StreamsError(HttpError):
+    """As many streams are being taken in as fit; send this one in a moment, or what is in it one by one."""
+
+
 class MediaTypeError(HttpError):
     """This content type is not read here."""
 

@@ -16,7 +16,8 @@ import msgspec
 from aiohttp import web
 
 from adapters import records
-from adapters.http.dispatch import STATE, body_parts, in_thread, read_body, require_media, respond, too_large
+from adapters.http.admission import ADMISSION
+from adapters.http.dispatch import STATE, THREADS, body_parts, in_thread, read_body, require_media, respond, too_large
 from adapters.http.errors import AccountClosedError, SignatureError
 from adapters.http.guards import open_account, require_message
 from adapters.http.problems import problem_of
@@ -121,10 +122,13 @@ def _observe_one(metrics: Metrics, call: Call[Any, Any], data: bytes) -> Answer:
 
 
 async def _observe_stream(request: web.Request, call: Call[NoQuery, None]) -> web.StreamResponse:
-    """Admit chunk by chunk; results wait in a file, because many a client reads the answer only when all is sent."""
-    with tempfile.SpooledTemporaryFile(RESULTS_IN_MEMORY_BYTES) as results:
+    """Admit chunk by chunk, each in its turn; results wait in a file, because many a client reads the answer only when all is sent."""
+    state, admission = request.app[STATE], request.app[ADMISSION]
+    request[THREADS] = state.bulk
+    with admission.entered(call.actor), tempfile.SpooledTemporaryFile(RESULTS_IN_MEMORY_BYTES) as results:
         async for chunk in _chunks(request):
-            await in_thread(request, _admit_chunk, request.app[STATE].metrics, call, chunk, results)
+            async with admission.turn:
+                await in_thread(request, _admit_chunk, state.metrics, call, chunk, results)
         results.seek(0)
         parts = iter(functools.partial(results.read, ANSWER_PART_BYTES), b"")
         return await respond(request, Answer(parts, media_type=NDJSON))

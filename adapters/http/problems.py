@@ -88,6 +88,7 @@ TABLE: dict[type[BaseException], Kind] = {
     http.RateError: Kind(429, "rate", "Too many requests"),
     http.GuessingError: Kind(429, "guessing", "Too many keys that are not good"),
     http.CrowdedError: Kind(429, "too-many-requests", "Too many requests at once", retry_after_s=1),
+    http.StreamsError: Kind(503, "too-many-streams", "Too many streams at once", retry_after_s=2),
     http.MediaTypeError: Kind(415, "media-type", "The content type is not read here"),
     http.BodyTooLargeError: Kind(413, "too-large", "The body is too large"),
     http.BrokenBodyError: Kind(400, "broken-body", "The body is incomplete or damaged"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from adapters.receiving import read
+from ledger import intake
+from ledger.appender import Item
 from ledger.application import Ledger
 from ledger.names import Names, Reading
 from ledger.observations import Arrival, ArrivalKind
@@ -78,6 +81,24 @@ def test_reports_of_many_recipients_are_decided_with_as_many_statements_as_of_fe
     outcomes = world.intake.admit([_report(number) for number in NUMBERS[2:]])
     assert [1] * len(outcomes) == [len(getattr(each, "facts", ())) for each in outcomes]
     assert counting.statements <= few
+
+
+def test_no_more_of_a_call_waits_to_be_appended_than_may(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever appends a single event meanwhile waits behind that much, however long the call is."""
+    monkeypatch.setattr(intake, "AHEAD", 3)
+    submitted, waiting = list[Future[Any]](), list[int]()
+    submit = world.ledger.submit
+
+    def watched(item: Item) -> Future[Any]:
+        waiting.append(sum(not future.done() for future in submitted))
+        submitted.append(submit(item))
+        return submitted[-1]
+
+    world.intake.admit([_sent()])
+    monkeypatch.setattr(world.ledger, "submit", watched)
+    outcomes = world.intake.admit([_report(number) for number in NUMBERS])
+    assert [1] * len(NUMBERS) == [len(getattr(each, "facts", ())) for each in outcomes]
+    assert max(waiting) <= 3
 
 
 def test_what_is_new_and_named_asks_for_few_keys(world: World) -> None:
