@@ -142,12 +142,14 @@ EXPECTATIONS: tuple[Expectation, ...] = (
 """Counted from the earliest fact that starts it."""
 
 
-def in_force(terms: Iterable[Term], account: str, opened_position: int) -> dict[str, Term]:
+def in_force(terms: Sequence[Term], account: str, opened_position: int) -> dict[str, Term]:
     """Which of an organisation's terms hold for a message: the latest set before it was opened, its own account's first.
 
     Args:
         opened_position: where the message was first heard of.
     """
+    if not terms:
+        return {}
     mine = (term for term in terms if term.account in {"", account} and term.position < opened_position)
     latest = {(term.account, term.name): term for term in sorted(mine)}  # by position
     return {name: latest[whose, name] for whose, name in sorted(latest) if latest[whose, name].breach_s != RESET}
@@ -206,7 +208,7 @@ def _after(at: str, term: timedelta) -> str:
 
 def is_void(fact: Fact, deadlines: Iterable[Deadline]) -> bool:
     """Whether a deadline.passed or .warned says what does not hold, now that more is known."""
-    for deadline in deadlines:
+    for deadline in deadlines if fact.rule else ():
         if fact.rule == _rule(deadline.name):
             if fact.type == "deadline.passed":
                 return deadline.state in {State.MET, State.VOID} or fact.occurred_at != deadline.breach_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -57,13 +58,13 @@ class Fact(msgspec.Struct, frozen=True, array_like=True):
         return (self.type, self.scope, self.about, self.code, self.reason, self.part)
 
 
-class _Clear(msgspec.Struct):
-    """The clear fields of a fact, in the shapes they must have."""
+class _Clear(msgspec.Struct, kw_only=True):
+    """The clear fields of a fact, in the shapes they must have; in the order of the last fields of `Fact`."""
 
-    observed_at: str
     about: str = "message"
     occurred_at: str = ""
     zone: str = ""
+    observed_at: str
     code: str = ""
     reason: str = ""
     provider: str = ""
@@ -75,23 +76,28 @@ class _Clear(msgspec.Struct):
     rule: str = ""
 
 
+_is_written_so = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII).fullmatch
+
+
 def to_fact(event: Event, scope: str) -> Fact | None:
     """The fact in an event, or None when its type says nothing about a delivery.
 
     Raises:
         ValueError: a field does not have the shape that is expected of it.
     """
-    if event.type not in EFFECTS or event.fields.get("rule") in NO_FACT:
+    kind = event.type
+    if kind not in EFFECTS or event.fields.get("rule") in NO_FACT:
         return None
     said = msgspec.convert(event.fields, _Clear)
     for at in filter(None, (said.occurred_at, said.observed_at)):
-        if parse_time(at).isoformat(timespec="microseconds").replace("+00:00", "Z") != at:
+        parse_time(at)
+        if not _is_written_so(at):
             msg = f"a time of {len(at)} characters that is not written as times are"
             raise ValueError(msg)
     if len(said.part) not in {0, 2}:
         msg = f"a part of {len(said.part)} numbers"
         raise ValueError(msg)
-    return Fact(event.id, event.position, event.type, scope, **msgspec.structs.asdict(said))
+    return Fact(event.id, event.position, kind, scope, *msgspec.structs.astuple(said))
 
 
 def home(event: Event) -> str:

@@ -221,7 +221,7 @@ def _counted(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]], *, sol
 
 
 def _decide(facts: Sequence[Fact], verdicts: dict[str, tuple[str, str]]) -> _Decided:
-    groups: dict[Force, list[Fact]] = {force: [] for force in Force}
+    groups: dict[Force, list[Fact]] = {force: [] for force in _FORCES}
     for fact in facts:
         groups[_effect(fact).force].append(fact)
         if fact.type == "channel.unmapped":
@@ -275,10 +275,11 @@ def _weigh_parts(groups: dict[Force, list[Fact]], verdicts: dict[str, tuple[str,
 
 def _same_identity(facts: Sequence[Fact]) -> list[Fact]:
     """Facts that share a provider's identifiers and say different things, where at least one of them is final."""
-    by_id = {fact.event_id: fact for fact in facts}
     rivals: dict[str, set[str]] = {}
-    for fact in facts:
-        for named in fact.events if CONTRADICTS in fact.notes else ():
+    contradicting = [fact for fact in facts if CONTRADICTS in fact.notes]
+    by_id = {fact.event_id: fact for fact in facts} if contradicting else {}
+    for fact in contradicting:
+        for named in fact.events:
             if named in by_id:
                 rivals.setdefault(named, {named}).add(fact.event_id)
     groups = ([by_id[event_id] for event_id in group] for group in rivals.values())
@@ -372,6 +373,7 @@ def _milestones(ordered: Sequence[Fact]) -> dict[str, Milestone]:
     return {name: found[name] for name in MILESTONES if name in found}
 
 
+_FORCES = tuple(Force)
 _MILESTONE_OF = {kind: name for name, kinds in MILESTONES.items() for kind in kinds}
 
 

@@ -262,9 +262,12 @@ def weigh(  # noqa: PLR0917  the status, then the facts by what they say of it
         rivals: those that contradict each other, when it is disputed; they are not among the standing ones.
     """
     channel = channel_of(channel, standing)
-    checks = checked(standing)
-    seen_come = verified(standing, WITNESSED, "evidence.ingested")
-    standing, holding, rivals = ([_as_witnessed(f, seen_come) for f in told] for told in (standing, holding, rivals))
+    naming = [fact for fact in standing if fact.events]  # most facts say nothing of others
+    checks = checked(naming)
+    if seen_come := verified(naming, WITNESSED, "evidence.ingested"):
+        standing, holding, rivals = (
+            [_as_witnessed(f, seen_come) for f in told] for told in (standing, holding, rivals)
+        )
     rivals = rivals if table.rivals_count else ()
     grades = {f.event_id: _grade(f, channel, checks.get(f.event_id, ""), table) for f in (*standing, *rivals)}
     top = max((grades[fact.event_id] for fact in holding), default=Grade.E0)
@@ -278,7 +281,7 @@ def weigh(  # noqa: PLR0917  the status, then the facts by what they say of it
     top = min(top, ERASED_CEILING) if is_erased else top
     proven = list(dict.fromkeys([*_common(rivals, grades), *_claims(standing, grades)]))
     proven += ["signed"] if is_signed else []
-    same = verified(standing, MATCHES)
+    same = verified(naming, MATCHES)
     proven += ["content"] if status in _POSITIVE and any(fact.event_id in same for fact in holding) else []
     bad = {checks[fact.event_id] for fact in best if fact.event_id in checks} if not is_signed else set()
     doubts = {
@@ -330,6 +333,8 @@ def _as_witnessed(fact: Fact, seen_come: set[str]) -> Fact:
 def checked(facts: Sequence[Fact]) -> dict[str, str]:
     """Event id -> the verdict on the signature of its original that counts."""
     verdicts = [fact for fact in facts if fact.type == "evidence.verified" and fact.rule in CHECKED]
+    if not verdicts:
+        return {}
     replaced = {event_id for verdict in verdicts for event_id in verdict.events}
     standing = [verdict for verdict in verdicts if verdict.event_id not in replaced]
     return {event_id: rule for rule in CHECKED for event_id in verified(standing, rule)}

@@ -73,8 +73,8 @@ def note(row: MessageRow, event: Event) -> None:
     Raises:
         ValueError: the event does not have the shape that is expected of its type; the row is as it was.
     """
-    said = msgspec.convert(event.fields, _Clear)
-    is_declared = event.type == "recipients.declared"
+    kind, said = event.type, msgspec.convert(event.fields, _Clear)
+    is_declared = kind == "recipients.declared"
     if is_declared and not (said.first == row.recipients and 0 < said.count <= MAX_DECLARED):
         msg = f"recipients {said.first} + {said.count} of a message that has {row.recipients}"
         raise ValueError(msg)
@@ -82,19 +82,19 @@ def note(row: MessageRow, event: Event) -> None:
         row.opened_position, row.opened_at = event.position, said.recorded_at
     row.account = row.account or said.account
     row.provider = row.provider or said.provider
-    row.first_type = row.first_type or ("" if is_declared else event.type)
+    row.first_type = row.first_type or ("" if is_declared else kind)
     row.updated_position = event.position
-    row.registered |= event.type == "submission.requested"
+    row.registered |= kind == "submission.requested"
     row.recipients += said.count if is_declared else 0
     batches = [stream for stream in said.streams if stream.startswith("batch/")]
     row.batches = tuple(dict.fromkeys([*row.batches, *batches]))
-    if event.type == "streams.joined" and said.rule != TOLD_ELSEWHERE:
+    if kind == "streams.joined" and said.rule != TOLD_ELSEWHERE:
         row.joined += tuple(Joined(stream, said.recipients) for stream in said.streams if stream != row.message)
-    elif event.type == "streams.parted":
+    elif kind == "streams.parted":
         row.joined = tuple(joined for joined in row.joined if joined.stream not in said.streams)
-    elif event.type == PROTECTED:
+    elif kind == PROTECTED:
         row.protected = tuple(sorted({*row.protected, *indexes(event.fields)}))
-    elif event.type == UNPROTECTED:
+    elif kind == UNPROTECTED:
         row.protected = tuple(sorted(set(row.protected) - set(indexes(event.fields))))
 
 
