@@ -27,6 +27,7 @@ from ledger.database import PostgresDatabase, SQLiteDatabase, unsafe_rights
 from ledger.errors import ConfigurationError, UnsafeDatabaseError
 from ops import erasing, safety, schedule, tasks
 from ops.evidence import desk
+from ops.interpreter import share_out
 from ops.recovering import privileged, refuse_forgetful
 from ops.settings import Settings
 from ops.system import System, opened
@@ -55,6 +56,7 @@ def serve(settings: Settings, listener: socket.socket | None = None, ready: Call
         _require_privacy(system)
         system.leader.start()
         with schedule.running(system), sending(system), tasks.working(system):
+            share_out()
             _until_told(system, listener, ready)
     LOG.info("stopped")
 
