@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ class Asking(msgspec.Struct, frozen=True):
         ports: of one host; connections are dealt to them in turn.
         requests: whole requests, asked in order and, if there are no more, again from the beginning.
         rate: requests a second; 0: as fast as they are answered.
+        keeps: bodies of answers are kept.
     """
 
     ports: tuple[int, ...]
@@ -34,6 +36,7 @@ class Asking(msgspec.Struct, frozen=True):
     connections: int
     seconds: float
     rate: float = 0.0
+    keeps: bool = False
 
 
 class Answers(msgspec.Struct, frozen=True):
@@ -43,11 +46,13 @@ class Answers(msgspec.Struct, frozen=True):
         statuses: how often each HTTP status came; 0 is a connection that ended without an answer.
         times_ms: of each answer, in the order in which they came.
         seconds: from the first request to the last answer.
+        bodies: status and body of each answer, if they were to be kept.
     """
 
     statuses: dict[int, int]
     times_ms: list[float]
     seconds: float
+    bodies: list[tuple[int, bytes]] = []
 
     def per_s(self, status: int = 200) -> float:
         """How many answers came in a second; all must be of one status.
@@ -86,6 +91,8 @@ class _Work:
     Attributes:
         waiting: times at which requests were to be sent, with a rate.
         free: connections that nothing was asked on, with a rate.
+        open: how many connections there are.
+        has_ended: no connection is left.
     """
 
     def __init__(self, asking: Asking) -> None:
@@ -97,9 +104,15 @@ class _Work:
         self.free: list[_Connection] = []
         self.until = 0.0
         self.ended = 0.0
+        self.open = 0
+        self.has_ended = asyncio.Event()
+        self.keeps = asking.keeps
+        self.bodies: list[tuple[int, bytes]] = []
 
-    def answered(self, connection: _Connection, status: int, since: float) -> None:
+    def answered(self, connection: _Connection, status: int, since: float, body: bytes) -> None:
         self.ended = time.perf_counter()
+        if self.keeps:
+            self.bodies.append((status, body))
         self.statuses[status] += 1
         self.times_ms.append((self.ended - since) * 1_000)
         if not self.is_paced:
@@ -128,6 +141,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        self._work.open += 1
 
     def ask(self, since: float) -> None:
         self._since, self.is_asking = since, True
@@ -138,12 +152,15 @@ class _Connection(asyncio.Protocol):
         head, found, body = self._heard.partition(b"\r\n\r\n")
         if found and len(body) >= _length(head):
             self._heard, self.is_asking = b"", False
-            self._work.answered(self, int(head[9:12]), self._since)
+            self._work.answered(self, int(head[9:12]), self._since, body)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  as asyncio calls it
         if self.is_asking:
             self._work.statuses[0] += 1
             self.is_asking = False
+        self._work.open -= 1
+        if not self._work.open:
+            self._work.has_ended.set()
 
 
 def _length(head: bytes) -> int:
@@ -169,12 +186,14 @@ async def _ask(asking: Asking) -> Answers:
     else:
         for connection in connections:
             connection.ask(time.perf_counter())
-        await asyncio.sleep(asking.seconds)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(work.has_ended.wait(), asking.seconds)
     while work.waiting or any(connection.is_asking for connection in connections):  # noqa: ASYNC110  once, at the end
         await asyncio.sleep(0.001)
     for connection in connections:
         connection.transport.close()
-    return Answers(dict(work.statuses), work.times_ms, (work.ended or time.perf_counter()) - begun)
+    seconds = (work.ended or time.perf_counter()) - begun
+    return Answers(dict(work.statuses), work.times_ms, seconds, work.bodies)
 
 
 if __name__ == "__main__":

@@ -95,20 +95,20 @@ class Served:
 
 
 @contextmanager
-def serving(settings: Settings, *options: str) -> Iterator[Served]:
+def serving(settings: Settings, processes: int = 1) -> Iterator[Served]:
     """`delivery-ledger serve` as a process of its own, from when it listens; killed at the end if it still runs.
 
     Args:
-        options: of the command.
+        processes: how many share the port.
     """
     set_ = {f"LEDGER_{name.upper()}": str(getattr(settings, name)) for name in GIVEN}
     set_["LEDGER_KEKS"] = settings.keks.get_secret_value()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LEDGER_")} | set_
-    program = f"from ops.cli import main; main(['serve', *{list(options)!r}])"
+    program = f"from ops.cli import main; main(['serve', '--processes', '{processes}'])"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment, stderr=subprocess.PIPE)
     lines: list[dict[str, str]] = []
     try:
-        port = _port(process, lines)
+        port = [_port(process, lines) for _ in range(processes)][-1]
         reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
         reader.start()
         yield Served(process, port, lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.bench import appending, bulk, checking, exporting, growth, limits, lookup, peers, reading, snapshot
+from ops.bench import appending, bulk, checking, exporting, growth, limits, lookup, peers, reading, serving, snapshot
 from ops.bench.contract import Figure
 
 FIGURES: tuple[Figure, ...] = (
@@ -122,6 +122,10 @@ FIGURES: tuple[Figure, ...] = (
     Figure("search_page", "page of 500 deliveries with addresses, in process", "ms", exporting.page),
     Figure("trail", "trail of one delivery, in process", "ms", exporting.trail),
     Figure("evidence_pack", "evidence of 12 events, PDF and seal, recorded, p99", "s", exporting.pack, goal=2.0),
+    Figure("start", "from the start of the process to the first ready answer", "s", serving.started, goal=1.0),
+    Figure("stop", "from SIGTERM to the end, while messages are registered", "s", serving.stopped, goal=5.0),
+    Figure("register_1", "messages registered over HTTP, one process", "requests/s", serving.appending(1)),
+    Figure("register_4", "the same by four", "requests/s", serving.appending(4), "register_1", 0.9),
     *growth.figures("postgresql"),
     *growth.figures("sqlite"),
     *growth.TAKEN,
