@@ -37,7 +37,7 @@ import zipfile
 import zlib
 from calendar import timegm
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -1179,22 +1179,51 @@ class Check:
 
 EXPORT_FORMAT = "delivery-ledger export v1"
 EXPORT_EVENTS, EXPORT_LEFT_OUT = "events.jsonl", "left-out.txt"
-BLOCK_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 2 * 1024 * 1024
 SERIAL_BYTES = 64 * 1024 * 1024
 Lines = tuple[list[bytes], list[str], list[int], str]
+decode_json = json.JSONDecoder().raw_decode
 
 
-def _read_block(block: bytes) -> Lines:
-    """The leaf hashes of some lines, their streams and versions, and what is wrong with one of them."""
+def _read_block(path: str, begin: int, size: int) -> Lines:
+    """The leaf hashes of some lines of a file, their streams and versions, and what is wrong with one of them."""
+    with Path(path).open("rb") as file:
+        file.seek(begin)
+        lines = file.read(size)[:-1].split(b"\n")
+    streams, versions = _read_together(lines)
+    if len(streams) != len(lines) or set(map(type, streams)) != {str} or set(map(type, versions)) != {int}:
+        return _read_one_by_one(lines)
+    return [leaf_hash(line) for line in lines], streams, versions, ""
+
+
+def _read_together(lines: list[bytes]) -> tuple[list[Any], list[Any]]:
+    """Stream and version of each line that is an event and nothing else, up to one that is not: twice as fast as line by line."""
+    streams: list[Any] = []
+    versions: list[Any] = []
+    try:
+        text, at = b"\n".join([*lines, b""]).decode(), 0
+        while at < len(text):
+            fields, end = decode_json(text, at)
+            if text[end] != "\n":
+                break
+            streams.append(fields["stream"])
+            versions.append(fields["version"])
+            at = end + 1
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass  # the line is told by who reads them one by one
+    return streams, versions
+
+
+def _read_one_by_one(lines: list[bytes]) -> Lines:
     hashes, streams, versions, wrong = [], [], [], ""
-    for line in block[:-1].split(b"\n"):
+    for line in lines:
         hashes.append(leaf_hash(line))
         try:
             fields = json.loads(line)
             streams.append(str(fields["stream"]))
             versions.append(int(fields["version"]))
         except (ValueError, KeyError, TypeError, RecursionError):
-            wrong = wrong or f"the line {plain(line[:60].decode('utf-8', 'replace'))}… is not an event"
+            wrong = f"the line {plain(line[:60].decode('utf-8', 'replace'))}… is not an event"
             break
     return hashes, streams, versions, wrong
 
@@ -1213,20 +1242,28 @@ def _blocks(path: Path) -> Iterator[bytes]:
             raise BrokenError(path.name, "its last line has no end")
 
 
-def _read_lines(path: Path) -> Iterator[Lines]:
-    """All lines in order; large files are read by all processors."""
-    if path.stat().st_size < SERIAL_BYTES:
-        yield from map(_read_block, _blocks(path))
-        return
+def _read_lines(path: Path, digest: Any) -> Iterator[Lines]:
+    """All lines in order, while their bytes are digested; large files are read by all processors."""
+    begin = 0
+    is_large = path.stat().st_size >= SERIAL_BYTES
     workers = os.cpu_count() or 1
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting: deque[Future[Lines]] = deque()
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if is_large else None
+    waiting: deque[Future[Lines]] = deque()
+    try:
         for block in _blocks(path):
-            waiting.append(pool.submit(_read_block, block))
+            if pool is None:
+                yield _read_block(str(path), begin, len(block))
+            else:
+                waiting.append(pool.submit(_read_block, str(path), begin, len(block)))
+            digest.update(block)
+            begin += len(block)
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        if pool is not None:
+            pool.shutdown()
 
 
 class Export(NamedTuple):
@@ -1325,11 +1362,19 @@ class ExportCheck:
             raise BrokenError("manifest", "is about another head than the checkpoint beside it")
         self.about = f"Export of the log {head.origin}, positions {said.after + 1} to {head.size}, {said.choice}"
         self._check_vouched(head, note)
-        for name, digest in ((EXPORT_EVENTS, said.digests[0]), (EXPORT_LEFT_OUT, said.digests[1])):
-            found = _sha256_of(self.folder / name)
-            if found != digest:
-                raise BrokenError(name, f"has SHA-256 {found}, the manifest says {digest}")
-        self._check_lines(head, said)
+        self._check_digest(EXPORT_LEFT_OUT, said.digests[1], _sha256_of(self.folder / EXPORT_LEFT_OUT))
+        try:
+            events, dropped = self._check_lines(head, said)
+        except BrokenError:
+            # That the file is another one says more than what is wrong in it.
+            self._check_digest(EXPORT_EVENTS, said.digests[0], _sha256_of(self.folder / EXPORT_EVENTS))
+            raise
+        self._compare_root(head, said, events, dropped)
+
+    @staticmethod
+    def _check_digest(name: str, said: str, found: str) -> None:
+        if found != said:
+            raise BrokenError(name, f"has SHA-256 {found}, the manifest says {said}")
 
     def _check_vouched(self, head: Checkpoint, manifest: Note) -> None:
         vouched, finding = vouch_both(head, manifest, self.trust, "export")
@@ -1337,16 +1382,19 @@ class ExportCheck:
         self.fingerprints = [key.fingerprint() for key in vouched.keys]
         self.findings.append(finding)
 
-    def _add(self, leaf: bytes) -> None:
-        rest = self.size
-        while rest & 1:
-            leaf = node_hash(self.peaks.pop(), leaf)
-            rest >>= 1
-        self.peaks.append(leaf)
-        self.size += 1
+    def _add(self, leaves: Iterable[bytes]) -> None:
+        peaks, size, digest = self.peaks, self.size, hashlib.sha256
+        for leaf in leaves:
+            node, rest = leaf, size
+            while rest & 1:
+                node = digest(b"\1" + peaks.pop() + node).digest()
+                rest >>= 1
+            peaks.append(node)
+            size += 1
+        self.size = size
 
-    def _check_lines(self, head: Checkpoint, said: Export) -> None:
-        """Every position of the range stands in one of the files, and together they give the root; versions have no holes."""
+    def _check_lines(self, head: Checkpoint, said: Export) -> tuple[int, int]:
+        """Every position of the range stands in one of the files; versions have no holes. Returns how many stand in either."""
         if len(said.peaks) != bin(said.after).count("1") or said.after >= head.size:  # noqa: FURB161  bit_count needs 3.10
             raise BrokenError("manifest", f"{len(said.peaks)} subtrees do not stand for {said.after} events before")
         self.size, self.peaks = said.after, list(said.peaks)
@@ -1354,13 +1402,17 @@ class ExportCheck:
         left_out = _read_left_out(self.folder / EXPORT_LEFT_OUT)
         due = next(left_out, None)
         last: dict[str, int] = {}
-        events = dropped = 0
-        for hashes, streams, versions, wrong in _read_lines(self.folder / EXPORT_EVENTS):
-            for leaf in hashes:
-                while due is not None and due[0] == self.size + 1:
-                    self._add(due[1])
-                    due, dropped = next(left_out, None), dropped + 1
-                self._add(leaf)
+        digest, events, dropped = hashlib.sha256(), 0, 0
+        for hashes, streams, versions, wrong in _read_lines(self.folder / EXPORT_EVENTS, digest):
+            done = 0
+            while due is not None and due[0] <= self.size + len(hashes) - done + 1:
+                between = due[0] - self.size - 1
+                if between < 0:
+                    break
+                self._add(hashes[done : done + between])
+                self._add([due[1]])
+                done, due, dropped = done + between, next(left_out, None), dropped + 1
+            self._add(hashes[done:])
             for stream, version in zip(streams, versions):  # noqa: B905  strict needs 3.10
                 before = last.get(stream, version - 1 if said.after or not is_complete else 0)
                 if version <= before or (is_complete and version != before + 1):
@@ -1371,11 +1423,12 @@ class ExportCheck:
                 raise BrokenError(EXPORT_EVENTS, wrong)
             events += len(hashes)
         while due is not None and due[0] == self.size + 1:
-            self._add(due[1])
+            self._add([due[1]])
             due, dropped = next(left_out, None), dropped + 1
         if due is not None:
             raise BrokenError(EXPORT_LEFT_OUT, f"position {due[0]} where {self.size + 1} belongs")
-        self._compare_root(head, said, events, dropped)
+        self._check_digest(EXPORT_EVENTS, said.digests[0], digest.hexdigest())
+        return events, dropped
 
     def _compare_root(self, head: Checkpoint, said: Export, events: int, dropped: int) -> None:
         root = self.peaks[-1]
