@@ -132,8 +132,8 @@ def page(bench: Bench) -> float:
             taken.append(1e3 * (time.perf_counter() - begun))
             cursor = found.next
         size = system.ledger.head().size
-    bench.samples["page"] = taken
-    bench.curves.setdefault("page", []).append((size, statistics.median(taken)))
+    bench.samples["search_page"] = taken
+    bench.curves.setdefault("search_page", []).append((size, statistics.median(taken)))
     return statistics.median(taken)
 
 
@@ -164,7 +164,7 @@ def pack(bench: Bench) -> float:
             issued = desk.issue(ask)
             taken.append(time.perf_counter() - begun)
         _require_same(system, ask, issued)
-    bench.samples["pack"] = taken
+    bench.samples["evidence_pack"] = taken
     return statistics.quantiles(taken, n=100, method="inclusive")[-1]
 
 

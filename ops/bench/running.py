@@ -23,6 +23,8 @@ from ops.bench.machine import Machine
 
 FORMAT = "delivery-ledger-bench/1"
 MAX_SAMPLES = 1_000
+MS = {"s": 1_000}
+"""Milliseconds of a unit of time."""
 
 Groups = Mapping[str, Sequence[Figure]]
 Progress = Callable[[str, int, int], None]
@@ -36,7 +38,7 @@ class Results(msgspec.Struct, frozen=True):
         format: of this document.
         groups: figures with their limits, as they were measured together.
         failures: figure -> what went wrong, in a line, and the traceback.
-        samples: figure -> values of single requests, spread evenly over all.
+        samples: figure -> milliseconds of single requests, spread evenly over all.
         curves: figure -> (size of the ledger, value).
     """
 
@@ -116,6 +118,7 @@ def run(
     """
     begun, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     total = sum(map(len, groups.values())) * bench.scale.rounds
+    units = {figure.name: figure.unit for figures in groups.values() for figure in figures}
     failures: dict[str, str] = {}
     found: dict[str, tuple[Measured, ...]] = {}
     done = 0
@@ -138,7 +141,10 @@ def run(
         machine,
         found,
         failures,
-        {name: _thinned(samples) for name, samples in bench.samples.items()},
+        {
+            name: _thinned([value * MS.get(units.get(name, "ms"), 1) for value in v])
+            for name, v in bench.samples.items()
+        },
         {name: _by_size(curve) for name, curve in bench.curves.items()},
     )
 

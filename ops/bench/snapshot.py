@@ -45,12 +45,17 @@ def _appended(looked: bool, lengths: float, bench: Bench) -> float:  # noqa: FBT
 def _pair(name: str, title: str, lengths: float) -> tuple[Figure, Figure]:
     without, during = (partial(_appended, looked, lengths) for looked in (False, True))
     return (
-        Figure(f"{name}_without", f"append, 16 writers, after {title} without a snapshot", "events/s", without),
+        Figure(f"{name}_without", f"append, 16 writers, without a snapshot ({title} in)", "events/s", without),
         Figure(
-            name, f"append, 16 writers, after {title} of an open snapshot", "events/s", during, f"{name}_without", 0.9
+            name,
+            f"append, 16 writers, with a snapshot held open ({title} in)",
+            "events/s",
+            during,
+            f"{name}_without",
+            0.9,
         ),
     )
 
 
-FIGURES = _pair("snapshot", "10 seconds", SHORT)
-LONG_FIGURES = _pair("snapshot_10min", "10 minutes", LONG)
+FIGURES = _pair("snapshot", "10 s at full scale", SHORT)
+LONG_FIGURES = _pair("snapshot_10min", "10 min at full scale", LONG)

@@ -72,6 +72,7 @@ def test_every_figure_can_be_measured(bench: Bench, group: str) -> None:
     for each in results.groups[group]:
         assert each.median > 0, each.name
         assert math.isfinite(each.median), each.name
+    assert set() == {*results.samples, *results.curves} - {figure.name for figure in FIGURES}
     assert results == msgspec.json.decode(msgspec.json.encode(results), type=Results)
     for drawn in (plots.distributions(results.samples), plots.growth(results.curves)):
         assert "{http://www.w3.org/2000/svg}svg" == ET.fromstring(drawn).tag  # noqa: S314  our own
@@ -184,16 +185,16 @@ def test_an_unknown_name_is_refused_with_the_ones_near_it() -> None:
 
 
 def test_samples_are_thinned_and_curves_are_of_medians(bench: Bench) -> None:
-    """The least and the greatest sample stay; a curve has one point a size."""
+    """The least and the greatest sample stay, in milliseconds; a curve has one point a size."""
 
     def measure(b: Bench) -> float:
         b.samples["one"] = [float(i) for i in range(5 * MAX_SAMPLES)]
         b.curves.setdefault("one", []).extend([(10, 1.0), (10, 5.0), (10, 2.0), (5, 3.0)])
         return 1.0
 
-    results = _run(bench, _figure(measure))
+    results = _run(bench, _figure(measure, unit="s"))
     samples = results.samples["one"]
-    assert (MAX_SAMPLES, 0.0, 5.0 * MAX_SAMPLES - 1) == (len(samples), samples[0], samples[-1])
+    assert (MAX_SAMPLES, 0.0, 1_000 * (5.0 * MAX_SAMPLES - 1)) == (len(samples), samples[0], samples[-1])
     assert ((5, 3.0), (10, 2.0)) == results.curves["one"]
 
 
