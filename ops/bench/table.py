@@ -50,6 +50,7 @@ FIGURES: tuple[Figure, ...] = (
         goal=10.0,
     ),
     Figure("verify", "offline verification of the whole log: leaves, root, versions", "s", checking.verify_s, goal=4.0),
+    Figure("verify_opened", "the same, and every committed value opened", "s", checking.verify_opened_s, goal=15.0),
     Figure("verify_memory", "memory of the verifier", "MiB", checking.verify_memory),
     Figure("proof", "one proof under ten times the events, short leaves", "ms", checking.proof_ms, goal=5.0),
     Figure("proof_bytes", "the largest such proof", "bytes", checking.proof_bytes, goal=1_536),

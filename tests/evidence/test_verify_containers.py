@@ -269,6 +269,31 @@ def test_an_export_is_read_by_several_processes_like_by_one(
     assert EXIT_VOUCHED == exported.verify("whole").exit_code
 
 
+GOOD = b'{"stream":"s","version":1}'
+ODD: dict[str, tuple[list[bytes], bool]] = {
+    "two lines that are one object together": ([b'{"stream":"s",', b'"version":1}'], False),
+    "two objects on a line": ([GOOD + GOOD], False),
+    "no object": ([GOOD, b"[]"], False),
+    "no version": ([GOOD, b'{"stream":"s"}'], False),
+    "no UTF-8": ([GOOD, b'{"stream":"\xff","version":1}'], False),
+    "an empty line": ([GOOD, b""], False),
+    "too deep": ([b"[" * 60_000], False),
+    "a version in quotes": ([b'{"stream":"s","version":"1"}'], True),
+    "spaces around it": ([b" " + GOOD + b" "], True),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_a_line_that_is_no_event_is_told_however_lines_are_read(tmp_path: Path, what: str) -> None:
+    """Lines are read many at once; what one of them alone would not pass does not pass so."""
+    lines, is_event = ODD[what]
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    (read,) = verify._read_lines(path, hashlib.sha256())  # noqa: SLF001  what an export is read with
+    assert is_event == (not read[3])
+    assert "is not an event" in read[3] or (["s"], [1]) == read[1:3]
+
+
 def test_a_hole_in_a_stream_is_found_in_an_export(tmp_path: Path) -> None:
     """A log that its keeper wrote with a hole is told from one without, though every proof holds."""
     folder = tmp_path / "holed"
