@@ -69,7 +69,8 @@ _CELLS: dict[type, Callable[[Any], Any]] = {
 }
 
 
-def _cell(value: Any) -> Any:
+def cell_of(value: Any) -> Any:
+    """What stands in the cell of a value, before it is quoted."""
     convert: Callable[[Any], Any] = _CELLS.get(type(value), _other)
     return convert(value)
 
@@ -78,12 +79,12 @@ def _other(value: Any) -> str:
     return safe(str(value))
 
 
-class _Cells(dict[Any, str]):
+class Cells(dict[Any, str]):
     """Cells as they stand in a line, by their values; short texts, and lists of texts, are remembered: most come again and again."""
 
     def __missing__(self, value: Any) -> str:
         is_plain = type(value) is str and _HARMLESS.fullmatch(value)
-        cell = value if is_plain else _quoted(_cell(value))
+        cell = value if is_plain else _quoted(cell_of(value))
         if len(cell) <= MAX_REMEMBERED_CHARS and _is_text(value):
             if len(self) >= MAX_REMEMBERED:
                 self.clear()
@@ -102,13 +103,14 @@ def _is_text(value: Any) -> bool:
     return type(value) is str or (type(value) is tuple and all(type(each) is str for each in value))
 
 
-def _lines(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    cell = _Cells().__getitem__
+def lines(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+    """The lines of rows, as the module `csv` writes them."""
+    cells = Cells()
     for values in rows:
         try:
-            line = ",".join(map(cell, values))
-        except TypeError:  # a list; what is equal and changes is not remembered
-            line = ",".join(map(cell, (tuple(each) if type(each) is list else each for each in values)))
+            line = ",".join(map(cells.__getitem__, values))
+        except TypeError:  # a list, which nothing can be remembered by
+            line = ",".join(map(cells.__missing__, values))
         yield f"{line}\r\n" if len(values) > 1 or line else '""\r\n'
 
 
@@ -118,6 +120,6 @@ def write(path: Path, header: Header, rows: Iterable[tuple[Any, ...]], look: Loo
     names = tuple(column.name for column in header.columns)
     # A lone surrogate cannot come out of an event; should one come at all, it does not cost the report.
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1 << 20) as file:
-        file.writelines(_lines([names]))
-        file.writelines(_lines(values for values, _ in zip(rows, counted, strict=False)))
+        file.writelines(lines([names]))
+        file.writelines(lines(values for values, _ in zip(rows, counted, strict=False)))
     return next(counted)

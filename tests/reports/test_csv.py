@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from datetime import UTC, datetime
@@ -31,6 +32,39 @@ def written(folder: Path, rows: list[tuple[Any, ...]]) -> Path:
 def read(path: Path) -> list[list[str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file, strict=True))
+
+
+# --- lines
+
+VALUES = st.one_of(
+    st.text(),
+    DANGEROUS,
+    st.text(st.sampled_from('ab",\r\n+.')),
+    st.integers(),
+    st.booleans(),
+    st.floats(),
+    st.none(),
+    st.lists(st.text()).map(tuple),
+    st.lists(st.integers(0, 1) | st.booleans()).map(tuple),
+)
+
+
+@given(st.integers(1, 4).flatmap(lambda columns: st.lists(st.tuples(*[VALUES] * columns))))
+def test_lines_are_those_of_the_csv_module(rows: list[tuple[Any, ...]]) -> None:
+    """Cell for cell, whatever was written before and is remembered: 1, 1.0 and True are equal, and written differently."""
+    expected = io.StringIO()
+    csv.writer(expected, lineterminator="\r\n").writerows([csv_.cell_of(value) for value in row] for row in rows)
+    assert expected.getvalue() == "".join(csv_.lines([*rows]))
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither many texts nor a long one stay in memory."""
+    monkeypatch.setattr(csv_, "MAX_REMEMBERED", 3)
+    cells = csv_.Cells()
+    for text in [*map(str, range(20)), "x" * 1_000]:
+        assert text == cells[text]
+        assert len(cells) <= 3
+    assert "x" * 1_000 not in cells
 
 
 # --- formulas
