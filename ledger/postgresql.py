@@ -352,18 +352,25 @@ class PostgresDatabase(_Reads, _Connections):
         """Nothing: when pages and log are written over is the server's own business; until then they hold what a backup holds."""
 
     @contextmanager
-    def alone(self, lock: int) -> Iterator[None]:
-        """Something that one process at a time does; the others wait.
+    def alone(self, lock: int, *, waits: bool = True) -> Iterator[bool]:
+        """Something that one process at a time does; the others wait or, if they do not want to, are told that they are not alone.
 
         Raises:
             PersistenceError: the connection broke that held the lock, so somebody else may be doing it too.
         """
         with super().get_connection() as connection:
-            connection.execute("SELECT pg_advisory_lock(%s, 0)", (lock,))
+            taken = (
+                "SELECT pg_advisory_lock(%s, 0) IS NOT NULL AS taken"
+                if waits
+                else "SELECT pg_try_advisory_lock(%s, 0) AS taken"
+            )
+            row = connection.execute(taken, (lock,)).fetchone()
+            is_alone = bool(row and row["taken"])
             try:
-                yield
+                yield is_alone
             finally:
-                connection.execute("SELECT pg_advisory_unlock(%s, 0)", (lock,))
+                if is_alone:
+                    connection.execute("SELECT pg_advisory_unlock(%s, 0)", (lock,))
 
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:

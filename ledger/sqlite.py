@@ -275,11 +275,15 @@ class SQLiteDatabase(_Reads, SQLiteDatastore):
                 cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_S * 1_000}")
 
     @contextmanager
-    def alone(self, lock: int) -> Iterator[None]:
-        """Something that one process at a time does; the others wait. A file beside the database says who."""
+    def alone(self, lock: int, *, waits: bool = True) -> Iterator[bool]:
+        """As on PostgreSQL; a file beside the database says who."""
         with Path(f"{self.path}.{lock}").open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+                is_alone = True
+            except BlockingIOError:
+                is_alone = False
+            yield is_alone
 
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:

@@ -31,6 +31,8 @@ LOCK = 7305412
 """First number of PostgreSQL's advisory locks of read models; the second is made of the model's name."""
 BUILDING_LOCK = LOCK + 1
 """Whoever builds models again holds it."""
+FOLLOWING_LOCK = LOCK + 2
+"""Whoever follows the log holds it for a turn."""
 
 
 class GapError(LedgerError):
@@ -134,6 +136,20 @@ class Runner:
         """
         with working_for(""):  # whoever asks: a model holds what belongs to all
             return self._renew() + sum(self._advance(self.models, ""))
+
+    def follow(self) -> bool:
+        """As `run`, unless another process is doing it: that they do it one after the other costs each and helps none.
+
+        Returns:
+            Whether this one did.
+        """
+        if not self._tables.schema:  # SQLite is served by one process
+            self.run()
+            return True
+        with self.ledger.database.alone(FOLLOWING_LOCK, waits=False) as is_alone:
+            if is_alone:
+                self.run()
+            return is_alone
 
     def _renew(self) -> int:
         """Build models again that were filled by another version."""

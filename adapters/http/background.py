@@ -54,10 +54,9 @@ class Background:
         self._attempt("key uses", self._services.api_keys.flush)
 
     def _follow(self) -> None:
-        """Apply what is new, if the log has grown."""
+        """Apply what is new, if the log has grown and no other process is at it."""
         size = self._services.ledger.head().size
-        if size != self._size:
-            self._services.runner.run()
+        if size != self._size and self._services.runner.follow():
             self._size = size
 
     def _attempt(self, name: str, step: Callable[[], object]) -> None:

@@ -16,7 +16,7 @@ from ledger.events import Event
 from projections.activity import ActivityModel
 from projections.models import ReadModel, Table, Target, Unapplied
 from projections.rules import Status
-from projections.runner import GapError, Runner
+from projections.runner import FOLLOWING_LOCK, GapError, Runner
 from projections.status import StatusModel
 from tests.projections.history import declare, tell, write
 from tests.world import World
@@ -271,3 +271,25 @@ def test_another_version_is_built_again(found: World) -> None:
     assert [(n, 2 * n) for n in range(1, size + 1)] == sorted(found.ledger.database.read("SELECT * FROM read_counted"))
     assert [] == following.unapplied()
     assert (size, 0) == (following.position(newer), following.run())
+
+
+def test_one_process_follows_the_log_and_the_others_do_not_wait_for_it(found: World) -> None:
+    """They look again later, so that one goes on where another ended; SQLite is served by one process."""
+    tell(found, STORIES[0], look=False)
+    database, size = found.ledger.database, found.ledger.head().size
+    if database.kind == "postgresql":
+        with database.alone(FOLLOWING_LOCK) as is_alone:
+            assert is_alone
+            assert not found.runner.follow()
+        assert {size} == set(found.runner.lag().values())
+    assert found.runner.follow()
+    assert {0} == set(found.runner.lag().values())
+
+
+def test_what_one_does_alone_another_is_told_of(found: World) -> None:
+    """It waits only if it wants to."""
+    database = found.ledger.database
+    with database.alone(7) as first, database.alone(7, waits=False) as second, database.alone(8, waits=False) as other:
+        assert (True, False, True) == (first, second, other)
+    with database.alone(7, waits=False) as first:
+        assert first
