@@ -57,6 +57,7 @@ def bench(
     from ops.bench import contract  # noqa: PLC0415  so that --help is quick
     from ops.bench.running import chosen  # noqa: PLC0415  as above
     from ops.bench.table import BY_NAME, FIGURES, PEERS  # noqa: PLC0415  as above
+    from ops.postgres import PostgresError  # noqa: PLC0415  as above
 
     if list_:
         _list({"": FIGURES, "only by name": BY_NAME, "with --peers": PEERS}, json=json)
@@ -66,6 +67,9 @@ def bench(
     asked = {name: value for name, value in {"events": to, "rounds": rounds}.items() if value is not None}
     try:
         results = _measured(groups, scales[scale]._replace(**asked), into, quiet=json)
+    except PostgresError as error:
+        err.print(f"delivery-ledger: no PostgreSQL could be started to measure: {error}", markup=False)
+        return EXIT_WRONG
     except KeyboardInterrupt:
         err.print("delivery-ledger: stopped; nothing was kept, and the databases are gone", markup=False)
         return STOPPED
@@ -93,17 +97,16 @@ def _measured(groups: Groups, scale: Scale, into: Path, *, quiet: bool) -> Resul
         with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as shown:
             task = shown.add_task("")
 
+            def next_one(title: str, done: int, total: int) -> None:
+                shown.update(task, description=title, completed=done, total=total)
+                if not quiet and not err.is_terminal:
+                    err.print(f"{done + 1} of {total}: {title}", markup=False)
+
             def tell(group: str, figures: tuple[Measured, ...]) -> None:
                 if not quiet:
                     out.print(_table(group, figures))
 
-            results = run(
-                Bench(server, folder, scale),
-                groups,
-                machine,
-                lambda title, done, total: shown.update(task, description=title, completed=done, total=total),
-                tell,
-            )
+            results = run(Bench(server, folder, scale), groups, machine, next_one, tell)
         kept = _keep(results, into)
     for figure, why in results.failures.items():
         err.print(f"could not be measured: {figure}: {why.splitlines()[0]}", markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,7 +15,8 @@ import pytest
 
 from ledger import sqlite
 from ledger.errors import ConfigurationError
-from ops.bench import durability, machine, peers, plots
+from ops import postgres
+from ops.bench import durability, machine, peers, plots, table
 from ops.bench.contract import Bench, Figure, Scale, judged
 from ops.bench.durability import WeakenedError
 from ops.bench.filling import caught_up, copied, filled
@@ -40,6 +42,7 @@ REPEATED = {
     **{f"growth_{name}_sqlite": f"growth_{name}_sqlite_small" for name in ("batches", "read", "page", "proof")},
 }
 """Figures that take long to start and run the code of another one -> that one."""
+Typed = Callable[..., tuple[int, str, str]]
 GROUPS = chosen((), [figure for figure in FIGURES if figure.name not in REPEATED])
 
 
@@ -49,6 +52,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("bench")
     with private_server(folder) as server:
         yield Bench(server, folder, TINY)
+
+
+@pytest.fixture(autouse=True)
+def _in_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Temporary folders lie in memory on many machines; here no number counts."""
+    monkeypatch.setattr(durability, "IN_MEMORY", frozenset())
 
 
 def _figure(measure: Callable[[Bench], float] = lambda _: 1.0, name: str = "one", **more: object) -> Figure:
@@ -229,6 +238,7 @@ def test_sqlite_without_durable_commits_is_not_measured(bench: Bench, monkeypatc
 
 def test_what_lies_in_memory_is_not_measured(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """There an fsync does nothing."""
+    monkeypatch.setattr(durability, "IN_MEMORY", machine.IN_MEMORY)
     monkeypatch.setattr(durability, "file_system", lambda _folder: "tmpfs")
     with pytest.raises(WeakenedError, match="TMPDIR"):
         durability.require(bench)
@@ -275,34 +285,82 @@ def test_a_filled_ledger_is_shared_and_a_copy_is_not(bench: Bench, kind: str) ->
 # --- what is shown and written
 
 
-def _bench_cli(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", *arguments])
-    return int(str(ended.value.code)), "".join(capsys.readouterr())
+@pytest.fixture
+def typed(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Types the command, with figures in place of the real ones; gives its exit code, and what it printed for programs and for people."""
+
+    def run_it(*arguments: str, figures: tuple[Figure, ...] = FIGURES) -> tuple[int, str, str]:
+        monkeypatch.setattr(table, "FIGURES", figures)
+        monkeypatch.setattr(postgres, "private_server", lambda _parent: nullcontext(bench.server))
+        monkeypatch.setattr(machine, "WRITES", 2)
+        with pytest.raises(SystemExit) as ended:
+            main(["bench", *arguments, "--into", str(tmp_path / "kept")])
+        return int(str(ended.value.code)), *capsys.readouterr()
+
+    return run_it
 
 
-def test_what_there_is_to_measure_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_there_is_to_measure_is_listed(typed: Typed) -> None:
     """With its goal, and what is measured only when asked for."""
-    code, printed = _bench_cli(capsys, "--list")
+    code, printed, _ = typed("--list")
     assert 0 == code
     assert [] == [f.name for f in (*FIGURES, *BY_NAME, *PEERS) if f" {f.name} " not in printed]
+    code, printed, _ = typed("--list", "--json")
+    assert {f.name for f in (*FIGURES, *BY_NAME, *PEERS)} == {row["name"] for row in json.loads(printed)}
 
 
-def test_a_run_writes_its_results_and_leaves_nothing_else(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The table for people, JSON for programs; the folder of the databases is gone."""
-    monkeypatch.setattr(machine, "WRITES", 2)
-    code, printed = _bench_cli(capsys, "append_16_sqlite", "--scale", "smoke", "--into", str(tmp_path))
+def test_a_run_writes_its_results_and_leaves_nothing_else(typed: Typed, tmp_path: Path) -> None:
+    """A table for people, JSON for programs, plots; the folder of the databases is gone."""
+
+    def measure(bench: Bench) -> float:
+        bench.samples["one"] = [1.0, 2.0]
+        bench.curves["one"] = [(1, 1.0), (2, 1.0)]
+        return 12_345.0
+
+    code, printed, _ = typed("--scale", "smoke", figures=(_figure(measure, goal=1.0),))
     assert 0 == code
-    assert "append, 16 writers, SQLite" in printed
-    (folder,) = tmp_path.iterdir()
+    assert "the one" in printed
+    assert "12,345" in printed
+    (folder,) = (tmp_path / "kept").iterdir()
+    assert ["distributions.svg", "growth.svg", "results.json"] == sorted(path.name for path in folder.iterdir())
     results = msgspec.json.decode((folder / "results.json").read_bytes(), type=Results)
-    assert ["append_16_sqlite"] == [each.name for each in results.groups["appending"]]
+    assert [True] == [each.is_met for group in results.groups.values() for each in group]
 
 
-def test_a_mistyped_figure_is_an_error_of_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_goal_that_is_not_met_is_an_error_only_where_that_was_asked_for(typed: Typed) -> None:
+    """Machines differ."""
+    missed = (_figure(goal=2.0),)
+    code, printed, _ = typed("--scale", "smoke", figures=missed)
+    assert (0, True) == (code, "not met" in printed)
+    code, _, _ = typed("--scale", "smoke", "--strict", figures=missed)
+    assert 1 == code
+
+
+def test_what_could_not_be_measured_is_an_error(typed: Typed) -> None:
+    """The text names the figure and why; all of it is in the results."""
+    code, _, printed = typed("--scale", "smoke", figures=(_figure(lambda _: 1 / 0),))
+    assert (1, True) == (code, "could not be measured: one: ZeroDivisionError: division by zero" in printed)
+
+
+def test_whoever_stops_a_run_finds_nothing_left_behind(typed: Typed, tmp_path: Path) -> None:
+    """Neither results nor databases."""
+
+    def stop(_: Bench) -> float:
+        raise KeyboardInterrupt
+
+    code, _, _ = typed("--scale", "smoke", figures=(_figure(stop),))
+    assert (130, []) == (code, list((tmp_path / "kept").iterdir()))
+
+
+def test_programs_get_json_alone(typed: Typed) -> None:
+    """The scale as it was asked for, and the machine, are in it."""
+    code, printed, _ = typed("--scale", "smoke", "--json", "--rounds", "2", "--to", "1234", figures=(_figure(),))
+    results = msgspec.json.decode(printed, type=Results)
+    assert (0, 2, 1234) == (code, results.scale["rounds"], results.scale["events"])
+    assert results.machine.cores > 0
+
+
+def test_a_mistyped_figure_is_an_error_of_usage(typed: Typed) -> None:
     """Nothing is started."""
-    code, printed = _bench_cli(capsys, "no-such-thing")
-    assert 2 == code
-    assert "bench --list" in printed
+    code, _, printed = typed("no-such-thing")
+    assert (2, True) == (code, "bench --list" in printed)
