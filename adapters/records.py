@@ -110,8 +110,8 @@ def decode(data: bytes, now: datetime, provider_of: Callable[[str], str]) -> Rec
 
 
 def _check_operation(provider: Provider, operation: str) -> None:
-    used = [o.name for o in provider.operations if o.use == "used"]
-    if operation not in used:
+    if not any(o.name == operation and o.use == "used" for o in provider.operations):
+        used = [o.name for o in provider.operations if o.use == "used"]
         refuse("operation", f"{provider.name} has no such operation that is read; there are {', '.join(used)}")
 
 

@@ -84,7 +84,7 @@ class Intake:
 
     def _admit_some(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
         """Admit arrivals up to the first that cannot be decided: nothing may lean on what it would have written."""
-        readings = [r if r.unreadable else r._replace(attested=self.attest(r.arrival)) for r in readings]
+        readings = [self._attested(each) for each in readings]
         context = self._load(readings)
         submitted: list[_Submitted | Exception] = []
         for reading in readings:
@@ -108,11 +108,15 @@ class Intake:
                 contents.check(self.ledger, message, [stream], outcome.beside)
         return results
 
+    def _attested(self, reading: Reading) -> Reading:
+        found = reading.attested if reading.unreadable else self.attest(reading.arrival)
+        return reading if found is reading.attested else reading._replace(attested=found)
+
     def foresee(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
         """What admitting these arrivals would do, each for itself; nothing is written."""
         found: list[Outcome | Exception] = []
         for reading in regions.read_there(self.ledger, readings):
-            attested = reading if reading.unreadable else reading._replace(attested=self.attest(reading.arrival))
+            attested = self._attested(reading)
             try:
                 decision = self._decision(self._load([attested]), attested)
                 decision.item()

@@ -7,6 +7,7 @@ whether it points to one message or to more depends on what comes later, so it i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ledger.addresses import normal, value_of
@@ -214,6 +215,10 @@ class Placing:
 
     def source(self) -> dict[str, Any]:
         """How the arrival came, as clear fields."""
+        return dict(self._source)
+
+    @cached_property
+    def _source(self) -> dict[str, Any]:
         clear: dict[str, Any] = {
             "observed_at": time_text(self.arrival.observed_at),
             "provider": self.arrival.provider,

@@ -81,12 +81,12 @@ class Keyring:
 
     def lookup(self, tenant: str, kind: str, *parts: str) -> bytes:
         """Keyed digest under which a value is found again: 16 bytes."""
-        return hmac_sha256(_tenant_key(self.lookups, tenant), _join(kind, *parts))[:DIGEST_BYTES]
+        return hmac_sha256(_tenant_key(self.lookups, tenant), _prefix(kind) + _join(*parts))[:DIGEST_BYTES]
 
     def duplicate(self, day: date | None, tenant: str, account: str, kind: str, *identity: str) -> bytes:
         """Duplicate key: 2 bytes of day (0 if none), then 14 bytes of keyed digest."""
         number = min(max(day.toordinal() - EPOCH_DAY, 1), 65_535) if day else 0
-        digest = hmac_sha256(self.duplicates, _join(tenant, account, kind, *identity))
+        digest = hmac_sha256(self.duplicates, _prefix(tenant, account, kind) + _join(*identity))
         return number.to_bytes(2, "big") + digest[: DIGEST_BYTES - 2]
 
 
@@ -105,6 +105,10 @@ def _join(*parts: str) -> bytes:
     """Unambiguous concatenation: each part carries its length."""
     encoded = [p.encode("utf-8", "surrogatepass") for p in parts]
     return b"".join([each for p in encoded for each in (len(p).to_bytes(4, "big"), p)])
+
+
+_prefix = lru_cache(maxsize=4096)(_join)
+"""Of what always comes first: the same for all arrivals of an account."""
 
 
 def seal(key: bytes, plain: bytes, context: bytes) -> bytes:

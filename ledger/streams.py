@@ -281,7 +281,7 @@ def _known(  # noqa: PLR0917  as `Plan.lookups`
 
 
 def clean(text: str) -> str:
-    return clean_texts({"": text})[0][""]
+    return repair_text(text)[0][:MAX_TEXT_CHARS]
 
 
 def plan_names(

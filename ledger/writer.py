@@ -243,10 +243,13 @@ class Writer:
             self.plan.expect.setdefault(message.stream, message.version - mine)
 
     def recipient(self, message: str, address: Address) -> int | None:
-        pairs = [(digest, message) for digest in self.address_digests(address)]
+        digests = self.address_digests(address)
+        if (found := self.context.recipients.get((message, digests[0]))) is not None:
+            return found
+        pairs = [(digest, message) for digest in digests]
         if not self.context.asked.issuperset(pairs) and message not in self.context.opened:
             probe_recipients(self.ledger, self.context, pairs)
-        indexes = (self.context.recipients.get((message, digest)) for digest, _ in pairs)
+        indexes = (self.context.recipients.get((message, digest)) for digest in digests)
         return next((index for index in indexes if index is not None), None)
 
     def absorb(self) -> None:

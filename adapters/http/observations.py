@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import IO, Any, NamedTuple
@@ -191,9 +192,9 @@ def admit(metrics: Metrics, call: Call[Any, Any], lines: Sequence[bytes | None])
     readings = [each for each in found if isinstance(each, Reading)]
     outcomes = iter(call.services.intake.admit(readings) if readings else ())
     results = [next(outcomes) if isinstance(each, Reading) else each for each in found]
-    for each, result in zip(found, results, strict=True):
-        provider = each.arrival.provider if isinstance(each, Reading) else ""
-        metrics.arrivals.labels(provider, "api", _word(result)).inc()
+    providers = (each.arrival.provider if isinstance(each, Reading) else "" for each in found)
+    for (provider, word), count in Counter(zip(providers, map(_word, results), strict=True)).items():
+        metrics.arrivals.labels(provider, "api", word).inc(count)
     return results
 
 

@@ -160,6 +160,8 @@ def json_repaired(body: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
         UnreadableError: the body is no JSON object.
     """
     given = json_object(body)
+    if b"\\u" not in body:  # UTF-8 holds no lone surrogates, and JSON no bare U+0000
+        return given, ()
     fit: dict[str, Any] = repaired(given)
     return fit, () if fit == given else ("text_repaired",)
 

@@ -40,6 +40,9 @@ def _refuse_constant(name: str) -> Any:
     raise UnreadableError(msg)
 
 
+_strict = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
+
+
 def _check_depth(value: Any, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         msg = f"nested deeper than {MAX_DEPTH} levels"
@@ -62,11 +65,12 @@ def json_value(body: bytes) -> Any:
     """Decode strict JSON: UTF-8 (a BOM is forgiven), no duplicate keys, no NaN, at most 32 levels."""
     _check_size(body, b"[", b"{")
     try:
-        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
+        value = _strict.decode(body.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         msg = f"not JSON: {type(error).__name__}"
         raise UnreadableError(msg) from error
-    _check_depth(value)
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:  # with fewer it cannot be nested deeper
+        _check_depth(value)
     return value
 
 
