@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from eventsourcing.persistence import IntegrityError
@@ -14,6 +15,8 @@ from projections.runner import GapError
 
 LOG = logging.getLogger(__name__)
 POLL_S = 0.05
+CHORES_S = 1.0
+"""Between two looks at what is counted in minutes and hours: each looks into the database."""
 TROUBLED_POLL_S = 2.0
 
 
@@ -43,12 +46,19 @@ class Background:
         self._attempt("access", lambda: self._access.flush(everything=True))
 
     def _run(self) -> None:
+        next_chores = 0.0
         while not self._stopping.wait(TROUBLED_POLL_S if self.troubles else POLL_S):
-            self.step()
+            self._attempt("read models", self._follow)
+            if time.monotonic() >= next_chores:
+                self._do_chores()
+                next_chores = time.monotonic() + CHORES_S
 
     def step(self) -> None:
         """Do what is due; each for itself."""
         self._attempt("read models", self._follow)
+        self._do_chores()
+
+    def _do_chores(self) -> None:
         self._attempt("refused webhooks", self._services.quarantine.flush_counts)
         self._attempt("access", self._access.flush)
         self._attempt("key uses", self._services.api_keys.flush)
