@@ -645,25 +645,28 @@ class Ledger(Application[Any]):
 
     def node(self, height: int, index: int) -> bytes:
         """The hash of a perfect subtree of 2**height leaves, from tile hashes and leaf hashes."""
-        level, rest = divmod(height, tree.TILE_HEIGHT)
-        begin, count = index << rest, 1 << rest
+        return tree.node_in_tiles(self._tile)(height, index)
+
+    def _tile(self, level: int, tile_index: int) -> list[bytes]:
+        """The hashes of a tile, as many as are complete."""
+        begin = tile_index << tree.TILE_HEIGHT
         if level:
             sql = "SELECT hash FROM tile_hashes WHERE level = ? AND tile_index >= ? AND tile_index < ? ORDER BY tile_index"
-            rows = self.database.read(sql, (level, begin, begin + count))
+            rows = self.database.read(sql, (level, begin, begin + tree.TILE_WIDTH))
         else:
             sql = "SELECT leaf FROM leaf_hashes WHERE notification_id > ? AND notification_id <= ? ORDER BY notification_id"
-            rows = self.database.read(sql, (begin, begin + count))
-        return tree.root_of(bytes(r[0]) for r in rows)
+            rows = self.database.read(sql, (begin, begin + tree.TILE_WIDTH))
+        return [bytes(r[0]) for r in rows]
 
     def root_at(self, tree_size: int) -> bytes:
         """The root over the first `tree_size` events."""
-        return tree.range_root(0, tree_size, self.node) if tree_size else tree.EMPTY_ROOT
+        return tree.range_root(0, tree_size, tree.node_in_tiles(self._tile)) if tree_size else tree.EMPTY_ROOT
 
     def consistency_proof(self, old_size: int, tree_size: int) -> list[bytes]:
-        return tree.consistency_proof(old_size, tree_size, self.node)
+        return tree.consistency_proof(old_size, tree_size, tree.node_in_tiles(self._tile))
 
     def inclusion_proof(self, position: int, tree_size: int) -> list[bytes]:
-        return tree.inclusion_proof(position - 1, tree_size, self.node)
+        return tree.inclusion_proof(position - 1, tree_size, tree.node_in_tiles(self._tile))
 
 
 class _View(Ledger):

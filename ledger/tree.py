@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -114,6 +115,24 @@ def root_of(leaves: Iterable[bytes]) -> bytes:
 
 NodeAt = Callable[[int, int], bytes]
 """(height, index) -> hash of the perfect subtree of 2**height leaves that starts at leaf index << height."""
+
+
+def node_in_tiles(tile: Callable[[int, int], Sequence[bytes]]) -> NodeAt:
+    """Subtrees from the tiles they lie in, each of which is asked for once: a proof needs two or three of every level.
+
+    Args:
+        tile: (level, tile index) -> up to 256 hashes of subtrees of 256**level leaves.
+    """
+    known = cache(tile)
+
+    def node_at(height: int, index: int) -> bytes:
+        level, rest = divmod(height, TILE_HEIGHT)
+        begin = index << rest
+        hashes = known(level, begin >> TILE_HEIGHT)
+        within = begin & (TILE_WIDTH - 1)
+        return root_of(hashes[within : within + (1 << rest)])
+
+    return node_at
 
 
 def range_root(begin: int, end: int, node_at: NodeAt) -> bytes:
