@@ -67,11 +67,11 @@ def open_each(commitments: Mapping[str, str], secret: bytes, event_id: str, valu
     """
     identity, found = event_id.encode("ascii"), []
     inner, outer = pads(secret)
-    inner += b"salt\0" + identity
+    inner, named = inner + b"salt\0" + identity, PREFIX + identity
     for path, value in values.items():
         name = path.encode("ascii")
         salt_inner, salt_outer = pads(sha256(outer + sha256(inner + name).digest()).digest())
-        said = sha256(b"%b%b%b%b\0%b" % (salt_inner, PREFIX, identity, name, _encoded(value))).digest()
+        said = sha256(salt_inner + named + name + b"\0" + _encoded(value)).digest()
         found.append(b2a_base64(sha256(salt_outer + said).digest(), newline=False))
     expected = "=".join([commitments[path] for path in values])
     return b"".join(found).translate(_URL_SAFE)[:-1] == expected.encode()
