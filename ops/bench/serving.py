@@ -46,7 +46,7 @@ def stopped(bench: Bench) -> float:
     with serving(settings) as served:
         answers: list[Answers] = []
         load = threading.Thread(target=lambda: answers.append(_registering(bench, served, key, keeps=True)))
-        load.start()
+        _wait_for_growth(settings, load)
         load.join(bench.scale.seconds / 2)
         begun = time.perf_counter()
         if served.stop():
@@ -56,6 +56,19 @@ def stopped(bench: Bench) -> float:
         load.join()
     _require_all(settings, answers[0])
     return spent
+
+
+def _wait_for_growth(settings: Settings, load: threading.Thread) -> None:
+    """Start the load, and return when the first message of it is written: whoever asks takes a while to begin."""
+    database = connect(settings.database_url)
+    try:
+        sql = "SELECT max(size) FROM heads"
+        before = database.read(sql)
+        load.start()
+        while load.is_alive() and database.read(sql) == before:
+            load.join(0.01)
+    finally:
+        database.close()
 
 
 def _require_all(settings: Settings, answers: Answers) -> None:

@@ -38,6 +38,8 @@ REPEATED = {
     "lookup_message": "lookup",
     "lookup_reference": "lookup",
     "bulk_paused": "bulk",
+    "export_memory": "export_jsonl",
+    "register_4": "register_1",
     **{f"growth_{name}": f"growth_{name}_small" for name in ("batches", "read", "page", "proof")},
     **{f"growth_{name}_sqlite": f"growth_{name}_sqlite_small" for name in ("batches", "read", "page", "proof")},
 }
