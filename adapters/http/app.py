@@ -37,7 +37,8 @@ def make(services: Services) -> web.Application:
     access = AccessLog(services.accounts, limits.first_look_s)
     crossing.check(services.cors_origins)
     threads = ThreadPoolExecutor(max(limits.threads * 3 // 4, 1), "http")
-    app = web.Application(middlewares=[around, crossing.preflights(services.cors_origins)])
+    others = [crossing.preflights(services.cors_origins)] if services.cors_origins else []
+    app = web.Application(middlewares=[around, *others])
     app[STATE] = State(
         services=services,
         threads=threads,
