@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 import psycopg
@@ -139,10 +140,20 @@ class _Reads(ABC):
 
 
 class Transaction(_Reads):
-    """What a transaction offers, `?` translated."""
+    """What a transaction offers, `?` translated.
+
+    Another thread may read, one at a time; once the transaction is over it is refused, since the connection is somebody else's by then.
+    """
 
     def __init__(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
         self.cursor = cursor
+        self._turn = Lock()
+        self._is_over = False
+
+    def end(self) -> None:
+        """Wait for what is being read, and let nothing be read any more."""
+        with self._turn:
+            self._is_over = True
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         self.cursor.execute(translate(sql), tuple(params))
@@ -188,8 +199,10 @@ class Transaction(_Reads):
             raise next((kind for kind in kinds if kind), persistence.PersistenceError)(str(error)) from error
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        # A cursor of its own, so that what one thread reads is not fetched by another.
-        with self.cursor.connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+        with self._turn, self.cursor.connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+            if self._is_over:
+                msg = "the transaction is over"
+                raise psycopg.InterfaceError(msg)
             return cursor.execute(translate(sql), tuple(params)).fetchall()
 
 
@@ -346,7 +359,11 @@ class PostgresDatabase(_Reads, _Connections):
             connection.transaction(),
             connection.cursor(row_factory=tuple_row) as cursor,
         ):
-            yield Transaction(cursor)
+            transaction = Transaction(cursor)
+            try:
+                yield transaction
+            finally:
+                transaction.end()
 
     def settle(self) -> None:
         """Nothing: when pages and log are written over is the server's own business; until then they hold what a backup holds."""

@@ -5,14 +5,15 @@ Each value is checked against its commitment in the event that declared it. Who 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from ledger.addresses import kept
 from ledger.application import Ledger, open_values
 from ledger.events import read
 from ledger.observations import Address
 
+Told = TypeVar("Told")
 Whose = tuple[str, int]
 """A message, and the index of a recipient in it; WHOLE_MESSAGE: everybody's."""
 
@@ -46,23 +47,26 @@ def held(ledger: Ledger, deliveries: Iterable[Whose]) -> Held:
     return Held(values, {position: bytes(state) for position, state in events})
 
 
-def opened(ledger: Ledger, sealed: Held) -> dict[Whose, Address]:
+def opened(ledger: Ledger, sealed: Held, told: Callable[[Mapping[str, Any]], Told]) -> dict[Whose, Told]:
     """The addresses.
+
+    Args:
+        told: what is kept of an address -> what the caller wants of it.
 
     Raises:
         CorruptError: a value does not open its commitment.
     """
     events = {position: read(position, state) for position, state in sealed.events.items()}
-    found: dict[Whose, Address] = {}
+    found: dict[Whose, Told] = {}
     for whose, (position, key_id, wrapped, values) in sealed.values:
         if whose not in found:  # an address that has several forms was filed under each
             key = ledger.keyring.unwrap(key_id, wrapped)
             said = open_values(events[position], key_id, key, values)
             if value := said.get(f"recipient.{whose[1]}"):
-                found[whose] = kept(value)
+                found[whose] = told(value)
     return found
 
 
 def addresses(ledger: Ledger, deliveries: Iterable[Whose]) -> dict[Whose, Address]:
     """Addresses as declared; an erased one has none."""
-    return opened(ledger, held(ledger, deliveries))
+    return opened(ledger, held(ledger, deliveries), kept)

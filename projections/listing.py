@@ -8,7 +8,7 @@ recipients than a page has, some are read at a time. While a page is worked on t
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -147,9 +147,12 @@ def listed(
     windows = _windows(reads, column, values, begin, oldest, shown)
     pages = ([row for row in rows if facets is None or row[FACET] in facets] for rows in windows)
     for page, sealed in _ahead(ledger, ((page, _held(ledger, page)) for page in pages)):
-        found = declared.opened(ledger, sealed)
-        views = {whose: AddressView(each.kind, each.value) for whose, each in found.items()}
-        yield [Listed._make((*row, views.get((row[MESSAGE], row[RECIPIENT]), NO_ADDRESS))) for row in page]
+        found = declared.opened(ledger, sealed, _view)
+        yield [Listed._make((*row, found.get((row[MESSAGE], row[RECIPIENT]), NO_ADDRESS))) for row in page]
+
+
+def _view(kept: Mapping[str, Any]) -> AddressView:
+    return AddressView(kept["kind"], kept["address"])
 
 
 def _held(ledger: Ledger, page: Sequence[Row]) -> Held:

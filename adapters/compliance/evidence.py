@@ -19,6 +19,8 @@ from projections.grades import MISSING_TEXTS, Grade
 
 # --- unproven
 
+AN_HOUR = timedelta(hours=1)
+
 
 class Unproven(Span, frozen=True):
     """Which of them.
@@ -45,9 +47,9 @@ def _unproven(context: Context, asked: Unproven, after: str) -> Iterator[Row]:
         choices += [replace(filters, mark="final", grade=str(grade)) for grade in Grade if grade < asked.below]
 
     def tell(view: Delivery) -> list[tuple[Any, ...]]:
-        age = context.now - parse_time(view.opened_at)
-        missing = tuple(missing.what for missing in view.evidence.missing)
-        return [(*values(view), age // timedelta(hours=1), view.evidence.not_proven, missing)]
+        age, evidence = context.now - parse_time(view.opened_at), view.evidence
+        missing = tuple([missing.what for missing in evidence.missing])
+        return [(*values(view), age // AN_HOUR, evidence.not_proven, missing)]
 
     return rows(context, choices, after, tell)
 

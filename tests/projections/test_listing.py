@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
+import psycopg
 import pytest
 
 from ledger.canonical import decode, encode
@@ -14,8 +16,9 @@ from projections import declared
 from projections import listing as lists
 from projections.queries import Filters, Queries
 from projections.searching import cursor_of
+from tests.postgres import Database
 from tests.projections.listing import Delivery, fill
-from tests.world import TENANT, World
+from tests.world import TENANT, World, world
 
 CHOICES: tuple[tuple[Filters, ...], ...] = (
     (Filters(),),
@@ -144,3 +147,18 @@ def test_names_that_are_unknown_are_refused(found: World) -> None:
 def test_a_ledger_without_deliveries_has_an_empty_list(found: World) -> None:
     """There is nothing to read."""
     assert [] == keys(found.queries, [Filters()])
+
+
+def test_nothing_is_read_on_once_a_snapshot_is_over(
+    postgresql_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is somebody else's by then; also when the list was left in the middle."""
+    monkeypatch.setattr(lists, "PAGE", 1)
+    with world(postgresql_database.url, tmp_path) as opened:
+        fill(opened, 10)
+        with opened.queries.snapshot() as snapshot:
+            pages = snapshot.listed(TENANT, [Filters()])
+            next(pages)
+        with pytest.raises(psycopg.InterfaceError, match="over"):
+            list(pages)
+        assert opened.queries.search(TENANT, Filters()).deliveries
