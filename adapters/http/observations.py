@@ -108,6 +108,8 @@ async def observe(request: web.Request, call: Call[NoQuery, None]) -> web.Stream
 
     One record is answered 201 when it was stored and 200 when all of it was known. A stream is answered 200 with one result a line, in
     order, each with its own status; what was stored before a stream breaks off stays, and sending all of it again stores nothing twice.
+    Streams take turns. As many are let in at a time as fit; a further one is answered 503, or 429 where they are all of one key, with
+    Retry-After, and nothing of it was read.
     """
     if require_media(request, (JSON, NDJSON)) == NDJSON:
         return await _observe_stream(request, call)
