@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,18 +24,20 @@ from ledger.database import Reads, Row
 from ledger.errors import CorruptError, LedgerError
 from ledger.events import read
 from ledger.remains import MAX_FOUND, ONLY_NAME, Erasures, Missing
-from ledger.sealing import NONCE_BYTES, Keyring
+from ledger.sealing import NONCE_BYTES, Keyring, unpacked
 
 MAX_KEYS = 30_000
 """Opened keys that are remembered, about a kibibyte each."""
 MAX_DOUBTS = 100
 INLINE_BYTES = 8 * 1024
 """Sealed originals up to this size are read together, larger ones one by one."""
+THREADS = 2
+"""One reads while one computes; more would hold more originals in memory."""
 
 _BROKEN = (LedgerError, InvalidTag, zlib.error, KeyError, ValueError, TypeError, AttributeError, OSError)
 """What opening altered bytes may end in."""
 
-Decrypt = Callable[[bytes, bytes, bytes], bytes]
+Decrypt = Callable[[bytes, bytes | memoryview, bytes], bytes]
 
 
 class Said(msgspec.Struct, gc=False):
@@ -121,10 +124,11 @@ class Opener:
         originals = self._originals(page)
         keys = self._opened_keys({row[1] for row in sealed} | {original.key_id for original in originals.values()})
         values, doubtful = _open_all(page, sealed, keys)
+        wrong = self._wrong_originals(page, values, originals, keys)
         for position, said in page.events.items():
             if position not in doubtful:
                 there = values.get(position, {})
-                if said.artifacts and not self._look_at_originals(page, position, there, originals, keys, found):
+                if said.artifacts and not self._look_at_originals(page, position, there, originals, keys, wrong, found):
                     doubtful.add(position)
                     continue
                 found.values += len(there)
@@ -164,6 +168,7 @@ class Opener:
         values: Mapping[str, Any],
         originals: Mapping[str, _Original],
         keys: Mapping[bytes, Decrypt],
+        wrong: set[str],
         found: Opened,
     ) -> bool:
         """Whether those that came with an event fit, as far as they are there."""
@@ -176,21 +181,43 @@ class Opener:
                 gone.append(artifact)
             is_its = original is not None and original.position == position and artifact not in said[:index]
             came += is_its
-            if is_its and original and decrypt:
-                committed = values.get(f"artifact.{index}")
-                if not self._fits(original, decrypt, committed):
+            if is_its and decrypt:
+                if artifact in wrong:
                     return False
-                fit += committed is not None
+                fit += f"artifact.{index}" in values
         for artifact in gone:
             self._miss_original(page, position, artifact, found)
         found.rows, found.originals = found.rows + came, found.originals + fit
         return True
 
+    def _wrong_originals(
+        self,
+        page: Page,
+        values: Mapping[int, Mapping[str, Any]],
+        originals: Mapping[str, _Original],
+        keys: Mapping[bytes, Decrypt],
+    ) -> set[str]:
+        """Those that do not fit; of large ones some are read while others are unpacked."""
+        asked: dict[str, tuple[_Original, Decrypt, Any]] = {}
+        for position, said in page.events.items():
+            for index, artifact in enumerate(said.artifacts):
+                original = originals.get(artifact)
+                if original is not None and original.position == position and original.key_id in keys:
+                    committed = values.get(position, {}).get(f"artifact.{index}")
+                    asked.setdefault(artifact, (original, keys[original.key_id], committed))
+        large = {artifact for artifact, (original, _, _) in asked.items() if original.sealed is None}
+        wrong = {artifact for artifact in asked.keys() - large if not self._fits(*asked[artifact])}
+        if large:
+            with ThreadPoolExecutor(THREADS) as threads:
+                fits = threads.map(lambda artifact: (artifact, self._fits(*asked[artifact])), sorted(large))
+                wrong |= {artifact for artifact, is_fit in fits if not is_fit}
+        return wrong
+
     def _fits(self, original: _Original, decrypt: Decrypt, committed: Any) -> bool:
         try:
             sealed = original.sealed or self._sealed(original)
-            data = decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], original.artifact_id.encode())
-            body = zlib.decompress(data)
+            rest = memoryview(sealed)[NONCE_BYTES:]
+            body = unpacked(decrypt(sealed[:NONCE_BYTES], rest, original.artifact_id.encode()))
             return committed is None or bool(hashlib.sha256(body).hexdigest() == committed["sha256"])
         except _BROKEN:
             return False
@@ -216,7 +243,7 @@ class Opener:
             found.missing.append((event, artifact, True))
 
 
-def _refuse(_nonce: bytes, _data: bytes, _context: bytes) -> bytes:
+def _refuse(_nonce: bytes, _data: bytes | memoryview, _context: bytes) -> bytes:
     raise CorruptError
 
 

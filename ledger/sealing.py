@@ -158,4 +158,9 @@ def _compressed(body: bytes) -> bytes:
 
 
 def unseal_artifact(key: bytes, sealed: bytes, context: bytes) -> bytes:
-    return zlib.decompress(unseal(key, sealed, context))
+    return unpacked(unseal(key, sealed, context))
+
+
+def unpacked(data: bytes) -> bytes:
+    """Undo the compression; most originals are hardly smaller for it, and so need one buffer only."""
+    return zlib.decompress(data, bufsize=max(len(data), zlib.DEF_BUF_SIZE))
