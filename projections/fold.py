@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,6 +31,9 @@ from projections.rules import (
     Status,
 )
 from projections.rulesets import CURRENT, Ruleset
+
+LATE = "late"
+"""The only flag that rests on deadlines."""
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -96,7 +100,30 @@ def fold(
         terms: as for `projections.deadlines.expected`.
         rules: the versions of the tables that judge.
     """
-    ordered = _once(sorted({fact.event_id: fact for fact in facts}.values(), key=Fact.order))
+    return judge(in_order(facts), sole=sole, channel=channel, terms=terms, rules=rules).folded
+
+
+class Judged(NamedTuple):
+    """What came of a fold.
+
+    Attributes:
+        counted: the facts that may decide the delivery.
+        deciding: the one that did.
+    """
+
+    folded: Folded
+    counted: Sequence[Fact]
+    deciding: Fact | None
+
+
+def in_order(facts: Iterable[Fact]) -> list[Fact]:
+    """Each fact once, in the order in which things are said to have happened."""
+    return sorted({fact.event_id: fact for fact in facts}.values(), key=Fact.order)
+
+
+def judge(ordered: Sequence[Fact], *, sole: bool, channel: str, terms: Mapping[str, Term], rules: Ruleset) -> Judged:
+    """The fold of facts that are `in_order`."""
+    ordered = _once(ordered)
     verdicts: dict[str, tuple[str, str]] = {}
     counted = _counted(ordered, verdicts, sole=sole)
     decided = _decide(counted, verdicts)
@@ -108,7 +135,7 @@ def fold(
         if f.type != "evidence.ingested"  # says how a fact came; which of its ways was first is chance
     )
     fact = decided.fact
-    return Folded(
+    folded = Folded(
         status=str(decided.status),
         sub_status=decided.sub_status,
         since=fact.at() if fact else "",
@@ -120,6 +147,7 @@ def fold(
         deadlines=deadlines,
         flags=_flags(decided, counted, deadlines),
     )
+    return Judged(folded, counted, fact)
 
 
 class _Decided(msgspec.Struct):
@@ -380,7 +408,7 @@ _MILESTONE_OF = {kind: name for name, kinds in MILESTONES.items() for kind in ki
 def _flags(decided: _Decided, facts: Sequence[Fact], deadlines: Iterable[Deadline]) -> tuple[str, ...]:
     flags = set()
     if any(deadline.state is State.MET_LATE for deadline in deadlines):
-        flags.add("late")
+        flags.add(LATE)
     if decided.fact and not decided.fact.occurred_at:
         flags.add("clock.unknown")
     accepted = [f.occurred_at for f in facts if f.type == "submission.accepted" and f.occurred_at]

@@ -19,8 +19,8 @@ from ledger.streams import WHOLE_MESSAGE
 from projections.deadlines import RESET, Term, in_force, next_due
 from projections.facets import Facet, marks, marks_text
 from projections.facts import Fact, home, seen_as, to_fact
-from projections.fold import fold
 from projections.models import Table, Target, Unapplied, insert, upsert
+from projections.outlines import fold_alike
 from projections.rulesets import CURRENT, Ruleset
 from projections.stories import Joined, MessageRow, Story, is_claim, missing, note, protected, root
 
@@ -389,7 +389,7 @@ class _Work:
         """A row of the deliveries from `status` on, in the order of `DELIVERY_COLUMNS`."""
         terms = in_force(self.tables.terms(row.tenant), row.account, row.opened_position)
         channel = self.channels.get(row.provider, "")
-        folded = fold(facts, sole=row.recipients == 1, channel=channel, terms=terms, rules=self.rules)
+        folded = fold_alike(facts, sole=row.recipients == 1, channel=channel, terms=terms, rules=self.rules)
         grade = str(folded.evidence.grade)
         said = marks_text(marks(folded, is_protected=is_protected))
         facet = Facet(row.tenant, row.provider, row.account, folded.status, grade, said)
