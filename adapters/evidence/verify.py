@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import binascii
 import csv
 import gc
 import hashlib
@@ -553,6 +554,7 @@ def shaped(member: str, value: Any, kind: Any, what: str) -> Any:
 # --- commitments
 
 
+URL_SAFE, STANDARD = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
 SALT = re.compile(
     "[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
 )  # 32 bytes: of the last letter four bits count, the other two are 0
@@ -561,14 +563,15 @@ SALT = re.compile(
 def commitment(salt: bytes, event_id: str, path: str, value: Any) -> str:
     """HMAC-SHA-256(salt, prefix, event id, field path, 0x00, canonical value) in unpadded base64url."""
     message = COMMITMENT_PREFIX + event_id.encode() + path.encode() + b"\0" + canonical(value)
-    return base64.urlsafe_b64encode(hmac.digest(salt, message, "sha256")).decode()[:-1]
+    digest = binascii.b2a_base64(hmac.digest(salt, message, "sha256"), newline=False)
+    return digest.translate(URL_SAFE).decode()[:-1]
 
 
 def _salt(text: Any) -> bytes:
     """32 bytes in unpadded base64url, in their one canonical form."""
     if not isinstance(text, str) or not SALT.fullmatch(text):
         raise ValueError("a salt is 32 bytes in base64url")
-    return base64.urlsafe_b64decode(text + "=")
+    return binascii.a2b_base64(text.encode().translate(STANDARD) + b"=")
 
 
 # --- the members of a pack
