@@ -141,10 +141,7 @@ def run(
         machine,
         found,
         failures,
-        {
-            name: _thinned([value * MS.get(units.get(name, "ms"), 1) for value in v])
-            for name, v in bench.samples.items()
-        },
+        {name: _thinned(samples, MS.get(units.get(name, ""), 1)) for name, samples in bench.samples.items()},
         {name: _by_size(curve) for name, curve in bench.curves.items()},
     )
 
@@ -164,9 +161,9 @@ def _judged(figures: Sequence[Figure], values: Mapping[str, list[float]]) -> tup
     return tuple(judged(figure, values[figure.name], medians) for figure in figures)
 
 
-def _thinned(samples: Sequence[float]) -> tuple[float, ...]:
-    """At most so many of them, with the least and the greatest."""
-    ordered = sorted(samples)
+def _thinned(samples: Sequence[float], times: float) -> tuple[float, ...]:
+    """At most so many of them, with the least and the greatest, each so many times as much."""
+    ordered = [value * times for value in sorted(samples)]
     if len(ordered) <= MAX_SAMPLES:
         return tuple(ordered)
     last = len(ordered) - 1
