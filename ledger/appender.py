@@ -7,17 +7,15 @@ anything is repeated. If the machine dies on any line here, a reader finds eithe
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from datetime import datetime
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eventsourcing.persistence import InterfaceError, OperationalError, PersistenceError
 
@@ -53,13 +51,14 @@ _NOT_OF_ONE_ITEM = (UnclearCommitError, ClockError, CorruptError, OperationalErr
 """Trying a part of the batch would fail as the whole did, or might store it twice."""
 
 
-Told = Future[Appended] | asyncio.Future[Appended]
-"""Where a caller waits: a thread, or a task of an event loop."""
+Outcomes = list[tuple[Any, Appended | BaseException]]
+"""Who waits, and what came of it."""
 
 
 class _Waiting(NamedTuple):
     item: Item
-    future: Told
+    who: Any
+    tell: Callable[[Outcomes], None]
     sealed_bytes: int
 
 
@@ -117,17 +116,17 @@ class Appender:
             ClosedError: the appender is closing.
         """
         future: Future[Appended] = Future()
-        self._queue(item, future)
+        self.queue(item, future, _end)
         return future
 
-    def submit_soon(self, item: Item) -> asyncio.Future[Appended]:
-        """As `submit`, for a task of the running event loop: a commit wakes a loop once, however many of its tasks wait."""
-        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self._queue(item, future)
-        return future
+    def queue(self, item: Item, who: Any, tell: Callable[[Outcomes], None]) -> None:
+        """As `submit`, for whoever is not a thread that waits.
 
-    def _queue(self, item: Item, future: Told) -> None:
-        waiting = _Waiting(item, future, item.sealed_bytes)
+        Args:
+            who: handed back with the outcome.
+            tell: called by the appender's thread, once for each commit, with all that are told by it; it must not wait or fail.
+        """
+        waiting = _Waiting(item, who, tell, item.sealed_bytes)
         with self._guard:
             if self._is_closed:
                 raise ClosedError
@@ -160,7 +159,7 @@ class Appender:
             self._refuse()
             while not self._waiting.empty():
                 if (waiting := self._waiting.get()) is not None:
-                    _tell([(waiting.future, ClosedError())])
+                    waiting.tell([(waiting.who, ClosedError())])
             self._stopped.set()
             self._committed.set()
 
@@ -176,7 +175,7 @@ class Appender:
             with self._guard:
                 self._waiting_items -= 1
                 self._waiting_bytes -= waiting.sealed_bytes
-            if isinstance(waiting.future, asyncio.Future) or waiting.future.set_running_or_notify_cancel():
+            if waiting.tell is not _end or waiting.who.set_running_or_notify_cancel():
                 group.append(waiting)
                 events += len(waiting.item.drafts)
                 sealed_bytes += waiting.sealed_bytes
@@ -194,9 +193,9 @@ class Appender:
                 return
             if not isinstance(error, LedgerError | PersistenceError):
                 LOG.exception("append failed")
-            _tell([(waiting.future, error) for waiting in group])
+            _tell(group, [error] * len(group))
         else:
-            _tell([(waiting.future, appended) for waiting, appended in zip(group, outcome, strict=True)])
+            _tell(group, outcome)
             self._committed.set()
 
     def _store(self, items: Sequence[Item]) -> list[Appended]:
@@ -329,27 +328,17 @@ class Appender:
                 return
 
 
-def _tell(outcomes: Iterable[tuple[Told, Appended | BaseException]]) -> None:
-    """End what callers wait for; a task's future may be touched in its own loop only."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[Told, Appended | BaseException]]] = {}
-    for future, outcome in outcomes:
-        if isinstance(future, asyncio.Future):
-            loops.setdefault(future.get_loop(), []).append((future, outcome))
+def _tell(group: Iterable[_Waiting], outcome: Iterable[Appended | BaseException]) -> None:
+    told: dict[Callable[[Outcomes], None], Outcomes] = {}
+    for waiting, came in zip(group, outcome, strict=True):
+        told.setdefault(waiting.tell, []).append((waiting.who, came))
+    for tell, outcomes in told.items():
+        tell(outcomes)
+
+
+def _end(outcomes: Outcomes) -> None:
+    for future, came in outcomes:
+        if isinstance(came, BaseException):
+            future.set_exception(came)
         else:
-            _end(future, outcome)
-    for loop, told in loops.items():
-        with suppress(RuntimeError):  # it was closed, and nobody waits there any more
-            loop.call_soon_threadsafe(_end_all, told)
-
-
-def _end_all(told: Iterable[tuple[Told, Appended | BaseException]]) -> None:
-    for future, outcome in told:
-        if not future.done():  # a task that was cancelled waits no longer
-            _end(future, outcome)
-
-
-def _end(future: Told, outcome: Appended | BaseException) -> None:
-    if isinstance(outcome, BaseException):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+            future.set_result(came)

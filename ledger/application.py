@@ -6,7 +6,6 @@ in `ledger.intake` and `ledger.acts`; what they mean is folded in `projections`.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ from eventsourcing.utils import Environment, EnvType
 from uuid_utils import uuid7
 
 from ledger import artifacts, tree
-from ledger.appender import Appended, Appender, Item
+from ledger.appender import Appended, Appender, Item, Outcomes
 from ledger.canonical import check, decode, encode_checked
 from ledger.commitments import commit_each, from_text, open_each, opens, salt, to_text
 from ledger.database import PostgresDatabase, Reads, SQLiteDatabase
@@ -277,23 +276,10 @@ class Ledger(Application[Any]):
     def append(self, item: Item) -> Appended:
         """Store an item and wait until it is durable and in the tree; what is erased by it, also in the journal of erasures."""
         appended = self.submit(item).result()
-        self._tell_erased(item, appended)
+        if erases(item):
+            told = zip(item.drafts, appended.positions, strict=True)
+            self.on_erased(self.events_at(position for draft, position in told if draft.topic == ERASED))
         return appended
-
-    async def appended(self, item: Item) -> Appended:
-        """As `append`, for a task of an event loop."""
-        self._check(item)
-        appended = await self.appender.submit_soon(item)
-        if _erases(item):
-            self._forget()
-            await asyncio.to_thread(self._tell_erased, item, appended)
-        return appended
-
-    def _tell_erased(self, item: Item, appended: Appended) -> None:
-        told = zip(item.drafts, appended.positions, strict=True)
-        erased = [position for draft, position in told if draft.topic == ERASED]
-        if erased:
-            self.on_erased(self.events_at(erased))
 
     def freeze(self, reason: str) -> None:
         """Refuse to append from now on, for good; reading goes on.
@@ -321,9 +307,14 @@ class Ledger(Application[Any]):
         """
         self._check(item)
         future = self.appender.submit(item)
-        if _erases(item):
+        if erases(item):
             future.add_done_callback(lambda _: self._forget())
         return future
+
+    def queue(self, item: Item, who: object, tell: Callable[[Outcomes], None]) -> None:
+        """Check and queue an item that erases nothing; see `Appender.queue`."""
+        self._check(item)
+        self.appender.queue(item, who, tell)
 
     def _check(self, item: Item) -> None:
         if self.frozen:
@@ -680,7 +671,8 @@ class _View(Ledger):
         """Nothing is open."""
 
 
-def _erases(item: Item) -> bool:
+def erases(item: Item) -> bool:
+    """Whether what an item tells has to be carried out, too: whoever appends it waits for that."""
     return any(draft.topic == ERASED for draft in item.drafts)
 
 

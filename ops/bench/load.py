@@ -14,6 +14,7 @@ from random import Random
 import psycopg
 from uuid_utils import uuid7
 
+from adapters.awaiting import Awaiting
 from adapters.receiving import vocabulary
 from ledger.appender import Item
 from ledger.application import Ledger, PersonKey
@@ -126,17 +127,17 @@ def appended_per_s(
     """
     waits: list[float] = [] if waited_ms is None else waited_ms
 
-    async def write(until: float) -> None:
+    async def write(awaiting: Awaiting, until: float) -> None:
         begun = time.perf_counter()
         while begun < until:
-            await ledger.appended(item())
+            await awaiting.append(item())
             ended = time.perf_counter()
             waits.append((ended - begun) * 1_000)
             begun = ended
 
     async def write_all() -> float:
-        begun, before = time.perf_counter(), len(waits)
-        await asyncio.gather(*(write(begun + seconds) for _ in range(writers)))
+        awaiting, before, begun = Awaiting(ledger), len(waits), time.perf_counter()
+        await asyncio.gather(*(write(awaiting, begun + seconds) for _ in range(writers)))
         return (len(waits) - before) / (time.perf_counter() - begun)
 
     return asyncio.run(write_all())
