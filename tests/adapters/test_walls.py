@@ -41,6 +41,7 @@ async def both(api: Api) -> tuple[dict[str, str], dict[str, str]]:
     made = await furnish(api), await furnish(api.of(OTHER))
     await asyncio.to_thread(api.app[STATE].access.flush, everything=True)
     await asyncio.to_thread(api.system.runner.run)
+    await asyncio.to_thread(api.system.api_keys.flush)
     return made
 
 
