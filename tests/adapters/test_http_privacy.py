@@ -113,7 +113,7 @@ async def test_nothing_personal_leaves_by_logs_metrics_or_problems(logs: io.Stri
     assert len(problems) > 15
     metrics = (await sqlite_api.call("GET /metrics", scopes=())).body.decode()
     logged = logs.getvalue()
-    assert '"route": "/v1/messages/{message}"' in logged
+    assert '"route":"/v1/messages/{message}"' in logged
     assert "refused a request that is not HTTP" in logged
     told = [logged, metrics, *(r.body.decode() for r in problems), *(str(r.headers) for r in replies)]
     told += [line for r in replies if r.headers["Content-Type"].endswith("ndjson") for line in [r.body.decode()]]
