@@ -180,6 +180,7 @@ ROWS = {
     "adapters/suggestions.py": "likewise",
     "adapters/reinterpreting.py": "what is read otherwise, by kind and count",
     "adapters/outbox.py": "how far a send is",
+    "ops/bench/bare.py": "what look-ups are measured against, on made-up deliveries; no part of the service",
 }
 """Modules that read the rows of deliveries past `projections.queries`, and why they may."""
 
