@@ -159,7 +159,7 @@ def _advance_only(found: Golden, name: str) -> None:
     """One read model follows the log; the others have not got there yet."""
     runner = found.world.runner
     (model,) = (each for each in runner.models if each.name == name)
-    sum(runner._advance(model, ""))  # noqa: SLF001  as a process that is stopped in between leaves it
+    sum(runner._advance([model], ""))  # noqa: SLF001  as a process that is stopped in between leaves it
 
 
 @pytest.mark.parametrize("is_behind", [True, False])
@@ -186,7 +186,7 @@ def test_looking_later_than_the_answer_is_left_out(on_sqlite: Golden) -> None:
     _look(on_sqlite, "key_clerk", "access.trail")
     runner = on_sqlite.world.runner
     (model,) = (each for each in runner.models if each.name == "accessed")
-    sum(runner._advance(model, ""))  # noqa: SLF001  this read model is ahead of the statuses
+    sum(runner._advance([model], ""))  # noqa: SLF001  this read model is ahead of the statuses
     assert before.rows == ask(on_sqlite, "access").rows
     runner.run()
     assert len(before.rows) + 1 == len(ask(on_sqlite, "access").rows)
