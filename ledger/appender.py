@@ -153,8 +153,8 @@ class Appender:
 
     def _run(self) -> None:
         try:
-            while group := self._take():
-                self._commit(group)
+            while group := self._take([]):
+                self._commit(group, grows=True)
         finally:  # reached by closing, or by what no code expects: then too nobody is left waiting
             self._refuse()
             while not self._waiting.empty():
@@ -163,10 +163,10 @@ class Appender:
             self._stopped.set()
             self._committed.set()
 
-    def _take(self) -> list[_Waiting]:
-        """What is waiting, up to a batch; empty when closed. From here on a caller cannot cancel."""
-        group: list[_Waiting] = []
-        events = sealed_bytes = 0
+    def _take(self, group: list[_Waiting]) -> list[_Waiting]:
+        """Add what is waiting, up to a batch; empty when closed. From here on a caller cannot cancel."""
+        events = sum(len(waiting.item.drafts) for waiting in group)
+        sealed_bytes = sum(waiting.sealed_bytes for waiting in group)
         while not group or (events < MAX_BATCH_EVENTS and sealed_bytes < MAX_BATCH_BYTES and not self._waiting.empty()):
             waiting = self._waiting.get()
             if waiting is None:
@@ -181,10 +181,14 @@ class Appender:
                 sealed_bytes += waiting.sealed_bytes
         return group
 
-    def _commit(self, group: list[_Waiting]) -> None:
-        """Give every item its outcome, whatever happens."""
+    def _commit(self, group: list[_Waiting], *, grows: bool = False) -> None:
+        """Give every item its outcome, whatever happens.
+
+        Args:
+            grows: what comes while others append may be stored together with it.
+        """
         try:
-            outcome = self._store([w.item for w in group])
+            outcome = self._store(group, grows=grows)
         except BaseException as error:  # a defect of ours too: whoever waits is told, the rest is served
             if len(group) > 1 and not isinstance(error, _NOT_OF_ONE_ITEM):
                 middle = len(group) // 2
@@ -198,7 +202,7 @@ class Appender:
             _tell(group, outcome)
             self._committed.set()
 
-    def _store(self, items: Sequence[Item]) -> list[Appended]:
+    def _store(self, group: list[_Waiting], *, grows: bool) -> list[Appended]:
         """One transaction.
 
         Each try is encoded anew. Those whose commit is unclear are remembered: all expect the same head, so at most one of them
@@ -211,7 +215,7 @@ class Appender:
                 for encoded in unclear:
                     if self._recorder.is_stored(encoded.batch):
                         return self._adopt(encoded)
-                return self._adopt(self._try(items, unclear))
+                return self._adopt(self._try(group, unclear, grows=grows and not unclear))
             except HeadMovedError:
                 continue
             except ConflictError:
@@ -227,16 +231,18 @@ class Appender:
                 if not is_broken:
                     self._stopped.wait(RETRY_PAUSE_S)
 
-    def _try(self, items: Sequence[Item], unclear: list[Encoded]) -> Encoded:
+    def _try(self, group: list[_Waiting], unclear: list[Encoded], *, grows: bool) -> Encoded:
         """Append for the head we know or, when another process was faster, for the one that is found under the lock."""
         tried: list[Encoded] = []
 
         def batch() -> Batch:
-            tried.append(self._encode(items))
+            tried.append(self._encode([waiting.item for waiting in group]))
             return tried[0].batch
 
         def batch_after(tail: Tail) -> Batch:
             self._follow(tail)
+            if grows:
+                self._take(group)
             return batch()
 
         was_alone = self._is_alone

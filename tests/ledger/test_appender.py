@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError, PersistenceError
 
@@ -29,7 +30,7 @@ from ledger.errors import (
     VersionTakenError,
 )
 from ledger.events import Draft
-from ledger.recorders import NO_HEAD, Batch, Head, KeyRow, Tail
+from ledger.recorders import LOCK, NO_HEAD, Batch, Head, KeyRow, Tail
 from ledger.tree import Frontier
 from tests.ledger.kit import Clock, check_log, item, new_stream, opened
 from tests.postgres import Database as Given
@@ -489,7 +490,7 @@ def test_dying_thread_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     died = threading.Event()
     monkeypatch.setattr(threading, "excepthook", lambda _: died.set())
     submitted = threading.Event()
-    monkeypatch.setattr(Appender, "_take", lambda _: 1 / (not submitted.wait(30)))
+    monkeypatch.setattr(Appender, "_take", lambda *_: 1 / (not submitted.wait(30)))
     appender = Appender(recorder, lambda streams: {}, Clock())
     future = appender.submit(plain("a"))
     submitted.set()
@@ -639,3 +640,21 @@ def test_persistence_error_of_one_item_is_told_to_it_alone(gated: tuple[Ledger, 
         futures = [ledger.appender.submit(each) for each in (plain("a"), too_long, plain("b"))]
     assert [None, None] == [f.exception(30) for f in futures[::2]]
     assert isinstance(futures[1].exception(30), (PersistenceError, OverflowError))
+
+
+def test_what_comes_while_others_append_is_stored_together(postgresql_database: Given, tmp_path: Path) -> None:
+    """Whoever lost the race takes in what came while it waited for its turn."""
+    with (
+        opened(postgresql_database, tmp_path) as ledger,
+        opened(postgresql_database, tmp_path) as other,
+        psycopg.connect(postgresql_database.url, autocommit=True) as turn,
+    ):
+        other.append(item(other))
+        turn.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        futures = [ledger.submit(item(ledger))]
+        while not turn.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone():
+            pass  # until the first waits for its turn
+        futures += [ledger.submit(item(ledger)) for _ in range(2)]
+        turn.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+        assert [2, 3, 4] == [future.result(30).positions[0] for future in futures]
+        assert {1, 4} == {size for (size,) in ledger.database.read("SELECT size FROM heads")}
