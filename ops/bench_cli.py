@@ -154,7 +154,9 @@ def _list(sections: dict[str, Iterable[Figure]], *, json: bool) -> None:
             ]
         )
         return
-    table = Table("group", "name", "what", "goal", box=None)
+    table = Table(box=None)
+    for column in ("group", "name", "what", "goal"):
+        table.add_column(column, no_wrap=column == "name")  # a name that is broken cannot be typed
     for group, figure, when in listed:
         title = f"{figure.title} ({when})" if when else figure.title
         table.add_row(group, figure.name, title, _goal(figure.goal, figure.unit, figure.limit))

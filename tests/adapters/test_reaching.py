@@ -227,8 +227,8 @@ ELSEWHERE = {
     "UnixConnector": "",
 }
 """What connects, or says whom a connection trusts -> the argument with which it is all right."""
-SERVERS = ("sandbox", "demo", "authority")
-"""Parts of paths: stand-ins of providers for demos and tests, which only talk to this machine."""
+SERVERS = ("sandbox", "demo", "authority", "ops/bench")
+"""Parts of paths: stand-ins of providers for demos and tests, and measurements, which only talk to this machine."""
 
 
 def test_nothing_else_in_the_program_makes_a_connection() -> None:

@@ -46,7 +46,7 @@ SILENT: dict[str, str] = {
     **dict.fromkeys(("erase list", "erase show", "erase certificate"), "names no one"),
     "safeguards show": "the organisation's own rules",
     "verify": "needs no ledger",
-    "demo": "a ledger of its own",
+    **dict.fromkeys(("demo", "bench"), "ledgers of its own"),
     "serve": "what is done then is recorded by whom it is done for",
 }
 """Commands that change nothing and show nothing of a recipient -> why."""
