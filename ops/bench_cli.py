@@ -38,7 +38,7 @@ def bench(
     """Measure how fast this machine's databases let the ledger be, each number beside its limit in the same run.
 
     It starts a PostgreSQL of its own and fills its own ledgers; no setting is read, and nothing of yours is touched. All of it takes
-    about an hour and 20 GB of disk; `bench append_16` or `--scale quick` take minutes. What is measured together is measured in turns,
+    more than an hour and 30 GB of disk; `bench append_16` or `--scale quick` take minutes. What is measured together is measured in turns,
     round after round, and the medians are compared. Nothing else should run meanwhile.
 
     Results, with the machine described, are written below `--into` as JSON, with plots as SVG. Exit code 0 also where a goal is not
