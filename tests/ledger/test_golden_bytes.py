@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from ledger.application import PersonKey, open_values
 from ledger.batches import Item, encode
-from ledger.commitments import commit, from_text, opens, salt, to_text
+from ledger.commitments import commit, commit_each, from_text, open_each, opens, salt, to_text
 from ledger.errors import CorruptError, InvalidEventError, TooLargeError
 from ledger.events import MAX_LEAF_BYTES, Draft, check_fields, leaf, parse_time, read, time_text
 from ledger.recorders import NO_HEAD
@@ -248,3 +249,34 @@ def test_time_without_a_zone_is_refused() -> None:
     """A naive time would be a guess."""
     with pytest.raises(ValueError, match="without a zone"):
         time_text(datetime(2026, 3, 1))  # noqa: DTZ001  what is refused
+
+
+ODD = [
+    "tab\t",
+    {"b": "é", "a": "1"},
+    {"k": 'say "x"'},
+    5,
+    ["x", {"n": 1}],
+    "",
+    "\ud800",
+    "a\0b",
+    {"k": "\0"},
+    {"é": "x"},
+    True,
+    None,
+]
+
+
+@pytest.mark.parametrize("value", ODD, ids=ascii)
+def test_commitments_made_together_are_those_made_singly(value: object) -> None:
+    """What is made once for all values of an event changes neither a commitment nor what is refused."""
+    values = {"text": "plain", "odd": value}
+    try:
+        singly = {path: commit(salt(SECRET, EVENT_ID, path), EVENT_ID, path, each) for path, each in values.items()}
+    except InvalidEventError as refused:
+        with pytest.raises(InvalidEventError, match=f"^{re.escape(str(refused))}$"):
+            commit_each(SECRET, EVENT_ID, values)
+    else:
+        assert singly == commit_each(SECRET, EVENT_ID, values)
+        assert open_each(singly, SECRET, EVENT_ID, values)
+        assert not open_each(singly, SECRET, EVENT_ID, values | {"text": "other"})
