@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ledger.addresses import kept
 from ledger.application import Ledger, open_values
+from ledger.canonical import MAX_INT
 from ledger.events import read
 from ledger.observations import Address
 
@@ -17,12 +18,14 @@ Told = TypeVar("Told")
 Whose = tuple[str, int]
 """A message, and the index of a recipient in it; WHOLE_MESSAGE: everybody's."""
 
-# The look-up of an address says where it was declared; what is erased has no key.
+# The look-up of an address says where it was declared; what is erased has no key. The limit is none: it keeps both databases from looking
+# through what is sealed at that position, which is as much as the event declares recipients, for the one value that is wanted.
 _SEALED = (
-    "SELECT v.position, k.key_id, k.wrapped, v.sealed FROM lookups AS l "
+    "SELECT v.position, h.key_id, h.wrapped, v.sealed FROM ("
+    "SELECT l.position, k.key_id, k.wrapped FROM lookups AS l "
     "JOIN person_keys AS k ON k.stream = l.stream AND k.person = l.recipient "
-    "JOIN sealed_values AS v ON v.position = l.position AND v.key_id = k.key_id "
-    "WHERE l.stream = {0} AND l.recipient = {1}"
+    f"WHERE l.stream = {{0}} AND l.recipient = {{1}} LIMIT {MAX_INT}) AS h "
+    "JOIN sealed_values AS v ON v.position = h.position AND v.key_id = h.key_id"
 )
 
 

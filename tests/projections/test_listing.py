@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -129,6 +130,25 @@ def test_what_goes_wrong_while_reading_on_is_told(found: World, monkeypatch: pyt
     monkeypatch.setattr(declared, "held", broken)
     with pytest.raises(OSError):  # noqa: PT011  it is the one that was raised
         list(pages)
+
+
+@pytest.mark.parametrize("is_analysed", [False, True])
+def test_a_sealed_value_is_read_by_its_whole_key(
+    found: World, monkeypatch: pytest.MonkeyPatch, *, is_analysed: bool
+) -> None:
+    """Not looked for among all that is sealed at its position: of an event with 400 recipients that is 400 values for each of them."""
+    fill(found, 20)
+    reads, asked = found.ledger.database, list[tuple[str, Sequence[object]]]()
+    with monkeypatch.context() as patched:
+        patched.setattr(reads, "read", lambda *statement: asked.append(statement) or [])
+        declared.held(found.ledger, [("message", 0)])
+    if is_analysed:
+        with reads.writing() as cursor:
+            cursor.execute("ANALYZE")
+    explain = "EXPLAIN QUERY PLAN" if reads.kind == "sqlite" else "EXPLAIN (COSTS OFF)"
+    plan = "\n".join(str(row[-1]) for row in reads.read(f"{explain} {asked[0][0]}", asked[0][1]))
+    by_its_key = {"sqlite": r"SEARCH v .*position=\? AND key_id=\?", "postgresql": r"position\"? = .*AND \(key_id = "}
+    assert re.search(by_its_key[reads.kind], plan), plan
 
 
 @pytest.mark.parametrize("cursor", ["x", "!", "MQ", "MS4tMQ"])
