@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from operator import call
 from typing import Any
 
 from ledger.canonical import MAX_INT, decode, encode_checked
@@ -22,6 +24,7 @@ FORMAT_VERSION = 1
 MAX_LEAF_BYTES = 65_535
 MAX_DECLARED = 400
 NONCE_BYTES = 16
+MAX_KNOWN_WORDS = 1_000
 
 Check = Callable[[Any], Any]
 """Whether a value has a shape, as truth; a TypeError says that it does not, too."""
@@ -29,6 +32,24 @@ Check = Callable[[Any], Any]
 
 def _text(pattern: str) -> Check:
     return re.compile(pattern).fullmatch
+
+
+class _Words(dict[str, bool]):
+    """Values that were found to have a shape; the first so many, as there may be more than are worth remembering."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+
+    def __missing__(self, value: str) -> bool:
+        is_shaped = bool(self._check(value))
+        if is_shaped and len(self) < MAX_KNOWN_WORDS:
+            self[value] = True
+        return is_shaped
+
+
+def _word(pattern: str) -> Check:
+    """As `_text`, of what comes again in most events."""
+    return _Words(_text(pattern)).__getitem__
 
 
 def _one_of(values: frozenset[str]) -> Check:
@@ -54,18 +75,18 @@ def _pair(v: Any) -> bool:
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _NAME = r"[a-z0-9][a-z0-9_.-]{0,62}"
 _uuid = _text(_UUID)
-_name = _text(_NAME)
-_token = _text(r"[a-z][a-z0-9_.:-]{0,62}")
+_name = _word(_NAME)
+_token = _word(r"[a-z][a-z0-9_.:-]{0,62}")
 _time = _text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _stream = _text(rf"{_UUID}(/\d{{1,6}})?|batch/{_UUID}|account/{_NAME}/{_NAME}/\d{{4}}-\d\d-\d\d|ledger")
 _vkey = _text(r"[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}")
-_code = _text(r"[\x20-\x7e\u00a0-\u024f]{1,80}")
+_code = _word(r"[\x20-\x7e\u00a0-\u024f]{1,80}")
 
 CLEAR: dict[str, Check] = {
     "v": lambda v: type(v) is int and v == FORMAT_VERSION,
     "id": _uuid,
     "nonce": _text(r"[A-Za-z0-9_-]{22}"),
-    "type": lambda v: type(v) is str and v.removesuffix("/1") in TYPES and v.endswith("/1"),
+    "type": _one_of(frozenset(f"{name}/1" for name in TYPES)),
     "tenant": _name,
     "stream": _stream,
     "version": lambda v: _count(v) and v > 0,
@@ -78,11 +99,11 @@ CLEAR: dict[str, Check] = {
     "arrival": _one_of(frozenset(ArrivalKind)),
     "operation": _token,
     "verdict": _one_of(frozenset(Verdict)),
-    "key_id": _text(r"[A-Za-z0-9_.:-]{1,63}"),
+    "key_id": _word(r"[A-Za-z0-9_.:-]{1,63}"),
     "code": _code,
     "reason": _code,
-    "erds": _text(r"[A-F]\.\d"),
-    "mapping": _text(rf"{_NAME}/\d+"),
+    "erds": _word(r"[A-F]\.\d"),
+    "mapping": _word(rf"{_NAME}/\d+"),
     "about": _one_of(frozenset({"message", "recipient", "other_recipient", "batch", "account"})),
     "recipient": _count,
     "first": _count,
@@ -101,8 +122,8 @@ CLEAR: dict[str, Check] = {
     "tree_size": _count,
     "root": _text(r"[0-9a-f]{64}"),
     "signature": _text(r"[A-Za-z0-9_-]{86}"),
-    "actor": _text(r"[A-Za-z0-9_.:-]{1,63}"),
-    "commit": _mapping(_text(r"(?!tenant$)[a-z][a-z0-9_.]{0,79}"), _text(r"[A-Za-z0-9_-]{43}")),
+    "actor": _word(r"[A-Za-z0-9_.:-]{1,63}"),
+    "commit": _mapping(_word(r"(?!tenant$)[a-z][a-z0-9_.]{0,79}"), _text(r"[A-Za-z0-9_-]{43}")),
 }
 """Field -> the shape it must have. What is not here does not enter an event."""
 
@@ -141,21 +162,36 @@ def check_fields(fields: Mapping[str, Any]) -> None:
     Raises:
         InvalidEventError: an unknown, misshapen or missing field.
     """
-    for name, value in fields.items():
-        check = CLEAR.get(name)
-        if check is None:
-            msg = f"{name!r} may not stand in the clear in an event"
-            raise InvalidEventError(msg)
-        try:
-            is_shaped = check(value)
-        except TypeError:
-            is_shaped = False
-        if not is_shaped:
+    checks, missing = _checks(tuple(fields))
+    try:
+        is_shaped = all(map(call, checks, fields.values()))
+    except TypeError:
+        is_shaped = False
+    if is_shaped and not missing:
+        return
+    for name, check in zip(fields, checks, strict=True):
+        if not _is_shaped(check, fields[name]):
             msg = f"the value of {name!r} does not have the shape that may stand in the clear"
             raise InvalidEventError(msg)
-    if not fields.keys() >= REQUIRED:
-        msg = f"an event lacks {', '.join(sorted(REQUIRED - fields.keys()))}"
-        raise InvalidEventError(msg)
+    msg = f"an event lacks {missing}"
+    raise InvalidEventError(msg)
+
+
+@lru_cache(maxsize=1024)
+def _checks(names: tuple[str, ...]) -> tuple[tuple[Check, ...], str]:
+    """The check of each field of events that have these, and which they lack; few sets of names make up all events."""
+    for name in names:
+        if name not in CLEAR:
+            msg = f"{name!r} may not stand in the clear in an event"
+            raise InvalidEventError(msg)
+    return tuple(CLEAR[name] for name in names), ", ".join(sorted(REQUIRED.difference(names)))
+
+
+def _is_shaped(check: Check, value: Any) -> bool:
+    try:
+        return bool(check(value))
+    except TypeError:
+        return False
 
 
 def leaf(draft: Draft, version: int, recorded_at: str) -> bytes:
@@ -227,7 +263,8 @@ def time_text(at: datetime) -> str:
     if at.tzinfo is None:
         msg = "a time without a zone"
         raise ValueError(msg)
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_time(text: str) -> datetime:

@@ -19,7 +19,7 @@ from ledger.application import PersonKey, open_values
 from ledger.batches import Item, encode
 from ledger.commitments import commit, commit_each, from_text, open_each, opens, salt, to_text
 from ledger.errors import CorruptError, InvalidEventError, TooLargeError
-from ledger.events import MAX_LEAF_BYTES, Draft, check_fields, leaf, parse_time, read, time_text
+from ledger.events import MAX_KNOWN_WORDS, MAX_LEAF_BYTES, Draft, check_fields, leaf, parse_time, read, time_text
 from ledger.recorders import NO_HEAD
 from ledger.tree import Frontier, leaf_hash
 from tests.ledger.kit import Clock, opened
@@ -215,6 +215,16 @@ def test_field_that_is_not_in_the_table_or_its_shape_is_refused(changes: dict[st
         check_fields(fields(**changes))
     assert "anna" not in str(refusal.value)
     assert "plain words" not in str(refusal.value)
+
+
+def test_every_word_is_judged_whatever_words_were_seen_before() -> None:
+    """Words that passed are remembered, up to a number; others are refused each time, and new ones are still let in."""
+    for number in range(MAX_KNOWN_WORDS + 10):
+        check_fields(fields(account=f"sms-{number}"))
+    for account in ("Sms", "sms\n", "Sms", ["sms-1"]):
+        with pytest.raises(InvalidEventError, match="account"):
+            check_fields(fields(account=account))
+    check_fields(fields(account="sms-late"))
 
 
 def test_golden_event_passes_its_own_check() -> None:
