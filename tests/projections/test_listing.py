@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
 
 from ledger.canonical import decode, encode
+from ledger.database import Row
 from ledger.errors import CorruptError, NotFoundError
 from ledger.sealing import seal, unseal
 from projections import declared
@@ -139,8 +140,13 @@ def test_a_sealed_value_is_read_by_its_whole_key(
     """Not looked for among all that is sealed at its position: of an event with 400 recipients that is 400 values for each of them."""
     fill(found, 20)
     reads, asked = found.ledger.database, list[tuple[str, Sequence[object]]]()
+
+    def noting(*statement: Any) -> list[Row]:
+        asked.append(statement)
+        return []
+
     with monkeypatch.context() as patched:
-        patched.setattr(reads, "read", lambda *statement: asked.append(statement) or [])
+        patched.setattr(reads, "read", noting)
         declared.held(found.ledger, [("message", 0)])
     if is_analysed:
         with reads.writing() as cursor:
