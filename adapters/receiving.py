@@ -13,8 +13,8 @@ from datetime import datetime
 
 from adapters.providers import registry
 from adapters.providers.contract import Checked, Trust
-from adapters.providers.pec_mailbox import signatures
-from adapters.providers.pec_mailbox.chains import Revocation
+from adapters.providers.pec_mailbox import attesting
+from adapters.providers.pec_mailbox.verdicts import Revocation
 from ledger.application import Words
 from ledger.errors import ConfigurationError
 from ledger.names import Attestation, Reading
@@ -65,8 +65,8 @@ def attester(
             LOG.error("signatures cannot be checked: %s", error)  # noqa: TRY400  the text says it all
             trusted = ()
         trust = Trust(trusted, arrival.observed_at)
-        is_certified = provider.attest is signatures.attest  # the signatures that revocations are known of
-        found = signatures.attest(arrival, trust, said(arrival)) if is_certified else provider.attest(arrival, trust)
+        is_certified = provider.attest is attesting.attest  # the signatures that revocations are known of
+        found = attesting.attest(arrival, trust, said(arrival)) if is_certified else provider.attest(arrival, trust)
         return None if found is None else Attestation(found.holds, found.verdicts, found.texts, found.why)
 
     return attest

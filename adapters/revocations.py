@@ -28,8 +28,8 @@ from adapters import trust
 from adapters.jobs.rows import Turn
 from adapters.providers import registry
 from adapters.providers.contract import Attested, Trust
-from adapters.providers.pec_mailbox import signatures
-from adapters.providers.pec_mailbox.chains import Revocation
+from adapters.providers.pec_mailbox import attesting
+from adapters.providers.pec_mailbox.verdicts import Revocation
 from adapters.trust import Captured
 from ledger.appender import Item
 from ledger.application import WHOLE_MESSAGE, Ledger, PersonKey, digest_value
@@ -111,7 +111,7 @@ class Revocations:
 
     def _certificates(self, event: Event) -> tuple[bytes, ...]:
         try:
-            return signatures.certificates(self._arrival(event))
+            return attesting.certificates(self._arrival(event))
         except (ErasedError, NotFoundError):
             return ()
         except (CorruptError, OSError) as error:
@@ -230,7 +230,7 @@ class Revocations:
     def _decide(self, event: Event, roots: tuple[bytes, ...], said: Sequence[bytes]) -> Decided | None:
         arrival = self._arrival(event)
         for one, given, media_type in _each(*said):
-            found = signatures.attest(arrival, Trust(roots, arrival.observed_at), given)
+            found = attesting.attest(arrival, Trust(roots, arrival.observed_at), given)
             if found is not None and OPEN not in found.verdicts:
                 return Decided(found, one, media_type)
         return None
@@ -290,7 +290,7 @@ def of_revoked(ledger: Ledger) -> Callable[[Arrival], Revocation]:
                 signer: Revocation((bytes(crl),) if crl else (), (bytes(ocsp),) if ocsp else ())
                 for signer, crl, ocsp in rows
             }
-        held = signatures.certificates(arrival) if known else ()
+        held = attesting.certificates(arrival) if known else ()
         return known.get(_name(held), Revocation()) if held else Revocation()
 
     return said
@@ -299,7 +299,7 @@ def of_revoked(ledger: Ledger) -> Callable[[Arrival], Revocation]:
 def _is_open(event: Event) -> bool:
     """Whether an event says that a good signature was found, and nothing of whether its signer was revoked."""
     provider = registry().get(event.fields.get("provider", ""))
-    is_judged = provider is not None and provider.attest is signatures.attest
+    is_judged = provider is not None and provider.attest is attesting.attest
     return (
         is_judged
         and event.type == "evidence.verified"

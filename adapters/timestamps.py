@@ -212,7 +212,7 @@ def roots_in(path: Path) -> list[x509.Certificate]:
 
 
 def blocking(url: str, roots: Sequence[x509.Certificate]) -> Callable[[bytes], bytes]:
-    """The authority as a plain function for `seal.sign` and `report.sign`; to be called outside an event loop."""
+    """The authority as a plain function for `adapters.evidence.signing`; to be called outside an event loop."""
 
     async def once(digest: bytes) -> bytes:
         async with aiohttp.ClientSession(connector=reaching.connector()) as session:

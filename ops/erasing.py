@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 from adapters.erasing.carrying import Eraser
-from adapters.evidence.report import sign
 from adapters.retiring import Retirer
 from ledger.events import time_text
 from ops import keyfiles, reports
@@ -36,8 +35,10 @@ def retirer(system: System) -> Retirer:
 
 def sealed(system: System, pdf: bytes) -> bytes:
     """A PDF with the operator's seal; the self-made one is made when it is first needed."""
+    from adapters.evidence.signing import sign_pdf  # noqa: PLC0415  see there
+
     desk = reports.desk(system)
-    return sign(pdf, desk.sealer(), desk.timestamper)
+    return sign_pdf(pdf, desk.sealer(), desk.timestamper)
 
 
 def _oldest_kek(system: System) -> str:

@@ -36,12 +36,19 @@ def finish(
     """
 
     def sealed(members: Mapping[str, bytes]) -> dict[str, bytes]:
+        from adapters.evidence import signing  # noqa: PLC0415  see there
+
         manifest = seal.manifest(members)
-        return {MANIFEST: manifest, SEAL: seal.sign(manifest, sealer, timestamper)}
+        return {MANIFEST: manifest, SEAL: signing.sign(manifest, sealer, timestamper)}
+
+    def reported(draft: Draft) -> bytes:
+        from adapters.evidence import signing  # noqa: PLC0415  as above
+
+        return signing.sign_pdf(report.render(story(draft), draft.ask.language), sealer, timestamper)
 
     return Finish(
         template=report.TEMPLATE,
-        report=lambda draft: report.sign(report.render(story(draft), draft.ask.language), sealer, timestamper),
+        report=reported,
         seal=sealed,
         trust={"seal-root.pem": sealer.root_pem()} | ({"tsa-root.pem": tsa_roots} if tsa_roots else {}),
         worth=sealer.warning,

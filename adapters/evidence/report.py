@@ -9,18 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import typst
-from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
-from pyhanko.sign.fields import SigFieldSpec, SigSeedSubFilter
-from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner
 
 from adapters.evidence.claims import proven, unproven
-from adapters.evidence.seal import Sealer, Timestamper, TokenSource, stamped
 from adapters.evidence.story import Original, Story
 from adapters.evidence.texts import FOLDER, MAX_CHARACTERS, Texts, event_type, plain, rule, texts
 from ledger.events import parse_time
@@ -28,7 +23,7 @@ from projections.grades import Evidence
 from projections.rules import MILESTONES
 from projections.views import DeliveryView, TrailEntry
 
-__all__ = ["TEMPLATE", "Original", "Story", "render", "sign", "typeset"]
+__all__ = ["TEMPLATE", "Original", "Story", "render", "typeset"]
 
 TEMPLATE = "report/2"
 """Stands in a pack's trail.json; changes whenever the same story would give other bytes."""
@@ -70,23 +65,6 @@ def typeset(folder: Path, data: Mapping[str, Any], at: str) -> bytes:
 def _fonts() -> typst.Fonts:
     """Those inside typst, the same on every machine."""
     return typst.Fonts(include_system_fonts=False)
-
-
-def sign(pdf: bytes, sealer: Sealer, timestamper: Timestamper | None = None) -> bytes:
-    """The report with an invisible PAdES signature (B-B; B-T with an authority) that allows only further signatures.
-
-    Blocks, and runs an event loop of its own: call it outside one.
-    """
-    metadata = PdfSignatureMetadata(
-        field_name="Seal", md_algorithm="sha256", subfilter=SigSeedSubFilter.PADES, certify=True
-    )
-
-    def signed(source: TokenSource | None) -> bytes:
-        signer = PdfSigner(metadata, sealer.signer(), timestamper=source, new_field_spec=SigFieldSpec("Seal"))
-        done: BytesIO = signer.sign_pdf(IncrementalPdfFileWriter(BytesIO(pdf)))
-        return done.getvalue()
-
-    return stamped(signed, timestamper)
 
 
 def _when(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The operator's X.509 seal: its key, the manifest it covers, and detached CAdES signatures.
+"""The operator's X.509 seal: its key and certificates, and the manifest it covers; `signing` signs with it.
 
 Out of the box the seal is self-made, and `Sealer.warning` says what that is worth; a bought key with its certificates, as one
 PEM file, takes its place. Keys in hardware are left out. The seal says who handed a pack out; what happened is proven by the log.
@@ -6,9 +6,7 @@ PEM file, takes its place. Keys in hardware are left out. The seal says who hand
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import logging
 import os
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -18,23 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from urllib.parse import quote
 
-from asn1crypto import cms, tsp
-from asn1crypto import x509 as asn1_x509
-from asn1crypto.keys import PrivateKeyInfo
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
-from pyhanko.sign.signers import SimpleSigner
-from pyhanko.sign.signers.pdf_cms import PdfCMSSignedAttributes
-from pyhanko.sign.timestamps import TimeStamper
-from pyhanko_certvalidator.registry import SimpleCertificateStore
 
-from adapters.timestamps import AuthorityError
 from ledger.errors import ConfigurationError
-
-LOG = logging.getLogger(__name__)
 
 SIGNATURE = "META-INF/signature001.p7s"
 FILE = "seal.pem"
@@ -103,15 +91,6 @@ class Sealer(NamedTuple):
     def root_pem(self) -> bytes:
         """The root, as it lies in a pack below `trust/`; a copy there vouches for nothing."""
         return self.chain[-1].public_bytes(Encoding.PEM)
-
-    def signer(self) -> SimpleSigner:
-        """The same, as pyHanko takes it."""
-        registry = SimpleCertificateStore()
-        registry.register_multiple(_asn1(each) for each in self.chain)
-        der = self.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        return SimpleSigner(
-            signing_cert=_asn1(self.chain[0]), signing_key=PrivateKeyInfo.load(der), cert_registry=registry
-        )
 
 
 def load_or_create(key_folder: Path, configured: Path | None = None) -> Sealer:
@@ -225,10 +204,6 @@ def _chain(path: Path, key: PrivateKey, found: list[x509.Certificate]) -> tuple[
     return tuple(chain)
 
 
-def _asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:
-    return asn1_x509.Certificate.load(certificate.public_bytes(Encoding.DER))
-
-
 def manifest(members: Mapping[str, bytes]) -> bytes:
     """The ASiCManifest that the seal signs: SHA-256 digests of all members but `mimetype` and what lies below META-INF.
 
@@ -244,51 +219,3 @@ def manifest(members: Mapping[str, bytes]) -> bytes:
         if path != "mimetype" and not path.startswith("META-INF/")
     )
     return _MANIFEST.format(signature=SIGNATURE, entries=entries).encode()
-
-
-class TokenSource(TimeStamper):
-    """An RFC 3161 authority behind a plain function, as pyHanko wants it."""
-
-    def __init__(self, timestamper: Timestamper) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # pyHanko annotates its other methods
-        self._timestamper = timestamper
-
-    async def async_timestamp(self, message_digest: bytes, md_algorithm: str) -> cms.ContentInfo:
-        if md_algorithm != "sha256":
-            msg = f"tokens are taken over SHA-256, not {md_algorithm}"
-            raise ValueError(msg)
-        token = await asyncio.to_thread(self._timestamper, message_digest)
-        return cms.ContentInfo.load(token)
-
-    async def async_request_tsa_response(self, req: tsp.TimeStampReq) -> tsp.TimeStampResp:
-        """Never called: `async_timestamp`, its only caller, is replaced."""
-        raise NotImplementedError
-
-
-def sign(data: bytes, sealer: Sealer, timestamper: Timestamper | None = None) -> bytes:
-    """A detached CAdES signature over `data`: baseline B-B, B-T with an authority's token over it.
-
-    Blocks, and runs an event loop of its own: call it outside one.
-
-    Returns:
-        DER of a CMS ContentInfo.
-    """
-    attributes = PdfCMSSignedAttributes(signing_time=datetime.now(UTC).replace(microsecond=0))
-
-    def signed(source: TokenSource | None) -> bytes:
-        signing = sealer.signer().async_sign_general_data(
-            data, "sha256", use_cades=True, timestamper=source, signed_attr_settings=attributes
-        )
-        return bytes(asyncio.run(signing).dump())
-
-    return stamped(signed, timestamper)
-
-
-def stamped(signed: Callable[[TokenSource | None], bytes], timestamper: Timestamper | None) -> bytes:
-    """A signature with a token of the authority; without one when that gives none, since evidence does not wait for it."""
-    if timestamper is not None:
-        try:
-            return signed(TokenSource(timestamper))
-        except AuthorityError as error:
-            LOG.warning("signed without a time-stamp: %s", error)
-    return signed(None)

@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from adapters.compliance.contract import Column, Header, Kind
-from adapters.evidence.report import sign, typeset
+from adapters.evidence.report import typeset
 from adapters.evidence.seal import Sealer, Timestamper
 from adapters.evidence.texts import plain
 from adapters.reports.contract import Look, Writer
@@ -33,11 +33,13 @@ def writer(sealer: Callable[[], Sealer], timestamper: Timestamper | None) -> Wri
     """What writes PDFs under a seal. It blocks, and runs an event loop of its own."""
 
     def write(path: Path, header: Header, rows: Iterable[tuple[Any, ...]], look: Look) -> int:
+        from adapters.evidence.signing import sign_pdf  # noqa: PLC0415  see there
+
         found = list(islice(rows, MAX_ROWS + 1))
         if len(found) > MAX_ROWS:
             msg = f"the answer has more than {MAX_ROWS} rows, which is all that a PDF takes; ask for csv, jsonl or xlsx"
             raise TooLargeError(msg)
-        path.write_bytes(sign(render(header, found, look), sealer(), timestamper))
+        path.write_bytes(sign_pdf(render(header, found, look), sealer(), timestamper))
         return len(found)
 
     return write

@@ -16,7 +16,7 @@ from cryptography.x509 import ocsp
 from adapters import reaching, trust
 from adapters.providers.contract import Trust
 from adapters.providers.pec_mailbox import signatures
-from adapters.providers.pec_mailbox.chains import Revocation
+from adapters.providers.pec_mailbox.verdicts import Revocation
 from ledger.errors import ConfigurationError
 from ledger.observations import Arrival, ArrivalKind
 from tests.adapters.publishing import Publishing, publishing

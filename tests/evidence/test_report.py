@@ -16,6 +16,7 @@ import typst
 from adapters.evidence import claims, report, seal, texts
 from adapters.evidence.originals import ROLES, WITHHELD
 from adapters.evidence.report import Story
+from adapters.evidence.signing import sign_pdf
 from adapters.providers import registry
 from ledger.observations import ArrivalKind, Verdict, ZoneBasis
 from ledger.types import TYPES
@@ -278,7 +279,7 @@ def test_same_story_gives_the_same_bytes(language: str) -> None:
 def test_file_is_tagged_pdf_a3(tmp_path: Path) -> None:
     """XMP claims PDF/A-3 with tags, fonts are embedded, and the date is that of the story, signed or not."""
     pdf = report.render(STORY, "sv")
-    sealed = report.sign(pdf, seal.load_or_create(tmp_path))
+    sealed = sign_pdf(pdf, seal.load_or_create(tmp_path))
     for each in (pdf, sealed):
         assert re.search(rb"pdfaid:part>3<.*pdfaid:conformance>A<", each, re.DOTALL)
         about = poppler("pdfinfo", each, tmp_path)
@@ -291,7 +292,7 @@ def test_file_is_tagged_pdf_a3(tmp_path: Path) -> None:
 @needs_poppler
 def test_pdfsig_accepts_the_signature_and_no_flipped_byte(tmp_path: Path) -> None:
     """The PAdES signature covers the whole file; one changed byte spoils it."""
-    pdf = report.sign(report.render(STORY, "it"), seal.load_or_create(tmp_path))
+    pdf = sign_pdf(report.render(STORY, "it"), seal.load_or_create(tmp_path))
     said = poppler("pdfsig", pdf, tmp_path)
     assert "Signature is Valid." in said
     assert "Total document signed" in said

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pytest_aiohttp import AiohttpServer
 
 from adapters import timestamps
-from adapters.evidence import seal
+from adapters.evidence import seal, signing
 from ledger.errors import ConfigurationError
 from tests.adapters.authorities import NO_OPENSSL, Answering, certificate, has_openssl
 
@@ -51,7 +51,7 @@ def accepted(folder: Path, data: bytes, signature: bytes, root: bytes) -> bool:
 def test_openssl_accepts_the_seal_and_no_flipped_byte(sealer: seal.Sealer, tmp_path: Path) -> None:
     """The seal holds under its root, not for a changed manifest, a changed signature, or under another root."""
     data = seal.manifest(MEMBERS)
-    signature = seal.sign(data, sealer)
+    signature = signing.sign(data, sealer)
     other = seal.load_or_create(tmp_path / "other")
     flipped = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
     broken = signature[:-9] + bytes([signature[-9] ^ 1]) + signature[-8:]
@@ -108,7 +108,7 @@ def test_bought_seal_takes_the_place_of_the_self_made_one(tmp_path: Path) -> Non
     """A PEM file with key and certificates in any order seals, with its intermediates inside; the warning names its issuer."""
     found = seal.load_or_create(tmp_path / "keys", _bundle(tmp_path))
     data = seal.manifest(MEMBERS)
-    assert accepted(tmp_path, data, seal.sign(data, found), found.root_pem())
+    assert accepted(tmp_path, data, signing.sign(data, found), found.root_pem())
     assert not (tmp_path / "keys").exists()
     assert "CN=Bought middle" in found.warning
 
@@ -137,7 +137,7 @@ async def test_seal_with_an_authority_carries_its_token(
     server = await aiohttp_server(answering.app())
     data = seal.manifest(MEMBERS)
     stamper = timestamps.blocking(str(server.make_url("/")), [answering.root])
-    signature = await asyncio.to_thread(seal.sign, data, sealer, stamper)
+    signature = await asyncio.to_thread(signing.sign, data, sealer, stamper)
     signer = cms.ContentInfo.load(signature)["content"]["signer_infos"][0]
     tokens = [
         a["values"][0].dump() for a in signer["unsigned_attrs"] if a["type"].native == "signature_time_stamp_token"
@@ -155,6 +155,6 @@ def test_seal_does_not_wait_for_an_authority_that_is_down(
     def down(_: bytes) -> bytes:
         raise timestamps.AuthorityError(is_down=True)
 
-    signer = cms.ContentInfo.load(seal.sign(b"x", sealer, down))["content"]["signer_infos"][0]
+    signer = cms.ContentInfo.load(signing.sign(b"x", sealer, down))["content"]["signer_infos"][0]
     assert not signer["unsigned_attrs"]
     assert "signed without a time-stamp" in caplog.text

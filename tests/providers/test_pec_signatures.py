@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from adapters.providers.contract import Attested, Trust
 from adapters.providers.pec_mailbox import chains, signatures, verdicts
-from adapters.providers.pec_mailbox.chains import Revocation
 from adapters.providers.pec_mailbox.sandbox import Clock, Provider, authority, behaviour
+from adapters.providers.pec_mailbox.verdicts import Revocation
 from ledger.observations import Arrival, ArrivalKind
 from tests.adapters.authorities import NO_OPENSSL, has_openssl, openssl
 from tests.providers import pec_ca

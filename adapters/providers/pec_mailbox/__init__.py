@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from adapters.providers.contract import Operation, Provider
 from adapters.providers.pec_mailbox import smtp, statuses
+from adapters.providers.pec_mailbox.attesting import attest
 from adapters.providers.pec_mailbox.client import CLIENT
 from adapters.providers.pec_mailbox.crosscheck import NOTES
-from adapters.providers.pec_mailbox.signatures import attest
 from adapters.providers.pec_mailbox.verdicts import VERDICTS
 from adapters.providers.pec_mailbox.wire import parse, recognise
 

@@ -35,7 +35,7 @@ from pyhanko_certvalidator.revinfo.validate_crl import verify_crl
 from pyhanko_certvalidator.revinfo.validate_ocsp import verify_ocsp_response
 from pyhanko_certvalidator.validate import async_validate_path
 
-from adapters.providers.pec_mailbox.verdicts import Finding
+from adapters.providers.pec_mailbox.verdicts import Finding, Revocation
 
 MAX_CHAIN = 6
 MAX_STEPS = 64
@@ -50,13 +50,6 @@ SIGNING = KeyUsageConstraints(
 
 Chain = tuple[Certificate, ...]
 """The signer first, the root (or whatever is trusted) last; one certificate when the signer itself is trusted."""
-
-
-class Revocation(NamedTuple):
-    """What authorities said about revoked certificates, in DER."""
-
-    crls: tuple[bytes, ...] = ()
-    ocsps: tuple[bytes, ...] = ()
 
 
 def signer(

@@ -23,8 +23,8 @@ from pyhanko.sign.validation.generic_cms import validate_sig_integrity
 
 from adapters.providers.contract import Attested, Trust
 from adapters.providers.pec_mailbox import chains, mime
-from adapters.providers.pec_mailbox.chains import Chain, Revocation
-from adapters.providers.pec_mailbox.verdicts import OPEN, VERDICTS, WRONG, Finding, holds
+from adapters.providers.pec_mailbox.chains import Chain
+from adapters.providers.pec_mailbox.verdicts import OPEN, VERDICTS, WRONG, Finding, Revocation, holds
 from ledger.observations import Arrival, UnreadableError
 
 MAX_SIGNATURE_BYTES = 256 * 1024

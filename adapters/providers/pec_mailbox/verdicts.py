@@ -1,4 +1,4 @@
-"""The verdicts on a signature, and what they add up to."""
+"""The verdicts on a signature, what they rest on, and what they add up to."""
 
 from __future__ import annotations
 
@@ -57,6 +57,13 @@ OPEN = frozenset(
         "revocation_later",
     }
 )
+
+
+class Revocation(NamedTuple):
+    """What authorities said about revoked certificates, in DER."""
+
+    crls: tuple[bytes, ...] = ()
+    ocsps: tuple[bytes, ...] = ()
 
 
 class Finding(NamedTuple):
