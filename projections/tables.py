@@ -103,12 +103,20 @@ class Tables:
 
     def _differences(self, reads: Reads, name: str, table: Table) -> int:
         """Both are read once, in the order of their keys."""
-        keys = table.key.split(", ")
         columns = [column.split()[0] for column in table.columns.split(", ")]
-        same = " AND ".join(f"a.{key} = b.{key}" for key in keys)
-        differs = " OR ".join(f"a.{column} IS DISTINCT FROM b.{column}" for column in columns)
+        live, new = self.name(name), self.name(name, SUFFIX)
+        rows = ", ".join(columns)
+        # SQLite merges for EXCEPT and looks each row up for a join; PostgreSQL the other way round.
         sql = (
-            f"SELECT coalesce(sum(CASE WHEN a.{keys[0]} IS NULL OR b.{keys[0]} IS NULL THEN 1 ELSE 2 END), 0) "
-            f"FROM {self.name(name)} AS a FULL JOIN {self.name(name, SUFFIX)} AS b ON {same} WHERE {differs}"
+            f"SELECT 2 * count(*) + (SELECT count(*) FROM {new}) - (SELECT count(*) FROM {live}) "
+            f"FROM (SELECT {rows} FROM {live} EXCEPT SELECT {rows} FROM {new})"
         )
+        if self.schema:
+            keys = table.key.split(", ")
+            same = " AND ".join(f"a.{key} = b.{key}" for key in keys)
+            differs = " OR ".join(f"a.{column} IS DISTINCT FROM b.{column}" for column in columns)
+            sql = (
+                f"SELECT coalesce(sum(CASE WHEN a.{keys[0]} IS NULL OR b.{keys[0]} IS NULL THEN 1 ELSE 2 END), 0) "
+                f"FROM {live} AS a FULL JOIN {new} AS b ON {same} WHERE {differs}"
+            )
         return int(reads.read(sql)[0][0])
