@@ -83,6 +83,15 @@ def _kinds(row: Sequence[Any]) -> str:
     return ", ".join(f"?::{_TYPES[type(value)]}[]" for value in row)
 
 
+def _wanted(row: Sequence[Any]) -> str:
+    """What is looked for, by the types of its first values.
+
+    As the answer to a question of its own its number is unknown to the planner, which then makes one plan for every number: knowing that
+    it is small, it would plan again each time, and for what a look-up asks that takes as long as the rest.
+    """
+    return ", ".join(f"(SELECT ?::{_TYPES[type(value)]}[])" for value in row)
+
+
 def _packed(rows: Sequence[Sequence[Any]]) -> list[Array]:
     """Rows as columns."""
     return [array(_TYPES[type(column[0])], column) for column in zip(*rows, strict=True)]
@@ -127,7 +136,7 @@ class _Reads(ABC):
         if not values:
             return []
         names = [f"value{number}" for number in range(len(values[0]))]
-        numbered = f"unnest({_kinds(values[0])}) WITH ORDINALITY AS wanted({', '.join(names)}, number)"
+        numbered = f"unnest({_wanted(values[0])}) WITH ORDINALITY AS wanted({', '.join(names)}, number)"
         rows = f"LATERAL ({sql.format(*(f'wanted.{name}' for name in names))} OFFSET 0) AS found"
         return self.read(f"SELECT number - 1, found.* FROM {numbered}, {rows}", _packed(values))
 
@@ -135,7 +144,7 @@ class _Reads(ABC):
         if not values:
             return []
         names = ", ".join("ab"[: len(values[0])])
-        wanted = f"unnest({_kinds(values[0])}) AS wanted({names})"
+        wanted = f"unnest({_wanted(values[0])}) AS wanted({names})"
         return self.read(f"SELECT found.* FROM {wanted}, LATERAL ({sql}) AS found", _packed(values))
 
 
