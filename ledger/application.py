@@ -367,7 +367,7 @@ class Ledger(Application[Any]):
 
     def new_key(self, stream: str, person: int) -> tuple[KeyRow, PersonKey]:
         """A fresh key for one person in one message, wrapped for storage."""
-        key_id, key = self.random(16), self.random(KEY_BYTES)
+        key_id, key = uuid7().bytes, self.random(KEY_BYTES)  # begins with time: new keys lie together in their index
         return KeyRow(key_id, stream, person, self.keyring.wrap(key_id, key)), PersonKey(key_id, key)
 
     def seal_original(self, person: PersonKey, body: bytes, media_type: str) -> ArtifactRow:

@@ -123,7 +123,8 @@ class Decision:
             PendingError: see there.
             NotFoundError: the caller named a message that does not exist.
         """
-        if not self.reading.stored and any(map(self._is_known, self.names.body_keys)):
+        body_keys = (*self.names.body_keys, *self.names.undated_body_keys)
+        if not self.reading.stored and any(map(self._is_known, body_keys)):
             self.outcome.seen = max(1, len(self.reading.observations))
             for index, seen in enumerate(self.reading.observations):
                 if self._may_be_earlier(index, seen):

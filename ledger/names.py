@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from ledger.addresses import forms
 from ledger.application import Ledger
 from ledger.events import Event, time_text
 from ledger.observations import Arrival, ArrivalKind, Observation
-from ledger.sealing import Keyring
+from ledger.sealing import Keyring, undated
 from ledger.streams import clean
 
 SAME_BODY_DAYS = 3
@@ -101,6 +101,7 @@ class Names:
 
     Attributes:
         body_keys: under which the exact bytes are known; the first is the one to write.
+        undated_body_keys: the same as earlier versions wrote them.
         fact_keys: per observation, identity and content: known means the same fact.
         lane_keys: per observation, under which it is known to wait in the lane of the unmatched.
         unreadable_key, unverified_key: under which bytes that nobody can read, or whose signature does not hold, are known to wait.
@@ -139,6 +140,10 @@ class Names:
         self.addresses = {a: [filed(reading.tenant, "address", a.kind, form) for form in forms(a)] for a in named}
 
     @cached_property
+    def undated_body_keys(self) -> list[bytes]:
+        return [undated(key) for key in self.body_keys]
+
+    @cached_property
     def lane_keys(self) -> list[bytes]:
         return self._of_facts("lane")
 
@@ -164,18 +169,21 @@ class Names:
     def _lookup(self, kind: str, *parts: str) -> bytes:
         return self._keyring.lookup(self._reading.tenant, kind, self._reading.arrival.account, *parts)
 
-    def _duplicate(self, kind: str, *parts: str) -> bytes:
-        return self._keyring.duplicate(None, self._reading.tenant, self._reading.arrival.account, kind, *parts)
+    def _duplicate(self, kind: str, *parts: str, day: date | None = None) -> bytes:
+        return self._keyring.duplicate(day, self._reading.tenant, self._reading.arrival.account, kind, *parts)
 
     def _body_keys(self) -> list[bytes]:
-        arrival = self._reading.arrival
-        parts = list(self._said)
+        """Led by the day of the poll, or by the first one of the window."""
+        arrival, day = self._reading.arrival, self._reading.arrival.observed_at.date()
         if arrival.kind is ArrivalKind.POLL:
-            parts.append(time_text(arrival.observed_at))
+            return [self._duplicate("body", *self._said, time_text(arrival.observed_at), day=day)]
         if arrival.kind is not ArrivalKind.WEBHOOK:
-            return [self._duplicate("body", *parts)]
-        days = [arrival.observed_at.date(), arrival.observed_at.date() - timedelta(days=SAME_BODY_DAYS)]
-        return [self._duplicate("body", *parts, str(day.toordinal() // SAME_BODY_DAYS)) for day in days]
+            return [self._duplicate("body", *self._said)]
+        windows = (each.toordinal() // SAME_BODY_DAYS for each in (day, day - timedelta(days=SAME_BODY_DAYS)))
+        return [
+            self._duplicate("body", *self._said, str(window), day=date.fromordinal(window * SAME_BODY_DAYS))
+            for window in windows
+        ]
 
     def _fact_key(self, seen: Observation, index: int) -> bytes:
         identity = seen.identity or (*self._said, str(index))
@@ -230,7 +238,7 @@ class Names:
         claimed = map(self.claimed_key, range(len(seen))) if reading.told is not None else ()
         sightings = map(self.sighting_key, range(len(seen)))
         waiting = (self.unreadable_key, self.unverified_key, *self.lane_keys)
-        return {*waiting, *self.told_keys, *self.witnessed_keys, *sightings, *claimed}
+        return {*self.undated_body_keys, *waiting, *self.told_keys, *self.witnessed_keys, *sightings, *claimed}
 
 
 def facts_of(names: Names) -> set[bytes]:

@@ -84,10 +84,18 @@ class Keyring:
         return hmac_sha256(_tenant_key(self.lookups, tenant), _prefix(kind) + _join(*parts))[:DIGEST_BYTES]
 
     def duplicate(self, day: date | None, tenant: str, account: str, kind: str, *identity: str) -> bytes:
-        """Duplicate key: 2 bytes of day (0 if none), then 14 bytes of keyed digest."""
+        """Duplicate key: 2 bytes of day (0 if none), then 14 bytes of keyed digest.
+
+        A day is given where it follows from the identity: keys of a day lie together, so what a new one costs does not grow with the log.
+        """
         number = min(max(day.toordinal() - EPOCH_DAY, 1), 65_535) if day else 0
         digest = hmac_sha256(self.duplicates, _prefix(tenant, account, kind) + _join(*identity))
         return number.to_bytes(2, "big") + digest[: DIGEST_BYTES - 2]
+
+
+def undated(key: bytes) -> bytes:
+    """The duplicate key of the same identity without a day."""
+    return bytes(2) + key[2:]
 
 
 @lru_cache(maxsize=1024)

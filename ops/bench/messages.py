@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
 
@@ -145,8 +145,8 @@ class _Drafting:
         digest = self._keyring.lookup(TENANT, kind, *parts)
         self._item.lookups.append((index, LookupRow(digest, stream, person, int(exclusive))))
 
-    def _once(self, index: int, account: str, kind: str, *identity: str, at: datetime | None = None) -> None:
-        key = self._keyring.duplicate(at.date() if at else None, TENANT, account, kind, *identity)
+    def _once(self, index: int, account: str, kind: str, *identity: str, day: date | None = None) -> None:
+        key = self._keyring.duplicate(day, TENANT, account, kind, *identity)
         self._item.duplicates.append((index, key))
 
     def _register(self, message: Message) -> tuple[str, list[PersonKey]]:
@@ -199,10 +199,11 @@ class _Drafting:
         index = self._add(report.kind, delivery_stream(stream, report.recipient), clear, values)
         self._item.artifacts.append((index, original))
         identity = ("dlr", message.document_id, phone, report.code, stamp)
-        self._once(index, ACCOUNT, "fact", *identity, "|", report.reason, at=report.at)
+        self._once(index, ACCOUNT, "fact", *identity, "|", report.reason, day=report.at.date())
         self._once(index, ACCOUNT, "identity", *identity)
-        window = str(self._now.date().toordinal() // SAME_BODY_DAYS)
-        self._once(index, ACCOUNT, "body", PROVIDER, "webhook.dlr", "", "", "", digest["sha256"], window)
+        window = self._now.date().toordinal() // SAME_BODY_DAYS
+        posted = (PROVIDER, "webhook.dlr", "", "", "", digest["sha256"], str(window))
+        self._once(index, ACCOUNT, "body", *posted, day=date.fromordinal(window * SAME_BODY_DAYS))
 
 
 def item(ledger: Ledger, every: list[Message]) -> Item:
