@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ledger.errors import ConfigurationError
 from ledger.postgresql import PRIVACY_ROLE, READER_SCHEMA, SERVICE_ROLE, TENANT_ROLE, PostgresDatabase
+from ledger.probes import Probe
 from ledger.sqlite import SQLiteDatabase
 
 __all__ = [
@@ -45,6 +46,7 @@ class Reads(Protocol):
         self, table: str, columns: str, pair: tuple[str, str], values: Sequence[tuple[Any, Any]]
     ) -> list[Row]: ...
     def probe_last(self, table: str, columns: str, column: str, values: Sequence[Any], order: str) -> list[Row]: ...
+    def several(self, probes: Sequence[Probe]) -> list[list[Row]]: ...
     def each(self, sql: str, values: Sequence[tuple[Any, ...]]) -> list[Row]: ...
 
 

@@ -6,7 +6,6 @@ belongs to, and messages that turn out to be one are joined. A decision that was
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
@@ -18,20 +17,19 @@ from ledger.application import Ledger
 from ledger.claiming import Claiming
 from ledger.decision import Decision, Outcome, PendingError
 from ledger.errors import ConflictError, IdempotencyError, InvalidEventError, ReferenceTakenError, TooLargeError
-from ledger.events import message_of, read, time_text
-from ledger.names import Attestation, Names, Reading, facts_of
+from ledger.events import message_of, time_text
+from ledger.known import Known
+from ledger.names import Attestation, Reading
 from ledger.observations import Arrival
 from ledger.recorders import OutboxRow
 from ledger.rereading import Rereading
 from ledger.sealing import seal_artifact
-from ledger.streams import WHOLE_MESSAGE, Message, Registration, evolve, plan_registration
-from ledger.writer import Context, Writer, probe_digests, probe_joins, probe_protections, probe_recipients
+from ledger.streams import WHOLE_MESSAGE, Message, Registration, plan_registration
+from ledger.writer import Context, Writer, probe_digests
 
 TRIES = 10
 AHEAD = 64
 """Items of one call that may wait to be appended: whoever appends a single one waits behind no more."""
-MAX_CACHED_MESSAGES = 50_000
-_NO_MESSAGE = ("batch/", "account/")
 
 
 class Registered(NamedTuple):
@@ -67,8 +65,7 @@ class Intake:
     def __init__(self, ledger: Ledger, attest: Callable[[Arrival], Attestation | None] = lambda _arrival: None) -> None:
         self.ledger = ledger
         self.attest = attest
-        self._messages: OrderedDict[str, Message] = OrderedDict()
-        self._erasings = 0
+        self._known = Known(ledger)
 
     def admit(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
         """Admit arrivals, each for itself.
@@ -85,7 +82,7 @@ class Intake:
     def _admit_some(self, readings: Sequence[Reading]) -> list[Outcome | Exception]:
         """Admit arrivals up to the first that cannot be decided: nothing may lean on what it would have written."""
         readings = [self._attested(each) for each in readings]
-        context = self._load(readings)
+        context = self._known.of(readings)
         submitted: list[_Submitted | Exception] = []
         for reading in readings:
             submitted.append(self._submit(context, reading))
@@ -118,12 +115,12 @@ class Intake:
         for reading in regions.read_there(self.ledger, readings):
             attested = self._attested(reading)
             try:
-                decision = self._decision(self._load([attested]), attested)
+                decision = self._decision(self._known.of([attested]), attested)
                 decision.item()
                 found.append(decision.outcome)
             except Exception as error:  # noqa: BLE001  one bad arrival hurts only itself; the caller gets the error
                 found.append(error)
-            self._messages.clear()
+            self._known.forget()
         return found
 
     def _decision(self, context: Context, reading: Reading) -> Decision:
@@ -148,8 +145,7 @@ class Intake:
                 each.outcome.position = each.future.result().positions[-1]
         except Exception as error:  # noqa: BLE001  as above
             return error
-        for stream in each.outcome.messages:
-            self._messages.pop(stream, None)
+        self._known.forget(each.outcome.messages)
         return each.outcome
 
     def _lean_no_more(self, reading: Reading, each: _Submitted) -> Outcome | Exception:
@@ -163,8 +159,8 @@ class Intake:
     def _admit_alone(self, reading: Reading) -> Outcome | Exception:
         result: Outcome | Exception = ConflictError()
         for _ in range(TRIES):
-            self._messages.clear()
-            result = self._settle(self._submit(self._load([reading]), reading))
+            self._known.forget()
+            result = self._settle(self._submit(self._known.of([reading]), reading))
             if not isinstance(result, ConflictError):
                 break
         return result
@@ -201,7 +197,7 @@ class Intake:
                 if isinstance(error, ReferenceTakenError) and error.is_settled:
                     raise
                 failure = error
-                self._messages.clear()
+                self._known.forget()
         raise failure
 
     def _idempotency_keys(self, tenant: str, idempotency: tuple[str, str]) -> list[bytes]:
@@ -267,7 +263,7 @@ class Intake:
         context = writer.context
         probe_digests(self.ledger, context, digests)
         streams = sorted({context.canonical(s) for d in digests for s in context.lookups.get(d, ())})
-        self._load_messages(context, streams)
+        self._known.read_messages(context, streams)
         for stream in streams:
             if context.messages[stream].registered:
                 self._note_conflict(writer, stream, digests, source)
@@ -282,66 +278,6 @@ class Intake:
         if not self.ledger.known([key]):
             conflict = self.ledger.draft("reference.conflict", writer.tenant, stream, dict(source))
             self.ledger.append(Item([conflict], needs={stream}, duplicates=[(0, key)]))
-
-    # --- what is known
-
-    def _load(self, readings: Sequence[Reading]) -> Context:
-        """Everything that deciding these arrivals needs, in a few bulk queries."""
-        context = Context()
-        context.names = {id(r): Names(self.ledger, r) for r in readings}
-        names = context.names.values()
-        context.known = self.ledger.known(set().union(*(each.keys() for each in names)))
-        context.known |= self.ledger.known(set().union(*(each.more_keys(context.known) for each in names)))
-        probe_digests(
-            self.ledger, context, [d for each in names for d in (*each.references.values(), *each.batches.values())]
-        )
-        context.homes = self._homes(context)
-        named = {r.message for r in readings if r.message} | set(context.homes.values())
-        probe_joins(self.ledger, context, named)
-        named |= {s for held in context.lookups.values() for s in held}
-        self._load_messages(context, sorted({context.canonical(s) for s in named if not s.startswith(_NO_MESSAGE)}))
-        pairs = set()
-        for reading in readings:
-            mine = context.names[id(reading)]
-            held = {s for d in mine.references.values() for s in context.lookups.get(d, ())}
-            held |= {context.homes[k] for k in facts_of(mine) if k in context.homes}
-            held |= {reading.message} if reading.message else set()
-            pairs |= {(d, context.canonical(s)) for digests in mine.addresses.values() for d in digests for s in held}
-        probe_recipients(self.ledger, context, pairs)
-        whose = {(r.tenant, address) for r in readings for address in context.names[id(r)].addresses}
-        probe_protections(self.ledger, context, whose)
-        told = {stream for digest, stream in pairs}
-        people = {(stream, index) for (stream, _), index in context.recipients.items()}
-        self.ledger.read_keys(people | {(stream, WHOLE_MESSAGE) for stream in told})
-        return context
-
-    def _homes(self, context: Context) -> dict[bytes, str]:
-        """In which message each known fact, or its rival, stands."""
-        asked = {key for names in context.names.values() for key in facts_of(names)}
-        keys = {key: context.known[key] for key in asked if key in context.known}
-        column = self.ledger.position_column
-        found = self.ledger.database.probe(
-            "stored_events", f"{column}, originator_id", column, sorted(set(keys.values()))
-        )
-        streams = {position: message_of(str(stream)) for position, stream in found}
-        return {key: streams[position] for key, position in keys.items()}
-
-    def _load_messages(self, context: Context, streams: Sequence[str]) -> None:
-        if self._erasings != self.ledger.erasings:
-            self._erasings = self.ledger.erasings
-            self._messages.clear()
-        cached = {s: m for s in streams if (m := self._messages.get(s)) is not None}
-        context.messages |= cached | {s: Message(s) for s in streams if s not in cached}
-        missing = [s for s in streams if s not in cached]
-        column = self.ledger.position_column
-        rows = self.ledger.database.probe("stored_events", f"{column}, state", "originator_id", missing)
-        for position, state in sorted((p, bytes(s)) for p, s in rows):
-            event = read(position, state)
-            context.messages[event.stream] = evolve(context.messages[event.stream], event)
-        # What this tenant sees nothing of may be another's: nobody may find it empty later.
-        self._messages.update({s: context.messages[s] for s in missing if context.messages[s].version})
-        while len(self._messages) > MAX_CACHED_MESSAGES:
-            self._messages.popitem(last=False)
 
 
 def _wait_for(submitted: Sequence[_Submitted | Exception]) -> None:

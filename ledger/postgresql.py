@@ -25,6 +25,7 @@ from psycopg.sql import SQL, Identifier
 
 from ledger.arrays import Array, array
 from ledger.errors import ConfigurationError
+from ledger.probes import Probe
 from ledger.tenants import tenant
 
 SCHEMA = (Path(__file__).parent / "schema" / "postgresql.sql").read_text()
@@ -97,6 +98,14 @@ def _packed(rows: Sequence[Sequence[Any]]) -> list[Array]:
     return [array(_TYPES[type(column[0])], column) for column in zip(*rows, strict=True)]
 
 
+def _numbered(number: int, asked: Probe) -> str:
+    """The statement of a probe; each row begins with its number."""
+    where = " AND ".join(f"{column} = wanted.{name}" for column, name in zip(asked.on, "ab", strict=False))
+    wanted = f"unnest({_wanted(asked.values[0])}) AS wanted({', '.join('ab'[: len(asked.on)])})"
+    rows = f"LATERAL (SELECT {asked.columns} FROM {asked.table} WHERE {where} OFFSET 0) AS found"
+    return f"SELECT {number}, found.* FROM {wanted}, {rows}"
+
+
 class _Reads(ABC):
     kind = "postgresql"
 
@@ -127,6 +136,16 @@ class _Reads(ABC):
         """For each value, its row with the highest `order`: one index probe each."""
         sql = f"SELECT {columns} FROM {table} WHERE {column} = wanted.a ORDER BY {order} DESC LIMIT 1"
         return self._probe(sql, [(v,) for v in values])
+
+    def several(self, probes: Sequence[Probe]) -> list[list[tuple[Any, ...]]]:
+        """The rows of each of several probes, by one statement: what waits for the answer waits once."""
+        asked = [(number, each) for number, each in enumerate(probes) if each.values]
+        found: list[list[tuple[Any, ...]]] = [[] for _ in probes]
+        if asked:
+            sql = " UNION ALL ".join(_numbered(number, each) for number, each in asked)
+            for number, *row in self.read(sql, [column for _, each in asked for column in _packed(each.values)]):
+                found[number].append(tuple(row))
+        return found
 
     def each(self, sql: str, values: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """For each tuple of values the rows of a statement that names them `{0}`, `{1}` …; a row begins with the tuple's number.

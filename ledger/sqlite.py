@@ -20,6 +20,7 @@ from eventsourcing import persistence
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteCursor, SQLiteDatastore
 
 from ledger.errors import ConfigurationError, UnsafeDatabaseError
+from ledger.probes import Probe
 
 SCHEMA = (Path(__file__).parent / "schema" / "sqlite.sql").read_text()
 BUG = ((3, 7, 0), (3, 51, 2))
@@ -139,6 +140,17 @@ class _Reads(ABC):
         """For each value, its row with the highest `order`, by index."""
         sql = f"SELECT {columns} FROM {table} WHERE {column} = ? ORDER BY {order} DESC LIMIT 1"
         return [row for value in values for row in self.read(sql, (value,))]
+
+    def several(self, probes: Sequence[Probe]) -> list[list[tuple[Any, ...]]]:
+        """The rows of each of several probes."""
+        return [self._several(*each) for each in probes]
+
+    def _several(
+        self, table: str, columns: str, on: tuple[str, ...], values: Sequence[tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
+        if len(on) == 1:
+            return self.probe(table, columns, on[0], [value for (value,) in values])
+        return self.probe_pairs(table, columns, (on[0], on[1]), [(a, b) for a, b in values])
 
     def each(self, sql: str, values: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """For each tuple of values the rows of a statement that names them `{0}`, `{1}` …; a row begins with the tuple's number.

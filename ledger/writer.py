@@ -15,6 +15,7 @@ from ledger.errors import ErasedError
 from ledger.events import Draft, message_of
 from ledger.names import Names
 from ledger.observations import Address, Reference
+from ledger.probes import Probe
 from ledger.recorders import KeyRow, LookupRow
 from ledger.sealing import OWN_KEY
 from ledger.streams import (
@@ -48,6 +49,7 @@ WITHOUT_ORIGINAL = frozenset(
     }
 )
 """Types that carry no original of their own: another event of the same item does."""
+_JOINED_INTO = "coalesce((SELECT joined_into FROM joins WHERE joins.stream = lookups.stream ORDER BY joins.position DESC LIMIT 1), '')"
 MAX_PAIRS = 1_000
 """Of recipients that one joining event pairs."""
 
@@ -96,15 +98,25 @@ class Context:
         return stream
 
 
+def led_by(digests: Iterable[bytes]) -> Probe:
+    """Asks where keyed digests lead, and where those streams were joined into ("" nowhere)."""
+    return Probe("lookups", f"digest, stream, {_JOINED_INTO}, position", ("digest",), [(each,) for each in digests])
+
+
+def note_led(ledger: Ledger, context: Context, rows: Sequence[Sequence[Any]]) -> None:
+    """Take what `led_by` found into account."""
+    for digest, stream, into, _ in rows:
+        context.lookups.setdefault(bytes(digest), set()).add(stream)
+        if into:
+            context.joined[stream] = into
+    probe_joins(ledger, context, {into for _, _, into, _ in rows if into} - context.joined.keys())
+
+
 def probe_digests(ledger: Ledger, context: Context, digests: Iterable[bytes]) -> None:
     """Read where keyed digests lead, and where those streams were joined into."""
     wanted = sorted(set(digests) - context.probed)
     context.probed |= set(wanted)
-    streams = set()
-    for digest, stream, _, _ in ledger.probe_lookups(wanted):
-        context.lookups.setdefault(digest, set()).add(stream)
-        streams.add(stream)
-    probe_joins(ledger, context, streams)
+    note_led(ledger, context, *ledger.database.several([led_by(wanted)]))
 
 
 def probe_joins(ledger: Ledger, context: Context, streams: Iterable[str]) -> None:
@@ -115,12 +127,21 @@ def probe_joins(ledger: Ledger, context: Context, streams: Iterable[str]) -> Non
         wanted = set(step.values()) - context.joined.keys()
 
 
+def indexed(pairs: Iterable[tuple[bytes, str]]) -> Probe:
+    """Asks for the index of addresses in messages."""
+    return Probe("lookups", "digest, stream, recipient", ("digest", "stream"), list(pairs))
+
+
+def note_indexed(context: Context, rows: Iterable[Sequence[Any]]) -> None:
+    """Take what `indexed` found into account."""
+    context.recipients |= {(stream, bytes(digest)): recipient for digest, stream, recipient in rows}
+
+
 def probe_recipients(ledger: Ledger, context: Context, pairs: Iterable[tuple[bytes, str]]) -> None:
     """Read the index of addresses in messages."""
     wanted = sorted(set(pairs) - context.asked)
     context.asked |= set(wanted)
-    rows = ledger.database.probe_pairs("lookups", "digest, stream, recipient", ("digest", "stream"), wanted)
-    context.recipients |= {(stream, bytes(digest)): recipient for digest, stream, recipient in rows}
+    note_indexed(context, *ledger.database.several([indexed(wanted)]))
 
 
 def probe_protections(ledger: Ledger, context: Context, whose: Iterable[tuple[str, Address]]) -> None:
