@@ -59,7 +59,8 @@ class Tables:
     def _create(self, cursor: Cursor, name: str, table: Table, suffix: str) -> None:
         blob = "bytea" if self.schema else "BLOB"
         columns = table.columns.replace("bytes NOT NULL", f"{blob} NOT NULL")
-        rowid = "" if self.schema else " WITHOUT ROWID"
+        # In a table without rowids a row longer than a quarter of a page takes a further page.
+        rowid = "" if self.schema or blob in columns else " WITHOUT ROWID"
         cursor.execute(f"CREATE TABLE {self.name(name, suffix)} ({columns}, PRIMARY KEY ({table.key})){rowid}")
         self._wall(cursor, f"read_{name}{suffix}", table)
 
