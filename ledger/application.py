@@ -44,7 +44,7 @@ from ledger.errors import (
     NotFoundError,
     TooLargeError,
 )
-from ledger.events import NONCE_BYTES, Draft, Event, check_fields, nonce_text, parse_time, read, time_text
+from ledger.events import NONCE_BYTES, Draft, Event, nonce_text, parse_time, prepare, read, time_text
 from ledger.randomness import random_bytes
 from ledger.recorders import ArtifactRow, Head, KeyRow, PostgresRecorder, SQLiteRecorder, read_head
 from ledger.sealing import KEY_BYTES, Keyring, seal, seal_artifact, unseal, unseal_artifact
@@ -320,7 +320,7 @@ class Ledger(Application[Any]):
         if self.frozen:
             raise ForkError(self.frozen)
         for draft in item.drafts:
-            check_fields(draft.fields)
+            prepare(draft)
 
     def _forget(self) -> None:
         """Nothing that was known of messages before an erasure is to be relied on after it."""

@@ -122,8 +122,10 @@ def encode(
     for item in items:
         check_expectations(item, versions)
         first = batch.size + 1
-        spans.append((first, [_add(batch, draft, versions, recorded_at, frontier) for draft in item.drafts]))
+        spans.append((first, [_add(batch, draft, versions, recorded_at) for draft in item.drafts]))
         _add_beside(batch, item, first)
+    batch.leaves = list(map(leaf_hash, batch.states))
+    batch.tiles = frontier.extend(batch.leaves)
     batch.root = frontier.root()
     outcome = [
         Appended(range(first, first + len(numbers)), numbers, recorded_at, batch.size, batch.root)
@@ -148,17 +150,15 @@ def check_expectations(item: Item, versions: Mapping[str, int]) -> None:
             raise VersionTakenError(msg)
 
 
-def _add(batch: Batch, draft: Draft, versions: dict[str, int], recorded_at: str, frontier: Frontier) -> int:
-    version = versions[draft.stream] = versions[draft.stream] + 1
-    state = leaf(draft, version, recorded_at)
-    hashed = leaf_hash(state)
-    batch.streams.append(draft.stream)
+def _add(batch: Batch, draft: Draft, versions: dict[str, int], recorded_at: str) -> int:
+    stream = draft.fields["stream"]
+    version = versions[stream] = versions[stream] + 1
+    batch.streams.append(stream)
     batch.versions.append(version)
-    batch.topics.append(draft.topic)
-    batch.states.append(state)
-    batch.leaves.append(hashed)
-    batch.tiles += frontier.add(hashed)
-    batch.sealed += [(batch.size, key_id, blob) for key_id, blob in draft.sealed]
+    batch.topics.append(draft.fields["type"])
+    batch.states.append(leaf(draft, version, recorded_at))
+    for key_id, blob in draft.sealed:
+        batch.sealed.append((batch.size, key_id, blob))
     return version
 
 
