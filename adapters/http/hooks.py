@@ -7,6 +7,7 @@ quarantine beside the log; for an unknown or closed account nothing is read and 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -30,9 +31,10 @@ UNKNOWN = "no webhook is expected here; the URL is shown by: delivery-ledger acc
 
 
 class _Hook(NamedTuple):
-    """A webhook address that exists; `operation` is "" where the URL does not name it."""
+    """A webhook address that exists, and the secrets by key id; `operation` is "" where the URL does not name it."""
 
     account: Account
+    secrets: Mapping[str, bytes]
     provider: Provider
     operation: str
 
@@ -73,15 +75,15 @@ async def _receive(request: web.Request, call: Call[NoQuery, None]) -> web.Strea
 
 def _find(call: Call[Any, Any]) -> _Hook:
     """The webhook that a URL names, before anything of the request is read."""
-    accounts = {a.account: a for a in call.services.accounts.list(call.path["tenant"])}
-    account = accounts.get(call.path["account"])
-    if account is None or account.is_disabled:
+    found = call.services.accounts.receiving(call.path["tenant"], call.path["account"])
+    if found is None:
         raise NotFoundError(UNKNOWN)
+    account, secrets = found
     provider = registry()[account.provider]
     operation = call.path.get("operation", "")
     if provider.verify is None or (operation and operation not in provider.signed_operations):
         raise NotFoundError(UNKNOWN)
-    return _Hook(account, provider, operation)
+    return _Hook(account, secrets, provider, operation)
 
 
 def _take(metrics: Metrics, call: Call[Any, Any], hook: _Hook, body: bytes) -> Answer:
@@ -97,7 +99,7 @@ def _take(metrics: Metrics, call: Call[Any, Any], hook: _Hook, body: bytes) -> A
         headers={name: value for name, value in call.headers.items() if name in provider.headers},
         body=body,
     )
-    arrival, checked = verified(arrival, services.accounts.secrets(tenant, arrival.account), now)
+    arrival, checked = verified(arrival, hook.secrets, now)
     if checked.verdict is not Verdict.VERIFIED:
         services.quarantine.keep(tenant, arrival, checked.why)
         metrics.arrivals.labels(provider.name, "webhook", "refused").inc()

@@ -83,6 +83,42 @@ def test_reports_of_many_recipients_are_decided_with_as_many_statements_as_of_fe
     assert counting.statements <= few
 
 
+def test_a_report_that_comes_alone_is_decided_with_two_statements_and_one_for_new_keys(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for an answer of the database waits for the interpreter too."""
+    world.intake.admit([_sent()])
+    counting = Counting(world.ledger, monkeypatch)
+    per_probe = 2 if world.ledger.database.kind == "sqlite" else 1
+    for few in (2 * per_probe + 1, 2 * per_probe):
+        counting.statements = 0
+        world.intake.admit([_report(NUMBERS[0], Status=str(few))])
+        assert counting.statements <= few
+
+
+def test_every_question_of_a_decision_follows_an_index(
+    postgresql_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the statistics say: what is asked together too."""
+    asked = dict[str, Sequence[Any]]()
+    with opened_world(postgresql_database.url, tmp_path) as world:
+        world.intake.admit([_sent()])
+        read = world.ledger.database.read
+        monkeypatch.setattr(
+            world.ledger.database, "read", lambda sql, params=(): (asked.setdefault(sql, params), read(sql, params))[1]
+        )
+        world.intake.admit([_report(number) for number in NUMBERS[:2]])
+        monkeypatch.undo()
+        with world.ledger.database.writing() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            plans = [
+                "\n".join(str(row[0]) for row in cursor.read(f"EXPLAIN (COSTS OFF) {sql}", params))
+                for sql, params in asked.items()
+            ]
+    assert 2 < len(plans)
+    assert [] == [plan for plan in plans if "Seq Scan" in plan]
+
+
 def test_no_more_of_a_call_waits_to_be_appended_than_may(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever appends a single event meanwhile waits behind that much, however long the call is."""
     monkeypatch.setattr(intake, "AHEAD", 3)
