@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hypothesis
@@ -20,6 +21,7 @@ import pytest
 from adapters import reaching
 from ops.postgres import Server, Source, private_server
 from tests.postgres import SETTINGS, Database, Databases, prepare
+from tests.world import world
 
 LISTED_SKIPS: dict[str, str] = {
     "openssl is not installed": "seals and time-stamps are checked with it in CI",
@@ -46,6 +48,11 @@ hypothesis.settings.register_profile("tests", hypothesis.settings(), deadline=No
 hypothesis.settings.load_profile("tests")
 
 
+def _opened_once(url: str) -> None:
+    with TemporaryDirectory() as folder, world(url, Path(folder)):
+        pass
+
+
 def _server(config: pytest.Config) -> Server:
     """The server of this run, started by whoever asks first in the process that outlives all tests."""
     if SERVER not in config.stash:
@@ -53,7 +60,7 @@ def _server(config: pytest.Config) -> Server:
         running = ExitStack()
         config.add_cleanup(running.close)
         config.stash[SERVER] = running.enter_context(private_server(VAR, SETTINGS, source))
-        prepare(config.stash[SERVER])
+        prepare(config.stash[SERVER], _opened_once)
     return config.stash[SERVER]
 
 
@@ -85,15 +92,23 @@ def sqlite_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
 
 @pytest.fixture
 def postgresql_database(request: pytest.FixtureRequest, _databases: Databases) -> Iterator[Database]:
-    """A new, empty PostgreSQL database."""
+    """A new PostgreSQL database with the tables of a ledger."""
     request.node.user_properties.append(("database", "postgresql"))
     with _databases.new() as database:
         yield database
 
 
+@pytest.fixture
+def empty_postgresql_database(request: pytest.FixtureRequest, _databases: Databases) -> Iterator[Database]:
+    """A new PostgreSQL database with nothing in it."""
+    request.node.user_properties.append(("database", "postgresql"))
+    with _databases.new(empty=True) as database:
+        yield database
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Database:
-    """A new, empty database; the test runs once on each kind."""
+    """A new database; the test runs once on each kind."""
     found: Database = request.getfixturevalue(f"{request.param}_database")
     return found
 

@@ -17,32 +17,13 @@ from ledger.application import Ledger, system_clock
 from ledger.database import connect
 from ledger.intake import Intake
 from ledger.sealing import Keyring
-from projections.accessed import AccessedModel
-from projections.activity import ActivityModel
-from projections.acts import ActsModel
-from projections.downtimes import DowntimesModel
-from projections.erasures import ErasuresModel
-from projections.keeping import KeepingModel
-from projections.lanes import LanesModel
-from projections.originals import OriginalsModel
+from ops.system import read_models
 from projections.queries import Filters, Queries
 from projections.runner import Runner
-from projections.status import StatusModel
 from projections.views import DeliveryView
 
 TENANT = "acme"
 KEYRING = Keyring({"k1": bytes([1]) * 32}, "k1", bytes([2]) * 32, bytes([3]) * 32)
-MODELS = (
-    StatusModel,
-    LanesModel,
-    ActivityModel,
-    AccessedModel,
-    KeepingModel,
-    ActsModel,
-    DowntimesModel,
-    OriginalsModel,
-    ErasuresModel,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +62,7 @@ def world(url: str, folder: Path, clock: Callable[[], datetime] = system_clock) 
     database.ensure_schema()
     ledger = Ledger(database, KEYRING, vocabulary(), folder / "artifacts", clock)
     try:
-        runner = Runner(ledger, [model() for model in MODELS])
+        runner = Runner(ledger, read_models())
         intake, accounts = Intake(ledger), Accounts(ledger)
         queries, quarantine = Queries(ledger, runner), Quarantine(ledger, accounts, intake)
         lanes = Lanes(ledger, accounts, intake, queries)

@@ -223,17 +223,17 @@ def test_what_was_agreed_to_is_carried_out_by_the_clock(system: System, eraser: 
 
 
 @pytest.fixture
-def logins(postgresql_database: Database) -> Iterator[tuple[str, str]]:
+def logins(empty_postgresql_database: Database) -> Iterator[tuple[str, str]]:
     """URLs of the database for a login that serves, and for one that may destroy."""
-    name = conninfo_to_dict(postgresql_database.url)["dbname"]
+    name = conninfo_to_dict(empty_postgresql_database.url)["dbname"]
     service, privacy = f"{name}_service", f"{name}_privacy"
-    with psycopg.connect(postgresql_database.superuser_url, autocommit=True) as admin:
+    with psycopg.connect(empty_postgresql_database.superuser_url, autocommit=True) as admin:
         for login in (service, privacy):
             admin.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(login)))
-        with closing(PostgresDatabase(postgresql_database.url)) as owner:
+        with closing(PostgresDatabase(empty_postgresql_database.url)) as owner:
             owner.migrate(grant_to=service)
         admin.execute(SQL("GRANT {} TO {}").format(Identifier(PRIVACY_ROLE), Identifier(privacy)))
-        yield url_of(postgresql_database, service), url_of(postgresql_database, privacy)
+        yield url_of(empty_postgresql_database, service), url_of(empty_postgresql_database, privacy)
         for login in (service, privacy):
             admin.execute(SQL("DROP OWNED BY {}").format(Identifier(login)))
             admin.execute(SQL("DROP ROLE {}").format(Identifier(login)))

@@ -254,14 +254,14 @@ def test_memory_does_not_grow_with_the_recipients(ledger: Ledger, monkeypatch: p
 
 
 def test_only_the_privacy_role_destroys_and_the_service_role_is_told_what_to_do(
-    postgresql_database: Given, tmp_path: Path, login: Any
+    empty_postgresql_database: Given, tmp_path: Path, login: Any
 ) -> None:
     """On PostgreSQL a login with nothing but the privacy role erases; the one that serves is refused, and nothing is gone."""
-    with opened(postgresql_database, tmp_path) as ledger:
+    with opened(empty_postgresql_database, tmp_path) as ledger:
         message = send(ledger, "doc-1", ANNA, BO)
         tell(ledger, report("doc-1", ANNA))
         (said,) = say(ledger, Erased(message))
-        service = connect(url_of(postgresql_database, login("service", SERVICE_ROLE)))
+        service = connect(url_of(empty_postgresql_database, login("service", SERVICE_ROLE)))
         try:
             with pytest.raises(ConfigurationError, match="LEDGER_PRIVACY_DATABASE_URL"):
                 erasing.require_rights(service)
@@ -270,7 +270,7 @@ def test_only_the_privacy_role_destroys_and_the_service_role_is_told_what_to_do(
             assert NOTHING != erasing.left(service, said)
         finally:
             service.close()
-        privacy = connect(url_of(postgresql_database, login("privacy", PRIVACY_ROLE)))
+        privacy = connect(url_of(empty_postgresql_database, login("privacy", PRIVACY_ROLE)))
         try:
             erasing.require_rights(privacy)
             assert 3 == erasing.destroy(privacy, ledger.artifact_folder, said).keys

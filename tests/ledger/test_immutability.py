@@ -83,11 +83,11 @@ def url_of(given: Given, login: str) -> str:
 
 
 @pytest.fixture
-def login(postgresql_database: Given) -> Iterator[Any]:
+def login(empty_postgresql_database: Given) -> Iterator[Any]:
     """Makes login roles that are members of a role; they are dropped after the test."""
-    name = conninfo_to_dict(postgresql_database.url)["dbname"]
+    name = conninfo_to_dict(empty_postgresql_database.url)["dbname"]
     made: list[str] = []
-    with psycopg.connect(postgresql_database.superuser_url, autocommit=True) as admin:
+    with psycopg.connect(empty_postgresql_database.superuser_url, autocommit=True) as admin:
 
         def make(suffix: str, member_of: str = "", options: str = "") -> str:
             role = f"{name}_{suffix}"
@@ -104,14 +104,20 @@ def login(postgresql_database: Given) -> Iterator[Any]:
 
 
 @pytest.fixture
-def roles(postgresql_database: Given, login: Any) -> Iterator[Roles]:
+def roles(empty_postgresql_database: Given, login: Any) -> Iterator[Roles]:
     """A filled database and one connection for each role."""
-    with migrated(postgresql_database) as database:
+    with migrated(empty_postgresql_database) as database:
         fill(database)
     service, privacy = login("service", SERVICE_ROLE), login("privacy", PRIVACY_ROLE)
-    urls = [postgresql_database.url, url_of(postgresql_database, service), url_of(postgresql_database, privacy)]
+    urls = [
+        empty_postgresql_database.url,
+        url_of(empty_postgresql_database, service),
+        url_of(empty_postgresql_database, privacy),
+    ]
     with contextlib.ExitStack() as stack:
-        yield Roles(postgresql_database, *(stack.enter_context(psycopg.connect(url, autocommit=True)) for url in urls))
+        yield Roles(
+            empty_postgresql_database, *(stack.enter_context(psycopg.connect(url, autocommit=True)) for url in urls)
+        )
 
 
 def refused(connection: psycopg.Connection[Any], sql: str) -> None:
@@ -387,28 +393,28 @@ def test_migration_is_repeatable_beside_a_running_service(database: Given) -> No
         recorder.append(batch_after(*recorder.frontier(), [b"{}"]))
 
 
-def test_first_migration_makes_its_roles(postgresql_database: Given) -> None:
+def test_first_migration_makes_its_roles(empty_postgresql_database: Given) -> None:
     """With a role that may create roles and tables, one call makes everything, and a login that may serve."""
-    name = conninfo_to_dict(postgresql_database.url)["dbname"]
+    name = conninfo_to_dict(empty_postgresql_database.url)["dbname"]
     service, privacy, user = f"{name}_s", f"{name}_p", f"{name}_login"
-    with psycopg.connect(postgresql_database.url, autocommit=True) as owner:
+    with psycopg.connect(empty_postgresql_database.url, autocommit=True) as owner:
         owner.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(user)))
-    with contextlib.closing(PostgresDatabase(postgresql_database.url)) as database:
+    with contextlib.closing(PostgresDatabase(empty_postgresql_database.url)) as database:
         for _ in range(2):
             database.migrate(service=service, privacy=privacy, grant_to=user)
-    with contextlib.closing(PostgresDatabase(url_of(postgresql_database, user))) as serving:
+    with contextlib.closing(PostgresDatabase(url_of(empty_postgresql_database, user))) as serving:
         recorder = recorder_of(serving)
         recorder.append(batch_after(*recorder.frontier(), [b"{}"]))
         assert [] == unsafe_rights(serving)
         check_log(serving)
 
 
-def test_migration_takes_back_what_default_privileges_gave(postgresql_database: Given) -> None:
+def test_migration_takes_back_what_default_privileges_gave(empty_postgresql_database: Given) -> None:
     """A right that tables get by default does not reach the service."""
-    with psycopg.connect(postgresql_database.url, autocommit=True) as owner:
+    with psycopg.connect(empty_postgresql_database.url, autocommit=True) as owner:
         for role in (SERVICE_ROLE, "PUBLIC"):
             owner.execute(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}")
-    with migrated(postgresql_database) as database:
+    with migrated(empty_postgresql_database) as database:
         held = database.read(
             "SELECT privilege_type FROM information_schema.role_table_grants "
             "WHERE table_name = 'heads' AND grantee IN (?, 'PUBLIC') ORDER BY 1",
@@ -428,26 +434,26 @@ def test_role_that_may_not_migrate_is_told_what_to_do(roles: Roles) -> None:
         database.ensure_schema()  # nothing is missing, so nothing is needed
 
 
-def test_migration_without_the_right_to_make_roles_says_so(postgresql_database: Given, login: Any) -> None:
+def test_migration_without_the_right_to_make_roles_says_so(empty_postgresql_database: Given, login: Any) -> None:
     """An owner of tables who may not create roles is told the line that repairs it."""
     user = login("plain")
     with (
-        contextlib.closing(PostgresDatabase(url_of(postgresql_database, user))) as database,
+        contextlib.closing(PostgresDatabase(url_of(empty_postgresql_database, user))) as database,
         pytest.raises(ConfigurationError, match=f'ALTER ROLE "{user}" CREATEROLE'),
     ):
         database.migrate(service=f"{user}_missing")
 
 
-def test_grant_to_a_login_that_does_not_exist_says_so(postgresql_database: Given) -> None:
+def test_grant_to_a_login_that_does_not_exist_says_so(empty_postgresql_database: Given) -> None:
     """The text has the line that makes the login."""
     with (
-        contextlib.closing(PostgresDatabase(postgresql_database.url)) as database,
+        contextlib.closing(PostgresDatabase(empty_postgresql_database.url)) as database,
         pytest.raises(ConfigurationError, match='CREATE ROLE "nobody there" LOGIN'),
     ):
         database.migrate(grant_to="nobody there")
 
 
-def test_server_that_cannot_be_reached_is_a_setting(postgresql_database: Given) -> None:
+def test_server_that_cannot_be_reached_is_a_setting(empty_postgresql_database: Given) -> None:
     """A wrong host is answered with the name of the setting."""
     with (
         contextlib.closing(PostgresDatabase("postgresql://x@/x?host=/nowhere")) as database,
@@ -477,12 +483,12 @@ def test_unfit_server_is_refused(version: int, encoding: str, words: str) -> Non
         check_server(_Info(version, encoding))  # type: ignore[arg-type]
 
 
-def test_unwritten_durability_is_repaired(postgresql_database: Given) -> None:
+def test_unwritten_durability_is_repaired(empty_postgresql_database: Given) -> None:
     """A database whose default is to acknowledge before it is durable does not get its way with us."""
-    name = conninfo_to_dict(postgresql_database.url)["dbname"]
-    with psycopg.connect(postgresql_database.superuser_url, autocommit=True) as admin:
+    name = conninfo_to_dict(empty_postgresql_database.url)["dbname"]
+    with psycopg.connect(empty_postgresql_database.superuser_url, autocommit=True) as admin:
         admin.execute(SQL("ALTER DATABASE {} SET synchronous_commit = off").format(Identifier(str(name))))
-    with contextlib.closing(PostgresDatabase(postgresql_database.url)) as database:
+    with contextlib.closing(PostgresDatabase(empty_postgresql_database.url)) as database:
         assert [("on",)] == database.read("SHOW synchronous_commit")
 
 

@@ -106,16 +106,18 @@ def test_what_is_erased_between_reading_and_writing_stays_erased(ledger: Ledger)
     assert [] == ledger.database.read("SELECT * FROM person_keys")
 
 
-def test_erasure_that_waits_for_a_batch_erases_what_the_batch_wrote(postgresql_database: Given, tmp_path: Path) -> None:
+def test_erasure_that_waits_for_a_batch_erases_what_the_batch_wrote(
+    empty_postgresql_database: Given, tmp_path: Path
+) -> None:
     """A deletion that comes while the swap is not committed yet takes the new row, not only the old one."""
-    with opened(postgresql_database, tmp_path) as found:
+    with opened(empty_postgresql_database, tmp_path) as found:
         fill(found, 2)
         rows = [(bytes(k), bytes(w)) for k, w in found.database.read("SELECT key_id, wrapped FROM person_keys")]
     news = [NEXT.wrap(key_id, KEYRING.unwrap(key_id, wrapped)) for key_id, wrapped in rows]
     with (
-        psycopg.connect(postgresql_database.url) as swapping,
-        psycopg.connect(postgresql_database.url, autocommit=True) as erasing,
-        psycopg.connect(postgresql_database.url, autocommit=True) as watching,
+        psycopg.connect(empty_postgresql_database.url) as swapping,
+        psycopg.connect(empty_postgresql_database.url, autocommit=True) as erasing,
+        psycopg.connect(empty_postgresql_database.url, autocommit=True) as watching,
         ThreadPoolExecutor(1) as thread,
     ):
         swapping.execute("SELECT rewrap_keys(%s, %s, %s)", ([k for k, _ in rows], [w for _, w in rows], news))
@@ -142,26 +144,28 @@ def test_what_cannot_be_opened_is_counted_and_left(ledger: Ledger) -> None:
     )
 
 
-def test_only_who_may_destroy_keys_may_wrap_them_again(postgresql_database: Given, login: Any, tmp_path: Path) -> None:
+def test_only_who_may_destroy_keys_may_wrap_them_again(
+    empty_postgresql_database: Given, login: Any, tmp_path: Path
+) -> None:
     """The service is refused with the repair; with the privacy role beside it, it goes; a plain UPDATE nobody may."""
-    with opened(postgresql_database, tmp_path) as found:
+    with opened(empty_postgresql_database, tmp_path) as found:
         fill(found, 2)
     service, both = login("service", SERVICE_ROLE), login("both", SERVICE_ROLE)
-    with psycopg.connect(postgresql_database.superuser_url, autocommit=True) as admin:
+    with psycopg.connect(empty_postgresql_database.superuser_url, autocommit=True) as admin:
         admin.execute(f'GRANT {PRIVACY_ROLE} TO "{both}"')
-    database = connect(url_of(postgresql_database, service))
+    database = connect(url_of(empty_postgresql_database, service))
     try:
         with pytest.raises(ConfigurationError, match="both the service role and the privacy role"):
             rewrap(database, NEXT, silent)
     finally:
         database.close()
-    database = connect(url_of(postgresql_database, both))
+    database = connect(url_of(empty_postgresql_database, both))
     try:
         assert Rewrapped(2, 0) == rewrap(database, NEXT, silent)
     finally:
         database.close()
     with (
-        psycopg.connect(url_of(postgresql_database, both), autocommit=True) as connection,
+        psycopg.connect(url_of(empty_postgresql_database, both), autocommit=True) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute("UPDATE person_keys SET wrapped = ''")

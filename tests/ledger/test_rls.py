@@ -69,32 +69,32 @@ def test_no_committed_field_is_called_as_the_mark() -> None:
 
 
 @pytest.fixture
-def login(postgresql_database: Given) -> Iterator[str]:
+def login(empty_postgresql_database: Given) -> Iterator[str]:
     """A login that owns nothing and is a member of nothing."""
-    name = f"{postgresql_database.url.partition('@/')[2].partition('?')[0]}_walled"
-    with psycopg.connect(postgresql_database.superuser_url, autocommit=True) as admin:
+    name = f"{empty_postgresql_database.url.partition('@/')[2].partition('?')[0]}_walled"
+    with psycopg.connect(empty_postgresql_database.superuser_url, autocommit=True) as admin:
         admin.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(name)))
         yield name
         admin.execute(SQL("DROP OWNED BY {}").format(Identifier(name)))
         admin.execute(SQL("DROP ROLE {}").format(Identifier(name)))
 
 
-def test_a_login_of_the_service_works_for_one_organisation(postgresql_database: Given, login: str) -> None:
+def test_a_login_of_the_service_works_for_one_organisation(empty_postgresql_database: Given, login: str) -> None:
     """It owns nothing; by its membership it becomes the tenant role, and back."""
-    with migrated(postgresql_database) as owner:
+    with migrated(empty_postgresql_database) as owner:
         owner.migrate(grant_to=login)  # type: ignore[call-arg]  # PostgreSQL's
-    with contextlib.closing(PostgresDatabase(url_of(postgresql_database, login))) as database:
+    with contextlib.closing(PostgresDatabase(url_of(empty_postgresql_database, login))) as database:
         database.ensure_schema()
         with working_for("acme"):
             assert [(login, TENANT_ROLE)] == database.read("SELECT session_user, current_user")
         assert [(login, login)] == database.read("SELECT session_user, current_user")
 
 
-def test_a_superuser_is_walled_too(postgresql_database: Given) -> None:
+def test_a_superuser_is_walled_too(empty_postgresql_database: Given) -> None:
     """What it does for one organisation it does in the tenant role."""
-    with migrated(postgresql_database):
+    with migrated(empty_postgresql_database):
         pass
-    with contextlib.closing(PostgresDatabase(postgresql_database.superuser_url)) as database:
+    with contextlib.closing(PostgresDatabase(empty_postgresql_database.superuser_url)) as database:
         with database.writing() as cursor:
             cursor.execute("INSERT INTO accounts VALUES ('acme', 'sms', 'kpn_sms', 0, '')")
         with working_for("other"):
@@ -104,13 +104,16 @@ def test_a_superuser_is_walled_too(postgresql_database: Given) -> None:
 
 
 def test_a_login_that_may_not_become_the_tenant_role_is_told_the_line_that_repairs_it(
-    postgresql_database: Given, login: str
+    empty_postgresql_database: Given, login: str
 ) -> None:
     """At the start, not at the first request."""
-    with migrated(postgresql_database), psycopg.connect(postgresql_database.superuser_url, autocommit=True) as admin:
+    with (
+        migrated(empty_postgresql_database),
+        psycopg.connect(empty_postgresql_database.superuser_url, autocommit=True) as admin,
+    ):
         admin.execute(SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(Identifier(login)))
     with (
-        contextlib.closing(PostgresDatabase(url_of(postgresql_database, login))) as database,
+        contextlib.closing(PostgresDatabase(url_of(empty_postgresql_database, login))) as database,
         pytest.raises(ConfigurationError, match=f'GRANT "{TENANT_ROLE}" TO "{login}"'),
     ):
         database.ensure_schema()
@@ -119,16 +122,16 @@ def test_a_login_that_may_not_become_the_tenant_role_is_told_the_line_that_repai
 # --- migration
 
 
-def test_an_older_database_is_brought_up_to_it_and_twice_is_once(postgresql_database: Given) -> None:
+def test_an_older_database_is_brought_up_to_it_and_twice_is_once(empty_postgresql_database: Given) -> None:
     """Before, whoever serves is told to migrate; afterwards every table is walled, and what was there is still there."""
     statements = _statements(SERVICE_ROLE, PRIVACY_ROLE)
     wall = next(number for number, each in enumerate(statements) if "own_tenant" in each)
-    with psycopg.connect(postgresql_database.url, autocommit=True) as owner:
+    with psycopg.connect(empty_postgresql_database.url, autocommit=True) as owner:
         for statement in statements[:wall]:
             owner.execute(statement)
         owner.execute("INSERT INTO accounts VALUES ('acme', 'sms', 'kpn_sms', 0, '')")
         assert owner.execute(UNWALLED).fetchall()
-    with contextlib.closing(PostgresDatabase(postgresql_database.url)) as database:
+    with contextlib.closing(PostgresDatabase(empty_postgresql_database.url)) as database:
         with pytest.raises(ConfigurationError, match="db migrate"):
             database.ensure_schema()
         for _ in range(2):
@@ -155,9 +158,11 @@ def test_an_older_database_is_brought_up_to_it_and_twice_is_once(postgresql_data
         ),
     ],
 )
-def test_a_hole_in_the_wall_is_named_and_serve_refuses_it(postgresql_database: Given, hole: str, words: str) -> None:
+def test_a_hole_in_the_wall_is_named_and_serve_refuses_it(
+    empty_postgresql_database: Given, hole: str, words: str
+) -> None:
     """Each single one; without one nothing is said. In a transaction that never ends well: roles belong to the whole server."""
-    with migrated(postgresql_database), psycopg.connect(postgresql_database.superuser_url) as admin:
+    with migrated(empty_postgresql_database), psycopg.connect(empty_postgresql_database.superuser_url) as admin:
         assert [("postgres is a superuser",)] == admin.execute(RIGHTS).fetchall()
         admin.execute(hole)
         assert words in "\n".join(line for (line,) in admin.execute(RIGHTS).fetchall())

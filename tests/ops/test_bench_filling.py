@@ -17,10 +17,10 @@ from ledger.streams import Registration
 from ops.bench.filling import fill
 from ops.bench.load import ACCOUNT, PROVIDER, TENANT, opened
 from ops.bench.messages import EVENTS, HEADERS, RECIPIENTS, Message, messages
+from ops.system import read_models
 from projections.queries import Filters, Queries
 from projections.runner import Runner
 from tests.postgres import Database
-from tests.world import MODELS
 
 MESSAGES = 12
 DRAWN = {"id", "nonce", "stream", "artifacts", "observed_at", "recorded_at", "commit"}
@@ -141,7 +141,7 @@ def test_a_filled_ledger_is_clean(quick: Ledger) -> None:
 
 def test_read_models_take_everything(quick: Ledger) -> None:
     """Nothing is filed as unapplied, and every recipient is a delivery."""
-    runner = Runner(quick, [model() for model in MODELS])
+    runner = Runner(quick, read_models())
     runner.run()
     assert [] == runner.unapplied()
     page = Queries(quick, runner).search(TENANT, Filters(), "", 500)

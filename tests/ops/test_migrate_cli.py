@@ -18,15 +18,15 @@ __all__ = ["service_url"]
 
 def test_owner_who_migrates_leaves_the_read_models_to_the_service(
     service_url: str,
-    postgresql_database: Database,
+    empty_postgresql_database: Database,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It begins no log and makes no table of a read model; once a log has begun, it says so there. Any service login builds all again."""
-    shell = Shell(tmp_path, postgresql_database.url, monkeypatch, capsys)
+    shell = Shell(tmp_path, empty_postgresql_database.url, monkeypatch, capsys)
     shell.run("db", "migrate")
-    with psycopg.connect(postgresql_database.superuser_url) as reads:
+    with psycopg.connect(empty_postgresql_database.superuser_url) as reads:
         made = "SELECT tablename FROM pg_tables WHERE schemaname = 'delivery_read' AND tablename <> 'tracking'"
         assert [] == reads.execute(made).fetchall()
         assert [(0,)] == reads.execute("SELECT count(*) FROM stored_events").fetchall()

@@ -123,13 +123,13 @@ def served(settings: Settings, *options: str) -> Iterator[Serving]:
 
 
 @pytest.fixture
-def service_url(postgresql_database: Database) -> Iterator[str]:
+def service_url(empty_postgresql_database: Database) -> Iterator[str]:
     """The database of the test as a login that is a member of the service role and owns nothing."""
-    parts = conninfo_to_dict(postgresql_database.url)
+    parts = conninfo_to_dict(empty_postgresql_database.url)
     name = f"login_{parts['dbname']}"
-    with psycopg.connect(postgresql_database.superuser_url, autocommit=True) as superuser:
+    with psycopg.connect(empty_postgresql_database.superuser_url, autocommit=True) as superuser:
         superuser.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(name)))
-        with closing(PostgresDatabase(postgresql_database.url)) as owner:
+        with closing(PostgresDatabase(empty_postgresql_database.url)) as owner:
             owner.migrate(grant_to=name)
         yield f"postgresql://{name}@/{parts['dbname']}?host={quote(str(parts['host']), safe='')}"
         superuser.execute(SQL("DROP OWNED BY {}").format(Identifier(name)))
@@ -197,22 +197,22 @@ def _wait_until_working(server: Serving) -> None:
 
 
 def test_role_that_could_change_the_past_is_refused_with_the_repair(
-    postgresql_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_postgresql_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner of the tables may not serve; the text says what to do."""
     monkeypatch.setattr(serving, "log_to_stderr", lambda: None)  # the logs of this process are pytest's
     with pytest.raises(UnsafeDatabaseError, match=r"owns table .*delivery-ledger db migrate --grant-to ROLE"):
-        serving.serve(settings_of(postgresql_database.url, tmp_path))
+        serving.serve(settings_of(empty_postgresql_database.url, tmp_path))
 
 
 def test_role_that_is_refused_has_begun_no_log_and_made_no_key(
-    postgresql_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_postgresql_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused before anything is written, in the database or beside it."""
     monkeypatch.setattr(serving, "log_to_stderr", lambda: None)
     with pytest.raises(UnsafeDatabaseError):
-        serving.serve(settings_of(postgresql_database.url, tmp_path))
-    with closing(PostgresDatabase(postgresql_database.url)) as database:
+        serving.serve(settings_of(empty_postgresql_database.url, tmp_path))
+    with closing(PostgresDatabase(empty_postgresql_database.url)) as database:
         rows = [database.read(f"SELECT count(*) FROM {table}")[0][0] for table in ("stored_events", "heads")]
     assert ([0, 0], []) == (rows, list(tmp_path.iterdir()))
 
