@@ -15,7 +15,7 @@ from itertools import zip_longest
 
 from ledger.application import Ledger, pages
 from ledger.canonical import MAX_INT
-from ledger.database import Cursor, Reads
+from ledger.database import Cursor, PostgresDatabase, Reads, SQLiteDatabase
 from ledger.errors import LedgerError
 from ledger.events import Event, read
 from ledger.tenants import working_for
@@ -234,8 +234,9 @@ class Runner:
 
         How far they are is said when all of it is there, so what was broken off counts for nothing.
         """
-        url = getattr(self.ledger.database, "url", "")
-        building = Building(url, self._tables.schema, self.ledger.position_column, models, self._channels, until)
+        building = Building(
+            _url(self.ledger.database), self._tables.schema, self.ledger.position_column, models, self._channels, until
+        )
         for count in apply_all(building, self.ledger.database, shares(self.ledger, until), processes):
             progress(count)
         for model in models:
@@ -310,6 +311,11 @@ class Runner:
 def channels(ledger: Ledger) -> dict[str, str]:
     """Provider -> channel."""
     return {provider: words.channel for provider, words in ledger.vocabulary.items()}
+
+
+def _url(database: PostgresDatabase | SQLiteDatabase) -> str:
+    """How another process reaches a database."""
+    return database.url if isinstance(database, PostgresDatabase) else f"sqlite:///{database.path}"
 
 
 def _tracked(model: ReadModel, suffix: str) -> str:

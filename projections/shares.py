@@ -1,4 +1,4 @@
-"""The log in shares of whole messages, applied to new tables by several processes at once.
+"""The log in shares of whole messages, applied to new tables by several processes at once; on SQLite, which has one writer, by one of them.
 
 Streams are keys that begin with time, so the events of a share lie close together and each is read once. Within a share they come in the
 order of the log, so models need not know of it. What is no message's comes first: batches, and what accounts and the ledger say.
@@ -9,17 +9,21 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from eventsourcing.persistence import DataError, IntegrityError
 
 from ledger.application import Ledger
-from ledger.database import Database, connect
+from ledger.database import Cursor, Database, connect
 from ledger.events import Event, message_of, read
 from projections.applying import apply_to
+from projections.gathering import Call, GatheredError, Gathering, write
 from projections.models import ReadModel, Target
 from projections.tables import SUFFIX
 
@@ -29,6 +33,8 @@ PAGE_EVENTS = 10_000
 LONG = 50_000
 """Events for which it is worth starting other processes."""
 MOST_PROCESSES = 8
+AHEAD = 2
+"""Shares for each process that are being applied, or wait to be written, at once."""
 FIRST, LAST = "", "\U0010ffff"
 
 
@@ -62,12 +68,35 @@ class Building:
 
     def apply(self, database: Database, share: Share) -> int:
         """Apply a share to the new tables of the models, page by page; returns how many events it has."""
+        return self._apply(database, share, database.writing)
+
+    def gather(self, database: Database, share: Share) -> tuple[int, list[Call]] | None:
+        """How many events a share has, and what is to be written of it; nothing if that takes a transaction."""
+        gathering = Gathering(database)
+        try:
+            return self._apply(database, share, lambda: nullcontext(gathering)), gathering.calls
+        except GatheredError:
+            return None
+
+    def write(self, database: Database, share: Share, gathered: tuple[int, list[Call]] | None) -> int:
+        """Write what was gathered of a share, or apply it; what the database refuses is applied too, so that it hurts only itself."""
+        if gathered is None:
+            return self.apply(database, share)
+        count, calls = gathered
+        try:
+            with database.writing() as cursor:
+                write(cursor, calls)
+        except (DataError, IntegrityError):
+            return self.apply(database, share)
+        return count
+
+    def _apply(self, database: Database, share: Share, writing: Callable[[], AbstractContextManager[Cursor]]) -> int:
         count = after = 0
         with _without_looking_for_cycles():
             while page := self._page(database, share, after):
                 target = Target(self.schema, SUFFIX, self.channels, is_fresh=after == 0)
                 events = page if share in BESIDE else [event for event in page if not _is_beside(event.stream)]
-                with database.writing() as cursor:
+                with writing() as cursor:
                     apply_to(self.models, cursor, events, target)
                 count, after = count + len(events), page[-1].position
         return count
@@ -116,17 +145,32 @@ def apply_all(building: Building, database: Database, cut: Sequence[Share], proc
         yield building.apply(database, share)
     if processes is None:
         processes = min(os.cpu_count() or 1, MOST_PROCESSES) if building.until >= LONG else 0
-    if not building.schema:  # SQLite has one writer
-        processes = 0
     if not processes:
         yield from (building.apply(database, share) for share in cut)
-        return
+    elif building.schema:
+        yield from _in_processes(building, processes, _apply, cut)
+    else:  # SQLite has one writer
+        gathered = _in_processes(building, processes, _gather, cut)
+        yield from (building.write(database, share, each) for share, each in zip(cut, gathered, strict=True))
+
+
+_T = TypeVar("_T")
+
+
+def _in_processes(
+    building: Building, processes: int, work: Callable[[Share], _T], cut: Sequence[Share]
+) -> Iterator[_T]:
+    """What comes of each share, in order; only some are worked on ahead of what was taken."""
     context = multiprocessing.get_context("spawn")
+    ahead: deque[Future[_T]] = deque()
     with ProcessPoolExecutor(processes, context, _begin, (building,)) as pool:
-        tasks = [pool.submit(_apply, share) for share in cut]
         try:
-            for task in as_completed(tasks):
-                yield task.result()
+            for share in cut:
+                ahead.append(pool.submit(work, share))
+                if len(ahead) > processes * AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -142,3 +186,8 @@ def _begin(building: Building) -> None:
 def _apply(share: Share) -> int:
     ((building, database),) = _own
     return building.apply(database, share)
+
+
+def _gather(share: Share) -> tuple[int, list[Call]] | None:
+    ((building, database),) = _own
+    return building.gather(database, share)

@@ -279,7 +279,6 @@ class _Work:
         self.facts = self.tables.facts(self.added)
         for stream, facts in self.added.items():
             self.facts.setdefault(stream, []).extend(facts)
-        self.tables.save_facts({stream: self.facts[stream] for stream in self.added})
         self.tables.save_messages([self.rows[message] for message in sorted(self.touched)])
         self.tables.drop_deliveries(sorted(gone))
         self._shield()
@@ -287,6 +286,7 @@ class _Work:
         for chunk in _chunks(self._affected()):
             self._fold(chunk)
         self.tables.save_facets(sorted(self.facets))
+        self.tables.save_facts({stream: self.facts[stream] for stream in self.added})
 
     def _complete(self) -> None:
         """Read the rows of all messages whose story is told together with one at hand."""
