@@ -42,7 +42,8 @@ class UnsearchableError(Exception):
 
 def fold(text: str) -> str:
     """The form in which texts are compared: no case, one width, one space."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).casefold()
+    normal = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return re.sub(r"\s+", " ", normal).casefold()
 
 
 class Needles(NamedTuple):
