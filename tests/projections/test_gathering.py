@@ -23,11 +23,9 @@ def here(world: World, change: Callable[[Gathered], Gathered] = lambda each: eac
     """Instead of other processes: this one; what is gathered may be changed before it is written."""
 
     def in_processes(building: Building, _: int, work: object, cut: Sequence[Share]) -> Iterator[Any]:
+        database, gathers = world.ledger.database, work is shares._gather  # noqa: SLF001  which it is to do
         for share in cut:
-            database = world.ledger.database
-            yield (
-                change(building.gather(database, share)) if work is shares._gather else building.apply(database, share)
-            )  # noqa: SLF001  which it is to do
+            yield change(building.gather(database, share)) if gathers else building.apply(database, share)
 
     return in_processes
 
