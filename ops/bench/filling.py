@@ -77,8 +77,10 @@ def copied(bench: Bench, url: str) -> str:
     if url.startswith("sqlite"):
         copy = database_url(bench, "sqlite")
         shutil.copyfile(url.removeprefix("sqlite:///"), copy.removeprefix("sqlite:///"))
-        return copy
-    return database_url(bench, "postgresql", str(psycopg.conninfo.conninfo_to_dict(url)["dbname"]))
+    else:
+        copy = database_url(bench, "postgresql", str(psycopg.conninfo.conninfo_to_dict(url)["dbname"]))
+    _write_out(copy)
+    return copy
 
 
 def _settle(url: str) -> None:
@@ -86,7 +88,17 @@ def _settle(url: str) -> None:
     if url.startswith("postgresql"):
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM (ANALYZE)")
-            connection.execute("CHECKPOINT")
+    _write_out(url)
+
+
+def _write_out(url: str) -> None:
+    """Have on disk what was written: a commit would wait for all of it."""
+    if url.startswith("sqlite"):
+        with Path(url.removeprefix("sqlite:///")).open("rb+") as file:
+            os.fsync(file.fileno())
+        return
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
 
 
 # --- drafted in other processes, stored by this one

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -19,12 +20,14 @@ from adapters.receiving import vocabulary
 from ledger.appender import Item
 from ledger.application import Ledger, PersonKey
 from ledger.database import connect
-from ledger.events import Draft
+from ledger.events import Draft, time_text
 from ledger.sealing import Keyring
 from ops.bench.contract import Bench
 
 TENANT, ACCOUNT, PROVIDER = "bench", "sms-1", "kpn_sms"
 WHOLE = -1
+REPORTED = datetime(2026, 6, 1, 9, tzinfo=UTC)
+"""After all that filled ledgers tell of: a day that begins, whatever was before."""
 LINKED = 4
 """Events that each one names; with them its leaf has about 900 bytes."""
 KEYRING = Keyring({"k1": bytes([1]) * 32}, "k1", bytes([2]) * 32, bytes([3]) * 32)
@@ -85,7 +88,7 @@ class Events:
         number = next(self._numbers)
         stream, key = self._random.choice(self._streams)
         item = Item([self._draft("content.consigned", stream, key, number)])
-        duplicate = self._ledger.keyring.duplicate(None, TENANT, ACCOUNT, "fact", str(number))
+        duplicate = self._ledger.keyring.duplicate(REPORTED.date(), TENANT, ACCOUNT, "fact", str(number))
         return Item(item.drafts, duplicates=[(0, duplicate)], needs={stream})
 
     def batch(self, size: int) -> Item:
@@ -106,11 +109,11 @@ class Events:
             "about": "message",
             "code": "DELIVERED",
             "events": [stream] * LINKED,
-            "occurred_at": "2026-03-01T09:00:00.000000Z",
+            "occurred_at": time_text(REPORTED),
             "zone": "stated",
         }
         said = {
-            "occurred": "2026-03-01T10:00:00+01:00",
+            "occurred": "2026-06-01T11:00:00+02:00",
             "text": f"report {number}",
             "reference.0": {"kind": "document_id", "value": str(number)},
         }
