@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import hmac
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
+from typing import Any
 
 from orjson import OPT_SORT_KEYS, dumps
 
 from ledger.canonical import encode
-from ledger.mac import hmac_sha256, pads
+from ledger.mac import BLOCK_BYTES, INNER, OUTER, hmac_sha256, pads
 
 PREFIX = b"delivery-ledger/1\0"
 SALT_BYTES = 32
+
+_REST = bytes(BLOCK_BYTES - SALT_BYTES)
+_INNER_REST, _OUTER_REST = _REST.translate(INNER), _REST.translate(OUTER)
+"""What pads a salt."""
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
@@ -31,7 +36,8 @@ def salt(secret: bytes, event_id: str, path: str) -> bytes:
 
 def commit_each(secret: bytes, event_id: str, values: Mapping[str, object]) -> dict[str, str]:
     """The commitment to every value, under the salt of its path."""
-    return dict(zip(values, _joined(secret, event_id, values).split("="), strict=False))  # of no values, nothing
+    made = _joined(_digests(secret, event_id, values, _encoded)).split("=")
+    return dict(zip(values, made, strict=False))  # of no values, nothing
 
 
 def commit(field_salt: bytes, event_id: str, path: str, value: object) -> str:
@@ -59,26 +65,8 @@ def opens(commitment: str, field_salt: bytes, event_id: str, path: str, value: o
     return hmac.compare_digest(commitment.encode("utf-8", "surrogatepass"), expected)
 
 
-def open_each(commitments: Mapping[str, str], secret: bytes, event_id: str, values: Mapping[str, object]) -> bool:
-    """Whether values are the ones committed to at their paths: `opens` for all of them, quickly and not in constant time.
-
-    Raises:
-        KeyError: nothing was committed to at a path.
-    """
-    return _joined(secret, event_id, values) == "=".join([commitments[path] for path in values])
-
-
-def _joined(secret: bytes, event_id: str, values: Mapping[str, object]) -> str:
-    """As `commit` under the `salt` of each path, with "=" between: what is the same for all of them is made once."""
-    identity, found = event_id.encode("ascii"), []
-    inner, outer = pads(secret)
-    inner, named = inner + b"salt\0" + identity, PREFIX + identity
-    for path, value in values.items():
-        name = path.encode("ascii")
-        salt_inner, salt_outer = pads(sha256(outer + sha256(inner + name).digest()).digest())
-        said = sha256(salt_inner + named + name + b"\0" + _encoded(value)).digest()
-        found.append(b2a_base64(sha256(salt_outer + said).digest(), newline=False))
-    return b"".join(found).translate(_URL_SAFE)[:-1].decode()
+Revealed = tuple[Mapping[str, str], bytes, str, Mapping[str, Any]]
+"""What an event committed to at which path, the secret that the salts derive from, the event's id, and the values said to be meant."""
 
 
 def _encoded(value: object) -> bytes:
@@ -91,6 +79,46 @@ def _encoded(value: object) -> bytes:
         if data.isascii() and b"\\u" not in data:
             return data
     return encode(value)
+
+
+def open_each(commitments: Mapping[str, str], secret: bytes, event_id: str, values: Mapping[str, object]) -> bool:
+    """Whether values are the ones committed to at their paths: `opens` for all of them, quickly and not in constant time.
+
+    Raises:
+        KeyError: nothing was committed to at a path.
+    """
+    return open_together([(commitments, secret, event_id, values)])
+
+
+def open_together(revealed: Iterable[Revealed], encoded: Callable[[Any], bytes] = _encoded) -> bool:
+    """As `open_each`, for the values of any number of events.
+
+    Args:
+        encoded: makes the canonical form, where values are known to have one.
+    """
+    expected, found = [], []
+    for commitments, secret, event_id, values in revealed:
+        expected += [commitments[path] for path in values]
+        found += _digests(secret, event_id, values, encoded)
+    return _joined(found) == "=".join(expected)
+
+
+def _digests(secret: bytes, event_id: str, values: Mapping[str, Any], encoded: Callable[[Any], bytes]) -> list[bytes]:
+    """Of `commit` under the `salt` of each path: what is the same for all of them is made once."""
+    identity, found = event_id.encode("ascii"), []
+    inner, outer = pads(secret)
+    inner, named = inner + b"salt\0" + identity, _INNER_REST + PREFIX + identity
+    for path, value in values.items():
+        name = path.encode("ascii")
+        salted = sha256(outer + sha256(inner + name).digest()).digest()
+        said = sha256(salted.translate(INNER) + named + name + b"\0" + encoded(value)).digest()
+        found.append(sha256(salted.translate(OUTER) + _OUTER_REST + said).digest())
+    return found
+
+
+def _joined(digests: Iterable[bytes]) -> str:
+    """As `to_text`, with "=" between."""
+    return b"".join([b2a_base64(digest, newline=False) for digest in digests]).translate(_URL_SAFE)[:-1].decode()
 
 
 def to_text(data: bytes) -> str:

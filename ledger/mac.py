@@ -10,8 +10,8 @@ from hashlib import sha256
 
 BLOCK_BYTES = 64
 
-_INNER = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+INNER = bytes(byte ^ 0x36 for byte in range(256))
+OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
@@ -23,4 +23,4 @@ def hmac_sha256(key: bytes, message: bytes) -> bytes:
 def pads(key: bytes) -> tuple[bytes, bytes]:
     """What is hashed before the message and before the digest of that, for who makes several codes under one key."""
     padded = (key if len(key) <= BLOCK_BYTES else sha256(key).digest()).ljust(BLOCK_BYTES, b"\0")
-    return padded.translate(_INNER), padded.translate(_OUTER)
+    return padded.translate(INNER), padded.translate(OUTER)

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger import artifacts, bulk
-from ledger.canonical import decode
-from ledger.commitments import from_text, open_each
+from ledger.canonical import MAX_INT, decode, encode, encode_checked
+from ledger.commitments import Revealed, from_text, open_together
 from ledger.database import Reads, Row
 from ledger.errors import CorruptError, LedgerError
 from ledger.events import read
@@ -50,6 +50,19 @@ class Said(msgspec.Struct, gc=False):
     type: str
     commit: dict[str, str] = {}
     artifacts: list[str] = []
+
+
+_Number = Annotated[int, msgspec.Meta(ge=-MAX_INT, le=MAX_INT)]
+
+
+class _Plain(msgspec.Struct, gc=False):
+    """What is sealed, if values have one of the forms that nearly all have."""
+
+    secret: str
+    values: dict[str, str | _Number | dict[str, str | _Number]]
+
+
+_plain = msgspec.json.Decoder(_Plain)
 
 
 class Page(NamedTuple):
@@ -251,23 +264,43 @@ def _open_all(
     page: Page, sealed: Sequence[Row], keys: Mapping[bytes, Decrypt]
 ) -> tuple[dict[int, dict[str, Any]], set[int]]:
     """By position the values that are there, and the positions of events beside which one does not fit, or which are no events."""
-    opened: dict[int, dict[str, Any]] = {}
     doubtful = set(page.states.keys() - page.events.keys())
+    unsure: list[tuple[int, Revealed]] = []
+    sure: list[tuple[int, Revealed]] = []
     for position, key_id, blob in sealed:
         said, decrypt = page.events.get(position), keys.get(key_id)
         if said is not None and said.commit and decrypt is not None:
             try:
-                values = _open(said, key_id, decrypt, blob)
+                plain = decrypt(blob[:NONCE_BYTES], blob[NONCE_BYTES:], said.id.encode() + key_id)
+                secret, values, is_sure = _read(plain)
+                (sure if is_sure else unsure).append((position, (said.commit, from_text(secret), said.id, values)))
             except _BROKEN:
                 doubtful.add(position)
-            else:
-                opened[position] = opened[position] | values if position in opened else values
+    doubtful |= _wrong(unsure, encode) | _wrong(sure, encode_checked)
+    opened: dict[int, dict[str, Any]] = {}
+    for position, (_, _, _, values) in unsure + sure:
+        if position not in doubtful:
+            opened[position] = {**opened[position], **values} if position in opened else dict(values)
     return opened, doubtful
 
 
-def _open(said: Said, key_id: bytes, decrypt: Decrypt, sealed: bytes) -> dict[str, Any]:
-    opened = decode(decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], said.id.encode() + key_id))
-    values: dict[str, Any] = opened["values"]
-    if not open_each(said.commit, from_text(opened["secret"]), said.id, values):
-        raise CorruptError
-    return values
+def _read(plain: bytes) -> tuple[str, Mapping[str, Any], bool]:
+    """The secret, the values, and whether it is sure that all of them have a canonical form."""
+    try:
+        opened = _plain.decode(plain)
+    except msgspec.DecodeError:
+        other = decode(plain)
+        return other["secret"], other["values"], False
+    return opened.secret, opened.values, plain.isascii() and b"\\" not in plain
+
+
+def _wrong(revealed: Sequence[tuple[int, Revealed]], encoded: Callable[[Any], bytes]) -> set[int]:
+    """Positions of values that are not the ones committed to; that of all nothing is wrong is said at once."""
+    try:
+        if open_together([each for _, each in revealed], encoded):
+            return set()
+    except _BROKEN:
+        pass
+    if len(revealed) == 1:
+        return {revealed[0][0]}
+    return {position for each in revealed for position in _wrong([each], encoded)}

@@ -17,7 +17,8 @@ import pytest
 
 from ledger.application import PersonKey, open_values
 from ledger.batches import Item, encode
-from ledger.commitments import commit, commit_each, from_text, open_each, opens, salt, to_text
+from ledger.canonical import encode_checked
+from ledger.commitments import commit, commit_each, from_text, open_each, open_together, opens, salt, to_text
 from ledger.errors import CorruptError, InvalidEventError, TooLargeError
 from ledger.events import MAX_KNOWN_WORDS, MAX_LEAF_BYTES, Draft, check_fields, leaf, parse_time, read, time_text
 from ledger.recorders import NO_HEAD
@@ -290,3 +291,7 @@ def test_commitments_made_together_are_those_made_singly(value: object) -> None:
         assert singly == commit_each(SECRET, EVENT_ID, values)
         assert open_each(singly, SECRET, EVENT_ID, values)
         assert not open_each(singly, SECRET, EVENT_ID, values | {"text": "other"})
+        fine, other = ((singly, SECRET, EVENT_ID, each) for each in (values, values | {"text": "other"}))
+        assert open_together([fine, fine])
+        assert open_together([fine], encode_checked)
+        assert not open_together([fine, other])
