@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from adapters.accounts import Accounts
-from adapters.compliance.contract import ComplianceQuery, Context, CursorError, Header, Row
+from adapters.compliance import contract
+from adapters.compliance.contract import ComplianceQuery, Context, CursorError, Header, Row, Values
 from adapters.compliance.registry import find
 from adapters.strictjson import InvalidError, convert
 from ledger.checkpoints import HeadFile
@@ -27,10 +28,12 @@ class Answer:
 
     Attributes:
         rows: one by one; read them before the block of `asked` ends.
+        pages: the values of the same rows, many at a time, for whoever reads all of them; read either.
     """
 
     header: Header
     rows: Iterator[Row]
+    pages: Iterator[Sequence[Values]]
 
 
 def checked(query: ComplianceQuery, given: Mapping[str, Any]) -> Any:
@@ -101,7 +104,7 @@ def asked(  # noqa: PLR0917  whose ledger, then what is asked
         if after and not after.startswith(begin):
             raise CursorError(after)
         rows = query.rows(context, parameters, after.removeprefix(begin))
-        yield Answer(header, (Row(row.values, begin + row.cursor) for row in rows))
+        yield Answer(header, (Row(row.values, begin + row.cursor) for row in rows), contract.pages(rows))
 
 
 def messages(query: ComplianceQuery, rows: Iterable[Row]) -> list[str]:

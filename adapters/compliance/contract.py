@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -40,6 +42,10 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What a query takes; a field's annotation validates and describes it, its default is what a person would want."""
 
 
+Values = tuple[Any, ...]
+"""Of a row, in the order of the columns."""
+
+
 class Row(NamedTuple):
     """A row of an answer.
 
@@ -48,8 +54,31 @@ class Row(NamedTuple):
         cursor: continues after this row; any text the query itself understands.
     """
 
-    values: tuple[Any, ...]
+    values: Values
     cursor: str
+
+
+PAGE = 256
+
+
+class Paged(ABC):
+    """Rows that can be had by the page, too, without the cursors of each: whoever reads all of them needs none."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Row]: ...
+
+    @abstractmethod
+    def pages(self) -> Iterator[Sequence[Values]]: ...
+
+
+def pages(rows: Iterable[Row]) -> Iterator[Sequence[Values]]:
+    """The values of rows by the page, none of it empty."""
+    if isinstance(rows, Paged):
+        yield from rows.pages()
+        return
+    rest = iter(rows)
+    while page := [row.values for row in islice(rest, PAGE)]:
+        yield page
 
 
 def shown(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:
@@ -96,7 +125,7 @@ class ComplianceQuery:
     counts: str
     parameters: type[Parameters]
     columns: tuple[Column, ...]
-    rows: Callable[[Context, Any, str], Iterator[Row]]
+    rows: Callable[[Context, Any, str], Iterable[Row]]
     scopes: tuple[str, ...] = ("compliance",)
     shows_messages: bool = True
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from adapters.compliance.contract import Column, Context, CursorError, Parameters, Row
+from adapters.compliance.contract import Column, Context, CursorError, Paged, Parameters, Row, Values
 from projections.listing import Listed, is_clear
 from projections.queries import MAX_PAGE
 from projections.searching import Filters, cursor_of, moment
@@ -79,11 +79,20 @@ COLUMNS = (
 Delivery = DeliveryView | Listed
 
 
-def values(view: Delivery) -> tuple[object, ...]:
+def values(view: Delivery) -> Values:
     """A delivery in the order of `COLUMNS`."""
-    address, grade = view.address.address, str(view.evidence.grade)
-    placed = (view.message, view.recipient, address, view.provider, view.account, view.opened_at)
-    return (*placed, view.status, view.sub_status, view.since or None, grade)
+    return (
+        view.message,
+        view.recipient,
+        view.address.address,
+        view.provider,
+        view.account,
+        view.opened_at,
+        view.status,
+        view.sub_status,
+        view.since or None,
+        str(view.evidence.grade),
+    )
 
 
 class Found(NamedTuple):
@@ -104,40 +113,70 @@ def any_of(context: Context, choices: Sequence[Filters], after: str) -> Iterator
     Args:
         choices: they differ in what stands in the clear, and in no span of time.
     """
+    for views, cursors in _pages(context, choices, after):
+        yield from map(Found, views, cursors)
+
+
+def _pages(
+    context: Context, choices: Sequence[Filters], after: str
+) -> Iterator[tuple[Sequence[Delivery], Iterable[str]]]:
+    """Deliveries, and the cursors that continue after each of them, which are made when they are asked for."""
     done = 0
-    for page in _pages(context, choices, after):
-        yield from page
-        done += len(page)
+    for views, cursors in _found(context, choices, after):
+        yield views, cursors
+        done += len(views)
         context.progress(done, None)
 
 
-def _pages(context: Context, choices: Sequence[Filters], after: str) -> Iterator[list[Found]]:
+def _found(
+    context: Context, choices: Sequence[Filters], after: str
+) -> Iterator[tuple[Sequence[Delivery], Iterable[str]]]:
     if all(map(is_clear, choices)):
         for listed in context.queries.listed(context.tenant, choices, after):
-            yield [Found(view, cursor_of(view.place)) for view in listed]
+            yield listed, (cursor_of(view.place) for view in listed)
         return
     (filters,) = choices
     while True:
         page, after = context.queries.found(context.tenant, filters, after, MAX_PAGE)
-        yield list(itertools.starmap(Found, page))
+        yield [view for view, _ in page], [cursor for _, cursor in page]
         if not after:
             return
 
 
+Tell = Callable[[Delivery], Iterable[Values]]
+"""A delivery -> its rows, possibly none, always in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told(Paged):
+    """Rows that are told of deliveries; `before` and `read` as `resumed` says."""
+
+    context: Context
+    choices: Sequence[Filters]
+    tell: Tell
+    before: str
+    read: int
+
+    def __iter__(self) -> Iterator[Row]:
+        every = any_of(self.context, self.choices, self.before)
+        return told(((each, self.tell(each.view)) for each in every), self.before, self.read)
+
+    def pages(self) -> Iterator[Sequence[Values]]:
+        read, tell = self.read, self.tell
+        for views, _ in _pages(self.context, self.choices, self.before):
+            yield [row for view in views for row in tell(view)][read:]
+            read = 0
+
+
 def rows(
-    context: Context,
-    choices: Sequence[Filters],
-    after: str,
-    tell: Callable[[Delivery], Iterable[tuple[Any, ...]]] = lambda view: [values(view)],
-) -> Iterator[Row]:
+    context: Context, choices: Sequence[Filters], after: str, tell: Tell = lambda view: (values(view),)
+) -> Iterable[Row]:
     """The rows that are told of each delivery that one of several choices fits.
 
     Args:
         after: a cursor of such a row; within a delivery it says how many of its rows were read.
-        tell: a delivery -> its rows, possibly none, always in the same order.
     """
-    before, read = resumed(after)
-    return told(((each, tell(each.view)) for each in any_of(context, choices, before)), before, read)
+    return _Told(context, choices, tell, *resumed(after))
 
 
 def resumed(after: str) -> tuple[str, int]:
@@ -152,7 +191,7 @@ def resumed(after: str) -> tuple[str, int]:
     return before, int(read or 0)
 
 
-def told(every: Iterable[tuple[Found, Iterable[tuple[Any, ...]]]], before: str, read: int) -> Iterator[Row]:
+def told(every: Iterable[tuple[Found, Iterable[Values]]], before: str, read: int) -> Iterator[Row]:
     """Rows of deliveries with their cursors.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
@@ -39,7 +39,7 @@ class Unproven(Span, frozen=True):
     state: Annotated[Literal["any", "open", "final"], Meta(description="whether the status is final")] = "any"
 
 
-def _unproven(context: Context, asked: Unproven, after: str) -> Iterator[Row]:
+def _unproven(context: Context, asked: Unproven, after: str) -> Iterable[Row]:
     before = time_text(context.now - timedelta(hours=asked.hours) + timedelta(microseconds=1))
     filters = replace(asked.filters(), until=min(asked.until or before, before))
     choices = [replace(filters, mark="open")] if asked.state != "final" else []
@@ -94,7 +94,7 @@ _WHAT = (
 )
 
 
-def _missing(context: Context, asked: MissingEvidence, after: str) -> Iterator[Row]:
+def _missing(context: Context, asked: MissingEvidence, after: str) -> Iterable[Row]:
     in_reach = reach(context.queries.ledger.database, context.tenant)
 
     def tell(view: Delivery) -> Iterator[tuple[Any, ...]]:
@@ -140,7 +140,7 @@ class Threat(NamedTuple):
     why: str
 
 
-def _at_risk(context: Context, asked: AtRisk, after: str) -> Iterator[Row]:
+def _at_risk(context: Context, asked: AtRisk, after: str) -> Iterable[Row]:
     latest = time_text(context.now + timedelta(days=asked.days))
     in_reach = reach(context.queries.ledger.database, context.tenant)
     kept_for = cache(lambda account: _kept_for(context, account))

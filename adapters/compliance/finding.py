@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from heapq import merge
@@ -138,7 +138,7 @@ class Document(Span, frozen=True, kw_only=True):
     ]
 
 
-def _by_document(context: Context, asked: Document, after: str) -> Iterator[Row]:
+def _by_document(context: Context, asked: Document, after: str) -> Iterable[Row]:
     return rows(context, [replace(asked.filters(), document=asked.digest)], after)
 
 
@@ -171,7 +171,7 @@ class Recipient(Span, frozen=True, kw_only=True):
     ] = ""
 
 
-def _by_recipient(context: Context, asked: Recipient, after: str) -> Iterator[Row]:
+def _by_recipient(context: Context, asked: Recipient, after: str) -> Iterable[Row]:
     def tell(view: Delivery) -> list[tuple[Any, ...]]:
         message = context.queries.message(context.tenant, view.message)
         references = tuple(f"{each['kind']} {each['value']}" for each in message.references)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -33,7 +33,7 @@ class Undelivered(Span, frozen=True):
 _UNDELIVERED = (Status.FAILED, Status.REFUSED, Status.EXPIRED)
 
 
-def _undelivered(context: Context, asked: Undelivered, after: str) -> Iterator[Row]:
+def _undelivered(context: Context, asked: Undelivered, after: str) -> Iterable[Row]:
     wanted = _UNDELIVERED if asked.which == "all" else (asked.which,)
     choices = [replace(asked.filters(), status=str(status)) for status in wanted]
     return rows(context, choices, after, lambda view: [(*values(view), view.evidence.proven)])
@@ -80,7 +80,7 @@ def met_at(view: Delivery, deadline: Deadline) -> str:
     return min((r.at for r in counted if r.type in _MET_BY[deadline.name]), default="")
 
 
-def _late(context: Context, asked: Late, after: str) -> Iterator[Row]:
+def _late(context: Context, asked: Late, after: str) -> Iterable[Row]:
     wanted = (State.PASSED, State.MET_LATE) if asked.state == "any" else (State(asked.state),)
 
     def tell(view: Delivery) -> Iterator[tuple[Any, ...]]:
@@ -128,7 +128,7 @@ LATE = ComplianceQuery(
 # --- disputed
 
 
-def _disputed(context: Context, asked: Span, after: str) -> Iterator[Row]:
+def _disputed(context: Context, asked: Span, after: str) -> Iterable[Row]:
     return rows(context, [replace(asked.filters(), status=str(Status.DISPUTED))], after, _contradiction)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -54,7 +54,7 @@ def _waiting(context: Context, asked: SignatureFailures, after: str) -> Iterator
             yield Row((*where, verdict, item.why, checks, item.originals, item.state), str(item.event.position))
 
 
-def _resting(context: Context, asked: SignatureFailures, after: str) -> Iterator[Row]:
+def _resting(context: Context, asked: SignatureFailures, after: str) -> Iterable[Row]:
     """Originals that a delivery's status rests on all the same."""
 
     def tell(view: Delivery) -> Iterator[tuple[Any, ...]]:
@@ -95,7 +95,7 @@ def _refused(context: Context, asked: SignatureFailures, after: str) -> Iterator
         after = page[-1][0]
 
 
-_PLACES: dict[str, Callable[[Context, SignatureFailures, str], Iterator[Row]]] = {
+_PLACES: dict[str, Callable[[Context, SignatureFailures, str], Iterable[Row]]] = {
     "lane": _waiting,
     "delivery": _resting,
     "quarantine": _refused,

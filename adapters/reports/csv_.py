@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
-from itertools import count
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ MARKED = re.compile(f"({_BEGIN})'(?='*[{_FORMULA}])")
 """Where `safe` put an apostrophe. It stands in the notes beside a report, so that anybody can take them away again."""
 _HARMLESS = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:@ +=/-]*|\+[0-9]{1,20}")
 """Most texts: nothing in them could begin a formula or must be quoted, which is seen at one look."""
+_PLAIN = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.:@ +=/-\n"
+_ODD_BEGIN = re.compile(r"\n(?![0-9A-Za-z\n]|\+[0-9]{1,20}(?:\n|\Z)|\Z)")
+"""The same of many, a line each: what may stand in a line, and how none of them begins."""
+PAGE = 1_000
+"""Rows whose cells are made together."""
 _ENDS = re.compile('[",\r\n]')
 MAX_REMEMBERED, MAX_REMEMBERED_CHARS = 10_000, 128
 _PHONE_NUMBER = re.compile(r"\+[0-9]{1,20}")
@@ -103,23 +108,47 @@ def _is_text(value: Any) -> bool:
     return type(value) is str or (type(value) is tuple and all(type(each) is str for each in value))
 
 
-def lines(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+def text(cells: Cells, rows: Sequence[tuple[Any, ...]]) -> str:
     """The lines of rows, as the module `csv` writes them."""
-    cells = Cells()
-    for values in rows:
-        try:
-            line = ",".join(map(cells.__getitem__, values))
-        except TypeError:  # a list, which nothing can be remembered by
-            line = ",".join(map(cells.__missing__, values))
-        yield f"{line}\r\n" if len(values) > 1 or line else '""\r\n'
+    columns = [_column(cells, values) for values in zip(*rows, strict=True)]
+    if len(columns) == 1:  # an empty line would be no row
+        columns = [[cell or '""' for cell in columns[0]]]
+    return "".join([f"{line}\r\n" for line in map(",".join, zip(*columns, strict=True))])
+
+
+def _column(cells: Cells, values: Sequence[Any]) -> Sequence[str]:
+    """The cells of a column: of whole numbers and of harmless texts it is seen at one look that they are."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return list(map(str, values))
+    if kinds <= {str, type(None)}:
+        texts = [text or "" for text in values]
+        if are_harmless(texts):
+            return texts
+    try:
+        return list(map(cells.__getitem__, values))
+    except TypeError:  # a list, which nothing can be remembered by
+        return list(map(cells.__missing__, values))
+
+
+def are_harmless(texts: Sequence[str]) -> bool:
+    """Whether each is empty or fits `_HARMLESS`."""
+    every = "\n" + "\n".join(texts)
+    return (
+        every.count("\n") == len(texts)
+        and every.isascii()
+        and not every.encode().translate(None, _PLAIN)
+        and _ODD_BEGIN.search(every) is None
+    )
 
 
 def write(path: Path, header: Header, rows: Iterable[tuple[Any, ...]], look: Look) -> int:  # noqa: ARG001  data has no look
     """Write the rows; a list is a cell with a JSON array of texts."""
-    counted = count()
-    names = tuple(column.name for column in header.columns)
+    cells, rest, count = Cells(), iter(rows), 0
     # A lone surrogate cannot come out of an event; should one come at all, it does not cost the report.
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1 << 20) as file:
-        file.writelines(lines([names]))
-        file.writelines(lines(values for values, _ in zip(rows, counted, strict=False)))
-    return next(counted)
+        file.write(text(cells, [tuple(column.name for column in header.columns)]))
+        while page := list(islice(rest, PAGE)):
+            file.write(text(cells, page))
+            count += len(page)
+    return count

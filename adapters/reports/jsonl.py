@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice, starmap
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,23 @@ import msgspec
 from adapters.compliance.contract import Header
 from adapters.reports.contract import Look
 
+PAGE = 1_000
+"""Rows that are encoded together."""
+
 
 def write(path: Path, header: Header, rows: Iterable[tuple[Any, ...]], look: Look) -> int:  # noqa: ARG001  data has no look
     """Write the rows: times as UTC texts, lists as arrays, what is not known as null."""
-    names = [column.name for column in header.columns]
-    encode = msgspec.json.Encoder().encode
-    count = 0
+    names = {f"column{number}": column.name for number, column in enumerate(header.columns)}
+    line = msgspec.defstruct("Line", list(names), rename=names, gc=False)  # quicker made than a dict, and encoded alike
+    encode, rest, count = msgspec.json.Encoder().encode_lines, iter(rows), 0
     with path.open("wb", buffering=1 << 20) as file:
-        for count, values in enumerate(rows, 1):  # noqa: B007  the last number is the answer
-            row = dict(zip(names, values, strict=True))
+        while page := list(islice(rest, PAGE)):
             try:
-                line = encode(row)
+                data = encode(list(starmap(line, page)))
             except UnicodeEncodeError:  # a lone surrogate, which no event can hold
-                line = encode({name: _whole(value) for name, value in row.items()})
-            file.write(line + b"\n")
+                data = encode([line(*map(_whole, values)) for values in page])
+            file.write(data)
+            count += len(page)
     return count
 
 

@@ -7,16 +7,16 @@ stopped, nothing is left in it. Memory does not grow with the rows, PDF apart, w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from adapters.compliance.asking import asked
-from adapters.compliance.contract import Header, Row
+from adapters.compliance.contract import Header, Values
 from adapters.evidence import verify
 from adapters.evidence.seal import Sealer, Timestamper
 from adapters.reports import csv_, jsonl, pdf, texts, xlsx
@@ -29,7 +29,6 @@ from projections.queries import Queries
 
 VERIFIER, README = "verify.py", "README.txt"
 NONCE_BYTES = 32
-_STOP_EVERY = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def make(
 
     Args:
         progress: told by the query what it has looked at.
-        is_stopped: looked at between rows and between the query's pages.
+        is_stopped: looked at between pages of rows, and whenever the query tells its progress.
 
     Raises:
         NotFoundError: no such query, or something that its parameters name.
@@ -99,16 +98,16 @@ def _make(  # noqa: PLR0917  as `make`
     path = folder / f"report.{ask.format}"
     with asked(desk.queries, desk.heads, ask.tenant, ask.query, ask.parameters, progress=told) as answer:
         header = answer.header
-        rows = desk.writers()[ask.format](path, header, _values(answer.rows, is_stopped), look)
+        values = chain.from_iterable(_until_stopped(answer.pages, is_stopped))
+        rows = desk.writers()[ask.format](path, header, values, look)
     _write_beside(desk, ask, header, rows, folder)
     return _sign(desk, header, rows, folder, path.name)
 
 
-def _values(rows: Iterable[Row], is_stopped: Callable[[], bool]) -> Iterator[tuple[Any, ...]]:
-    for number, row in enumerate(rows):
-        if number % _STOP_EVERY == 0:
-            _stop_if(is_stopped)
-        yield row.values
+def _until_stopped(pages: Iterable[Sequence[Values]], is_stopped: Callable[[], bool]) -> Iterator[Sequence[Values]]:
+    for page in pages:
+        _stop_if(is_stopped)
+        yield page
 
 
 def _stop_if(is_stopped: Callable[[], bool]) -> None:

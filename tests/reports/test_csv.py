@@ -54,7 +54,17 @@ def test_lines_are_those_of_the_csv_module(rows: list[tuple[Any, ...]]) -> None:
     """Cell for cell, whatever was written before and is remembered: 1, 1.0 and True are equal, and written differently."""
     expected = io.StringIO()
     csv.writer(expected, lineterminator="\r\n").writerows([csv_.cell_of(value) for value in row] for row in rows)
-    assert expected.getvalue() == "".join(csv_.lines([*rows]))
+    assert expected.getvalue() == csv_.text(csv_.Cells(), rows)
+
+
+@given(st.lists(st.tuples(st.none() | st.text(st.sampled_from("aB1+ =-.@\n"), max_size=4)), min_size=1))
+def test_a_column_is_harmless_if_each_of_its_texts_is(rows: list[tuple[str | None]]) -> None:
+    """It is written as it would be text for text."""
+    alone = "".join(csv_.text(csv_.Cells(), [row]) for row in rows)
+    assert alone == csv_.text(csv_.Cells(), rows)
+    harmless = re.compile(r"(?:[0-9A-Za-z][0-9A-Za-z_.:@ +=/-]*|\+[0-9]{1,20})?")
+    every = [value or "" for (value,) in rows]
+    assert all(map(harmless.fullmatch, every)) == csv_.are_harmless(every)
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
