@@ -136,7 +136,7 @@ class Opener:
         sealed = bulk.rows(self._reads, sql, (page.after, page.until))
         originals = self._originals(page)
         keys = self._opened_keys({row[1] for row in sealed} | {original.key_id for original in originals.values()})
-        values, doubtful = _open_all(page, sealed, keys)
+        values, doubtful = open_all(page, sealed, keys)
         wrong = self._wrong_originals(page, values, originals, keys)
         for position, said in page.events.items():
             if position not in doubtful:
@@ -260,7 +260,7 @@ def _refuse(_nonce: bytes, _data: bytes | memoryview, _context: bytes) -> bytes:
     raise CorruptError
 
 
-def _open_all(
+def open_all(
     page: Page, sealed: Sequence[Row], keys: Mapping[bytes, Decrypt]
 ) -> tuple[dict[int, dict[str, Any]], set[int]]:
     """By position the values that are there, and the positions of events beside which one does not fit, or which are no events."""
