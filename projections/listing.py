@@ -8,7 +8,7 @@ recipients than a page has, some are read at a time. While a page is worked on t
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -20,11 +20,11 @@ import msgspec
 from ledger.application import Ledger
 from ledger.canonical import MAX_INT
 from ledger.database import Reads
-from projections import declared
+from projections import declared, opening
 from projections.deadlines import Deadline
-from projections.declared import Held
 from projections.fold import Folded, Milestone, Reason
 from projections.grades import Evidence
+from projections.opening import Held, Kept
 from projections.searching import AFTER_ALL, MAX_FACETS, Filters, Place, bounds, facets_of, require_known
 from projections.views import AddressView
 
@@ -41,7 +41,7 @@ Read = TypeVar("Read")
 
 
 class Listed(NamedTuple):
-    """A delivery in a list of all: its row, of which what was folded is decoded when it is asked for, and its address.
+    """A delivery in a list of all: its row, of which most of what was folded is decoded when it is asked for, and its address.
 
     Attributes:
         address: empty once it is erased.
@@ -61,14 +61,11 @@ class Listed(NamedTuple):
     facet: int
     folded: bytes
     address: AddressView
+    evidence: Evidence
 
     @property
     def place(self) -> Place:
         return -self.opened_position, self.recipient
-
-    @property
-    def evidence(self) -> Evidence:
-        return _judged_in(self.folded)
 
     @property
     def milestones(self) -> dict[str, Milestone]:
@@ -84,8 +81,10 @@ class Listed(NamedTuple):
 
 
 Row = Sequence[Any]
-"""Of a delivery, in the order of `Listed`; without the address."""
-MESSAGE, RECIPIENT, OPENED, FACET = map(Listed._fields.index, ("message", "recipient", "opened_position", "facet"))
+"""Of a delivery, in the order of `Listed`; without the address and the evidence."""
+MESSAGE, RECIPIENT, OPENED, FACET, FOLDED = map(
+    Listed._fields.index, ("message", "recipient", "opened_position", "facet", "folded")
+)
 NO_ADDRESS = AddressView()
 
 
@@ -97,17 +96,12 @@ class _Judged(msgspec.Struct):
 
 _judged = msgspec.json.Decoder(_Judged)
 _folded = msgspec.json.Decoder(Folded)
-_COLUMNS = ", ".join(Listed._fields[:-1])
+_COLUMNS = ", ".join(Listed._fields[:-2])
 
 
 @lru_cache(MAX_EVIDENCE)
 def _evidence(said: bytes) -> Evidence:
     return msgspec.json.decode(said, type=Evidence)
-
-
-@lru_cache(1)
-def _judged_in(folded: bytes) -> Evidence:
-    return _evidence(bytes(_judged.decode(folded).evidence))
 
 
 @lru_cache(1)
@@ -146,13 +140,20 @@ def listed(
     shown = "" if shows_protected else " AND is_protected = 0"
     windows = _windows(reads, column, values, begin, oldest, shown)
     pages = ([row for row in rows if facets is None or row[FACET] in facets] for rows in windows)
-    for page, sealed in _ahead(ledger, ((page, _held(ledger, page)) for page in pages)):
-        found = declared.opened(ledger, sealed, _view)
-        yield [Listed._make((*row, found.get((row[MESSAGE], row[RECIPIENT]), NO_ADDRESS))) for row in page]
+    read = _ahead(ledger, ((page, _held(ledger, page)) for page in pages))
+    for page, found in opening.each(ledger.keyring, read):
+        yield [
+            Listed._make((*row, _view(found.get((row[MESSAGE], row[RECIPIENT]))), _judged_in(row[FOLDED])))
+            for row in page
+        ]
 
 
-def _view(kept: Mapping[str, Any]) -> AddressView:
-    return AddressView(kept["kind"], kept["address"])
+def _judged_in(folded: bytes) -> Evidence:
+    return _evidence(bytes(_judged.decode(folded).evidence))
+
+
+def _view(kept: Kept | None) -> AddressView:
+    return AddressView(kept["kind"], kept["address"]) if kept else NO_ADDRESS
 
 
 def _held(ledger: Ledger, page: Sequence[Row]) -> Held:

@@ -1,0 +1,219 @@
+"""Opens addresses as they were declared: of a page of them here, or of a long list in one process beside this one.
+
+Opening takes as long as everything else that is done for a row of a list. The other process is this module run as a program: it knows no
+database and keeps nothing. It gets the key-encryption keys through its standard input, which only it can read, then one page after the
+other. It is a help and no authority: what it cannot open is opened here again, and an error is raised here.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import msgspec
+
+from ledger.canonical import decode
+from ledger.commitments import Revealed, from_text, open_together
+from ledger.errors import CorruptError
+from ledger.sealing import Keyring, unseal
+
+Whose = tuple[str, int]
+"""A message, and the index of a recipient in it; WHOLE_MESSAGE: everybody's."""
+Kept = Mapping[str, Any]
+"""An address as it is sealed."""
+
+LONG = 20_000
+"""Addresses after which it is worth starting another process."""
+AHEAD = 2
+"""Pages that wait for it."""
+FORMAT = 2
+"""Of `marshal`, without a search for what was written before."""
+_SIZE_BYTES = 8
+
+
+class Held(NamedTuple):
+    """What is held of some addresses, still sealed.
+
+    Attributes:
+        values: of each recipient, where it was declared, the key, the same wrapped, and what it seals.
+        events: that declared them, position -> stored bytes.
+    """
+
+    values: list[tuple[Whose, list[Any]]]
+    events: dict[int, bytes]
+
+
+class _Declared(msgspec.Struct, gc=False):
+    """What of an event is needed."""
+
+    id: str
+    commit: dict[str, str]
+
+
+_declared = msgspec.json.Decoder(_Declared)
+
+
+def opened(keyring: Keyring, held: Held) -> dict[Whose, Kept]:
+    """The addresses, each checked against its commitment; nobody else's are opened.
+
+    Raises:
+        CorruptError: a value does not open its commitment.
+    """
+    events = {position: _declared.decode(state) for position, state in held.events.items()}
+    found: dict[Whose, Kept] = {}
+    revealed: list[tuple[int, Revealed]] = []
+    for whose, (position, key_id, wrapped, sealed) in held.values:
+        if whose not in found:  # an address that has several forms was filed under each
+            event = events[position]
+            said = decode(unseal(keyring.unwrap(key_id, wrapped), sealed, event.id.encode() + key_id))
+            revealed.append((position, (event.commit, from_text(said["secret"]), event.id, said["values"])))
+            if value := said["values"].get(f"recipient.{whose[1]}"):
+                found[whose] = value
+    if not open_together(each for _, each in revealed):
+        wrong = next(position for position, each in revealed if not open_together([each]))
+        msg = f"position {wrong}: a value does not open its commitment"
+        raise CorruptError(msg)
+    return found
+
+
+def each(keyring: Keyring, pages: Iterator[tuple[Any, Held]]) -> Iterator[tuple[Any, dict[Whose, Kept]]]:
+    """The addresses of many pages, in order; whatever stands beside what is held of them comes along.
+
+    Raises:
+        CorruptError: as `opened`; no address of that page is given.
+    """
+    done = 0
+    waiting: deque[tuple[Any, Held, Future[dict[Whose, Kept]] | None]] = deque()
+    with ExitStack() as stack:
+        beside: _Beside | None = None
+        for page, held in pages:
+            if done < LONG <= (done := done + len(held.values)):
+                beside = stack.enter_context(_beside(keyring))
+            waiting.append((page, held, beside.opening(held) if beside else None))
+            while waiting and (len(waiting) > AHEAD or waiting[0][2] is None):
+                yield _finished(keyring, *waiting.popleft())
+        while waiting:
+            yield _finished(keyring, *waiting.popleft())
+
+
+def _finished(
+    keyring: Keyring, page: Any, held: Held, coming: Future[dict[Whose, Kept]] | None
+) -> tuple[Any, dict[Whose, Kept]]:
+    if coming is not None:
+        with suppress(_LeftError):
+            return page, coming.result()
+    return page, opened(keyring, held)
+
+
+# --- the other process, as this one sees it
+
+
+class _LeftError(Exception):
+    """It did not open a page, or has ended."""
+
+
+_turn = threading.Lock()
+"""One at a time beside this process, whoever asks: the other processors are for other work. Who comes second has none."""
+
+
+@contextmanager
+def _beside(keyring: Keyring) -> Iterator[_Beside | None]:
+    if (os.cpu_count() or 1) < 2 or not _turn.acquire(blocking=False):
+        yield None
+        return
+    beside = None
+    try:
+        with suppress(OSError):  # no other process is to be had
+            beside = _Beside(keyring)
+        yield beside
+    finally:
+        if beside is not None:
+            beside.end()
+        _turn.release()
+
+
+class _Beside:
+    """A process that opens what it is given."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-m", __name__]
+        self._process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdin=pipe, stdout=pipe)
+        self._thread = ThreadPoolExecutor(1, "opening")
+        self._ready = self._thread.submit(self._exchange, dict(keyring.keks))
+
+    def opening(self, held: Held) -> Future[dict[Whose, Kept]] | None:
+        """The addresses as soon as it has opened them; None while it is not there."""
+        if not self._ready.done() or self._ready.exception():
+            return None
+        return self._thread.submit(self._exchange, tuple(held))
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._thread.shutdown(cancel_futures=True)
+        with suppress(BrokenPipeError), self._process:  # what was not read by it is lost
+            pass
+
+    def _exchange(self, said: Any) -> Any:
+        assert self._process.stdin is not None  # noqa: S101  it was asked for
+        assert self._process.stdout is not None  # noqa: S101  likewise
+        try:
+            _write(self._process.stdin, said)
+            answer = _read(self._process.stdout)
+        except (OSError, EOFError, ValueError) as error:
+            raise _LeftError from error
+        if answer is None:
+            raise _LeftError
+        return answer
+
+
+def _write(file: IO[bytes], said: Any) -> None:
+    data = marshal.dumps(said, FORMAT)
+    file.write(len(data).to_bytes(_SIZE_BYTES, "big"))
+    file.write(data)
+    file.flush()
+
+
+def _read(file: IO[bytes]) -> Any:
+    size = file.read(_SIZE_BYTES)
+    if len(size) < _SIZE_BYTES:
+        raise EOFError
+    return marshal.loads(file.read(int.from_bytes(size, "big")))  # noqa: S302  from a process of our own
+
+
+# --- the other process itself
+
+
+def serve(asks: IO[bytes], answers: IO[bytes]) -> None:
+    """Open page after page until there are no more; None stands for one that could not be opened."""
+    keyring = Keyring(_read(asks), "", b"", b"")
+    _write(answers, {})
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            try:
+                found = opened(keyring, Held(*_read(asks)))
+            except (EOFError, BrokenPipeError):
+                raise
+            except Exception:  # noqa: BLE001  whoever asked opens it himself, and says what is wrong
+                _write(answers, None)
+            else:
+                _write(answers, found)
+
+
+if __name__ == "__main__":
+    import gc
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
+    gc.disable()  # nothing here refers to itself
+    serve(sys.stdin.buffer, sys.stdout.buffer)
