@@ -1,4 +1,4 @@
-"""The commands `accounts configure` and `accounts show`: what is needed to call a provider."""
+"""The commands `accounts`: accounts at providers, and what is needed to call them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,109 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 from rich.text import Text
 
 from adapters.configuring import AccountSettings, Change
 from adapters.desk import account_desk
 from ledger.errors import ConfigurationError
-from ops.console import EXIT_WRONG, Json, Tenant, operated, out, print_json, system
+from ops import show as views
+from ops.console import Json, Note, Tenant, operated, out, print_json, system
+from ops.invoked import EXIT_WRONG
 from ops.show import plain, when
 
+accounts = App(name="accounts", help="Accounts at providers: webhook keys, settings and credentials.")
 
+
+@accounts.command
+def add(account: str, /, *, provider: str, tenant: Tenant = "") -> None:
+    """Open an account at a provider.
+
+    Args:
+        account: a name of your choice: lower-case letters, digits, `_`, `-` and `.`.
+        provider: as `delivery-ledger providers` names it.
+    """
+    with system(fresh=False) as s:
+        added = s.accounts.add(tenant or s.settings.tenant, account, provider)
+    out.print(f"Account {added.account} at {added.provider} is open.")
+
+
+@accounts.command(name="list")
+def list_(*, tenant: Tenant = "", json: Json = False) -> None:
+    """The tenant's accounts."""
+    with system(fresh=False) as s:
+        found = s.accounts.list(tenant or s.settings.tenant)
+    print_json(found) if json else views.table(
+        out, found, "no accounts; open one with: delivery-ledger accounts add NAME --provider P"
+    )
+
+
+@accounts.command
+def check(account: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
+    """Keys in use, when it was last heard of, the difference of the clocks, and the webhook URL to paste at the provider."""
+    from adapters.accounts import check as checked  # noqa: PLC0415  so that --help is quick
+
+    with system() as s:
+        found = checked(
+            s.accounts,
+            tenant or s.settings.tenant,
+            account,
+            s.settings.public_url or f"http://{s.settings.host}:{s.settings.port}",
+        )
+    print_json(found) if json else views.account_check(out, found)
+
+
+@accounts.command
+def rotate(
+    account: str,
+    /,
+    *,
+    key_id: str,
+    secret_file: Path | None = None,
+    retire: bool = False,
+    tenant: Tenant = "",
+    json: Json = False,
+) -> None:
+    """Add a webhook secret beside those in use, or retire one; quarantined webhooks are verified again.
+
+    Args:
+        key_id: the provider's id of the key, or a name of your choice where it has none.
+        secret_file: file that holds the secret; `-` reads standard input. Never given on the command line, where others
+            could see it.
+        retire: take the key away instead.
+    """
+    with system(fresh=False) as s:
+        tenant = tenant or s.settings.tenant
+        if retire:
+            s.accounts.retire_secret(tenant, account, key_id)
+            out.print(f"Webhook key {key_id} of {account} is retired.")
+            return
+        if secret_file is None:
+            msg = "give --secret-file FILE (or - for standard input), or --retire"
+            raise ConfigurationError(msg)
+        data = sys.stdin.buffer.read() if str(secret_file) == "-" else secret_file.read_bytes()
+        s.accounts.add_secret(tenant, account, key_id, data.strip())
+        admitted = s.quarantine.verify_again(tenant, account, s.ledger.clock())
+    facts = sum(len(o.facts) for o in admitted)
+    result = {"account": account, "key_id": key_id, "admitted": len(admitted), "facts": facts}
+    print_json(result) if json else out.print(
+        f"Webhook key {key_id} is in use; {len(admitted)} quarantined webhooks verified, {facts} new facts."
+    )
+
+
+@accounts.command
+def disable(account: str, /, *, note: Note, tenant: Tenant = "") -> None:
+    """Close an account: its webhooks are refused from now on; what it delivered stays.
+
+    Args:
+        note: why; kept with the event.
+    """
+    with system(fresh=False) as s:
+        s.accounts.disable(tenant or s.settings.tenant, account, note)
+    out.print(f"Account {account} is closed.")
+
+
+@accounts.command
 def configure(
     account: str,
     /,
@@ -56,6 +149,7 @@ def configure(
     _show_advice(found)
 
 
+@accounts.command
 def show(account: str, /, *, tenant: Tenant = "", json: Json = False) -> None:
     """The settings of an account, which credentials it has, and what is missing; never a credential itself."""
     with system(fresh=False) as s:
@@ -139,6 +233,7 @@ def _decoded(name: str, data: bytes) -> str:
         raise ConfigurationError(msg) from None
 
 
+@accounts.command
 def delete(
     account: str, name: str, /, *, message: str = "", override: str = "", tenant: Tenant = "", json: Json = False
 ) -> int:

@@ -10,7 +10,8 @@ from cyclopts.validators import Number
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ops.console import EXIT_WRONG, Json, err, out, print_json
+from ops.console import Json, err, out, print_json
+from ops.invoked import EXIT_WRONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

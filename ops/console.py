@@ -1,4 +1,7 @@
-"""What the commands share: the two consoles, JSON for programs, the opened system, a progress bar, exit codes."""
+"""What the commands share: the two consoles, JSON for programs, the opened system, a progress bar.
+
+Only what draws is loaded with it; the rest when a command runs, so that --help is quick.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
@@ -16,23 +18,15 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from adapters import operations, safeguards
-from adapters.accounts import CONSOLE
-from adapters.http.access import MAX_STREAMS
-from adapters.http.routes import DEMANDS
 from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
-from ops.recovering import refuse_forgetful
-from ops.settings import load
-from ops.system import System, opened
+from ops.invoked import ACCESS_REASON, PROTECTED
 
-EXIT_WRONG, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
+if TYPE_CHECKING:
+    from ops.system import System
+
 MAX_NOTE = 1000
 MAX_ROWS = 1000
-ACCESS_REASON: ContextVar[str] = ContextVar("access_reason", default="")
-"""Why whatever this command shows is looked at."""
-PROTECTED: ContextVar[bool] = ContextVar("protected", default=False)
-"""Whether the command was told to show recipients whose identity is protected, too."""
 PIPED_WIDTH = 200
 """Columns of a table that no terminal shows: what is piped is searched, not looked at."""
 out = Console(
@@ -62,6 +56,9 @@ def print_json(value: Any) -> None:
 @contextmanager
 def system(*, fresh: bool = True) -> Iterator[System]:
     """The opened ledger; `fresh` brings the read models up to the head first. What was typed wrong is said as such."""
+    from ops.settings import load  # noqa: PLC0415  as said above
+    from ops.system import opened  # noqa: PLC0415  likewise
+
     with opened(load()) as found:
         if found.ledger.frozen:
             err.print(f"delivery-ledger: appending is refused: {found.ledger.frozen}", markup=False)
@@ -88,6 +85,8 @@ def _seeing_protected(s: System) -> System:
 
 
 def _saw_protected(s: System, tenant: str, messages: Sequence[str] = ()) -> None:
+    from adapters.accounts import CONSOLE  # noqa: PLC0415  likewise
+
     if not s.ledger.frozen:
         clear = {"rule": "access.protected", **({"streams": list(messages)} if messages else {})}
         s.accounts.record("access.recorded", tenant, CONSOLE, CONSOLE, clear, ACCESS_REASON.get().strip())
@@ -101,6 +100,9 @@ def operated(s: System, what: str, tenant: str = "", said: Mapping[str, object] 
         tenant: whose work it is; "": the ledger's own.
         said: more of it; sealed.
     """
+    from adapters import operations  # noqa: PLC0415  likewise
+    from adapters.accounts import CONSOLE  # noqa: PLC0415  likewise
+
     if not s.ledger.frozen:
         operations.asked(s.accounts, CONSOLE, what, tenant, said=said)
 
@@ -114,6 +116,9 @@ def why(s: System, tenant: str, demands: str, reason: str = "") -> str:
     Raises:
         ConfigurationError: the organisation demands one, and none is given; or the database forgot whom it erased.
     """
+    from adapters import safeguards  # noqa: PLC0415  likewise
+    from ops.recovering import refuse_forgetful  # noqa: PLC0415  likewise
+
     refuse_forgetful(s.ledger, s.journal)
     found = reason.strip() or ACCESS_REASON.get().strip()
     if s.queries.shows_protected and tenant != s.settings.tenant:
@@ -142,6 +147,10 @@ def looked(  # noqa: PLR0917  as in `adapters.http.access`
     Raises:
         ConfigurationError: the organisation demands a reason, and none is given.
     """
+    from adapters.accounts import CONSOLE  # noqa: PLC0415  likewise
+    from adapters.http.access import MAX_STREAMS  # noqa: PLC0415  likewise
+    from adapters.http.routes import DEMANDS  # noqa: PLC0415  likewise
+
     reason = why(s, tenant, DEMANDS.get(kind, "look-ups"), reason)
     shown = list(dict.fromkeys(messages))
     for part in [shown[i : i + MAX_STREAMS] for i in range(0, len(shown), MAX_STREAMS)] or [[]]:

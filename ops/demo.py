@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
@@ -105,7 +106,7 @@ def prove(system: System, folder: Path, deliveries: list[DeliveryView], out: Con
 
 def settings(folder: Path) -> Settings:
     """The demo's own ledger: nothing of the environment's settings is used or touched."""
-    return Settings.model_construct(
+    return Settings(
         database_url=f"sqlite:///{folder / 'ledger.db'}",
         key_folder=folder / "ledger-keys",
         artifact_folder=folder / "artifacts",
@@ -181,7 +182,7 @@ def next_steps(folder: Path, deliveries: list[DeliveryView]) -> str:
     disputed = next((d for d in deliveries if d.status == "disputed"), deliveries[0])
     environment = "export " + " ".join(
         f"LEDGER_{name.upper()}={value}"
-        for name, value in settings(folder).model_dump().items()
+        for name, value in asdict(settings(folder)).items()
         if name in {"database_url", "key_folder", "artifact_folder", "head_folder"}
     )
     return "\n".join(

@@ -7,7 +7,6 @@ of the story lie before today and pass at once. Switching to a provider itself i
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import structlog
 from aiohttp import web
 from rich.console import Console
 from rich.text import Text
@@ -222,7 +220,6 @@ def run(system: System, tenant: str, roots: Path, out: Console | None) -> list[D
         The deliveries, as they ended.
     """
     found: list[DeliveryView] = []
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     for scene in SCENES:
         if out is not None:
             out.print(Text(f"\nSent for real, to a sandbox: {scene.__doc__}", style="bold"))

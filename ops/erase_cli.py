@@ -11,7 +11,8 @@ from rich.table import Table
 
 from ledger.errors import ConfigurationError
 from ops import recovering
-from ops.console import EXIT_WRONG, Json, Tenant, bar, looked, out, print_json, system
+from ops.console import Json, Tenant, bar, looked, out, print_json, system
+from ops.invoked import EXIT_WRONG
 from ops.show import plain, when
 
 if TYPE_CHECKING:

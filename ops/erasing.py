@@ -43,7 +43,7 @@ def sealed(system: System, pdf: bytes) -> bytes:
 
 def _oldest_kek(system: System) -> str:
     """When the oldest key-encryption key came here; "" where they come from the settings, which do not say."""
-    if system.settings.keks.get_secret_value():
+    if system.settings.keks.reveal():
         return ""
     made = (keyfiles.made_at(system.settings.key_folder, name) for name in system.ledger.keyring.keks)
     return time_text(datetime.fromtimestamp(min(made), UTC))

@@ -8,7 +8,8 @@ from cyclopts import App
 from rich.table import Table
 from rich.text import Text
 
-from ops.console import EXIT_WRONG, Json, Tenant, bar, out, print_json, system
+from ops.console import Json, Tenant, bar, out, print_json, system
+from ops.invoked import EXIT_WRONG
 from ops.show import plain, when
 
 if TYPE_CHECKING:

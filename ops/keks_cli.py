@@ -11,7 +11,8 @@ from ledger.application import OWN_TENANT
 from ledger.errors import ConfigurationError, NotFoundError
 from ledger.rewrapping import Rewrapped, rewrap, wrapped_by
 from ops import keyfiles
-from ops.console import EXIT_WRONG, Json, bar, operated, out, print_json, system
+from ops.console import Json, bar, operated, out, print_json, system
+from ops.invoked import EXIT_WRONG
 from ops.system import System
 
 kek = App(name="kek", help="Key-encryption keys: they wrap every key in the database, and lie outside it.")
@@ -59,7 +60,7 @@ def rewrap_(*, json: Json = False) -> int:
 
 
 def _rewrap(s: System, *, json: bool) -> int:
-    keyring = keyfiles.load(s.settings.key_folder, may_create=False, keks=s.settings.keks.get_secret_value())
+    keyring = keyfiles.load(s.settings.key_folder, may_create=False, keks=s.settings.keks.reveal())
     with bar("keys wrapped again", quiet=json) as say:
         found: Rewrapped = rewrap(s.ledger.database, keyring, say)
     if json:
@@ -109,7 +110,7 @@ def drop(name: str, /) -> None:
 
 
 def _require_files(s: System) -> None:
-    if s.settings.keks.get_secret_value():
+    if s.settings.keks.reveal():
         msg = (
             "the key-encryption keys come from the setting `keks` (LEDGER_KEKS): add or remove one there and start again; "
             "`keys kek rewrap` wraps by the last one, and `keys kek list` says what an old one still wraps"

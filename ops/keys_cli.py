@@ -10,10 +10,12 @@ from cyclopts import App, Parameter
 from adapters.apikeys import SCOPES, ApiKey
 from adapters.strictjson import InvalidError
 from ledger.errors import ConfigurationError
-from ops import show
+from ops import keks_cli, log_cli, show
 from ops.console import Json, Tenant, out, print_json, system
 
 keys = App(name="keys", help="API keys of people and systems, and the keys of the ledger itself.")
+for _each in (keks_cli.kek, log_cli.keys_log):
+    keys.command(_each)
 _SCOPES = "; ".join(f"{scope}: {meaning}" for scope, meaning in SCOPES.items())
 
 

@@ -14,7 +14,8 @@ from ledger import exports, identity, proofs
 from ledger.errors import ConfigurationError, ForkError
 from ledger.notes import NoteKey
 from ops import keyfiles, recovering
-from ops.console import EXIT_WRONG, Json, bar, err, operated, out, print_json, system
+from ops.console import Json, bar, err, operated, out, print_json, system
+from ops.invoked import EXIT_WRONG
 from ops.system import System
 
 checkpoint = cyclopts.App(

@@ -16,7 +16,8 @@ from adapters.providers.calling import Document, Submission
 from ledger.addresses import guess
 from ledger.observations import Address, Reference
 from ledger.streams import Registration
-from ops.console import EXIT_WRONG, Json, Note, Tenant, err, looked, operated, out, print_json, system
+from ops.console import Json, Note, Tenant, err, looked, operated, out, print_json, system
+from ops.invoked import EXIT_WRONG
 from ops.show import when
 
 outbox = App(name="outbox", help="Sends through providers: what waits, what is unclear, and what to do about it.")

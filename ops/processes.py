@@ -7,6 +7,7 @@ They end with their parent, however that dies. Each counts its own rates and con
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
 import socket
@@ -16,7 +17,6 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-import structlog
 from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import ConfigurationError, LedgerError
@@ -24,7 +24,7 @@ from ops import safety
 from ops.serve import BACKLOG, log_to_stderr, serve
 from ops.settings import Settings
 
-LOG = structlog.stdlib.get_logger("delivery_ledger.processes")
+LOG = logging.getLogger("delivery_ledger.processes")
 _spawn = multiprocessing.get_context("spawn")
 
 
@@ -78,7 +78,7 @@ def _supervised(made: Callable[[Connection], SpawnProcess], number: int) -> int:
             break
     wait([child.sentinel for child in children])
     if not told:
-        LOG.error("a process ended, so all do", statuses=[child.exitcode for child in children])
+        LOG.error("a process ended, so all do", extra={"said": {"statuses": [child.exitcode for child in children]}})
         stop()
     for child in children:
         child.join()

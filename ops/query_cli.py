@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.errors import ConfigurationError
-from ops.console import Json, Limit, Tenant, bar, out, print_json, system, why
+from ops.console import Json, Limit, Tenant, bar, looked, out, print_json, system, why
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 query = App(
     name="query", help="Compliance queries: unproven, late, disputed, missing evidence, scorecards, who looked …"
 )
-
+ALL_SCOPES = ("compliance",)
+"""Whoever may run this command may change what others saved."""
 Set = Annotated[
     tuple[str, ...],
     Parameter(
@@ -136,6 +137,64 @@ def ask(
         )
     if following:
         out.print(f"There are more: --cursor {following}", markup=False)
+
+
+# --- saved queries
+
+
+@query.command
+def save(name: str, query: str, /, *, given: Set = (), tenant: Tenant = "", json: Json = False) -> None:
+    """Save a query with its parameters under a name, in the place of what was there.
+
+    Args:
+        name: lower-case letters, digits, `_`, `-` and `.`.
+        query: as `query list` prints it.
+    """
+    from adapters.accounts import CONSOLE  # noqa: PLC0415  as above
+    from adapters.reports import saved as queries  # noqa: PLC0415  as above
+
+    with system(fresh=False) as s:
+        saving = queries.Saving(query=query, parameters=dict(parsed(given)))
+        found = queries.save(s.ledger, tenant or s.settings.tenant, name, saving, CONSOLE, ALL_SCOPES)
+    print_json(found) if json else out.print(
+        f"Saved {found.name}: {found.query}, version {found.version}", markup=False
+    )
+
+
+@query.command
+def saved(*, tenant: Tenant = "", json: Json = False) -> None:
+    """The saved queries of everybody in the organisation."""
+    from adapters.reports import saved as queries  # noqa: PLC0415  as above
+
+    with system(fresh=False) as s:
+        found = queries.all_of(s.ledger, tenant or s.settings.tenant)
+        looked(s, tenant or s.settings.tenant, "saved")
+    if json:
+        print_json(found)
+        return
+    table = Table("name", "query", "parameters", "owner", "changed", box=None)
+    for each in found:
+        parameters = " ".join(f"{name}={value}" for name, value in each.parameters.items())
+        table.add_row(each.name, each.query, plain(parameters), each.owner, when(each.changed_at))
+    out.print(table if found else "No query was saved.")
+
+
+@query.command
+def unsave(name: str, /, *, tenant: Tenant = "") -> None:
+    """Delete a saved query; its name may be taken again.
+
+    Args:
+        name: as `query saved` prints it.
+    """
+    from adapters.accounts import CONSOLE  # noqa: PLC0415  as above
+    from adapters.reports import saved as queries  # noqa: PLC0415  as above
+
+    with system(fresh=False) as s:
+        queries.delete(s.ledger, tenant or s.settings.tenant, name, CONSOLE, ALL_SCOPES)
+    out.print(f"Deleted {name}.", markup=False)
+
+
+# --- what both need
 
 
 def _named(s: System, tenant: str, name: str) -> tuple[str, dict[str, Any]]:

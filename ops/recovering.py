@@ -24,7 +24,7 @@ def privileged(settings: Settings, own: Database) -> Iterator[Database]:
     Raises:
         ConfigurationError: neither login may.
     """
-    url = settings.privacy_database_url.get_secret_value()
+    url = settings.privacy_database_url.reveal()
     if not url or own.kind == "sqlite":
         erasing.require_rights(own)
         yield own

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ledger.errors import ConfigurationError
-from ops.console import EXIT_WRONG, Json, Tenant, bar, err, operated, out, print_json, system
+from ops.console import Json, Tenant, bar, err, operated, out, print_json, system
+from ops.invoked import EXIT_WRONG
 from ops.show import plain
 
 if TYPE_CHECKING:

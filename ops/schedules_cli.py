@@ -1,4 +1,4 @@
-"""The command `schedules`: reports that are made and delivered by the clock; and saved queries."""
+"""The command `schedules`: reports that are made and delivered by the clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from rich.table import Table
 from adapters.accounts import CONSOLE
 from ledger.errors import ConfigurationError
 from ops.console import Json, Tenant, looked, out, print_json, system
-from ops.query_cli import Set, parsed
 from ops.show import plain, when
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from ops.system import System
 
 schedules = App(name="schedules", help="Reports that are made and delivered each time that a period has ended.")
-ALL_SCOPES = ("compliance",)
-"""Whoever may run this command may change what others saved."""
 
 
 @schedules.command(name="list")
@@ -204,53 +201,3 @@ def _show(view: ScheduleView, *, json: bool) -> None:
         return
     out.print(f"Schedule {view.schedule}, version {view.version}, next run {when(view.next_at)}", markup=False)
     print_json(view.definition)
-
-
-# --- saved queries; commands of `query`
-
-
-def save(name: str, query: str, /, *, given: Set = (), tenant: Tenant = "", json: Json = False) -> None:
-    """Save a query with its parameters under a name, in the place of what was there.
-
-    Args:
-        name: lower-case letters, digits, `_`, `-` and `.`.
-        query: as `query list` prints it.
-    """
-    from adapters.reports import saved as queries  # noqa: PLC0415  as above
-
-    with system(fresh=False) as s:
-        saving = queries.Saving(query=query, parameters=dict(parsed(given)))
-        found = queries.save(s.ledger, tenant or s.settings.tenant, name, saving, CONSOLE, ALL_SCOPES)
-    print_json(found) if json else out.print(
-        f"Saved {found.name}: {found.query}, version {found.version}", markup=False
-    )
-
-
-def saved(*, tenant: Tenant = "", json: Json = False) -> None:
-    """The saved queries of everybody in the organisation."""
-    from adapters.reports import saved as queries  # noqa: PLC0415  as above
-
-    with system(fresh=False) as s:
-        found = queries.all_of(s.ledger, tenant or s.settings.tenant)
-        looked(s, tenant or s.settings.tenant, "saved")
-    if json:
-        print_json(found)
-        return
-    table = Table("name", "query", "parameters", "owner", "changed", box=None)
-    for each in found:
-        parameters = " ".join(f"{name}={value}" for name, value in each.parameters.items())
-        table.add_row(each.name, each.query, plain(parameters), each.owner, when(each.changed_at))
-    out.print(table if found else "No query was saved.")
-
-
-def unsave(name: str, /, *, tenant: Tenant = "") -> None:
-    """Delete a saved query; its name may be taken again.
-
-    Args:
-        name: as `query saved` prints it.
-    """
-    from adapters.reports import saved as queries  # noqa: PLC0415  as above
-
-    with system(fresh=False) as s:
-        queries.delete(s.ledger, tenant or s.settings.tenant, name, CONSOLE, ALL_SCOPES)
-    out.print(f"Deleted {name}.", markup=False)

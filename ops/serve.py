@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import multiprocessing
 import signal
@@ -15,10 +16,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
-import structlog
 from aiohttp import web
 from eventsourcing.persistence import PersistenceError
-from structlog.typing import Processor
 
 from adapters.http.app import make, runner
 from adapters.http.services import Limits, Log, Services
@@ -32,7 +31,7 @@ from ops.recovering import privileged, refuse_forgetful
 from ops.settings import Settings
 from ops.system import System, opened
 
-LOG = structlog.stdlib.get_logger("delivery_ledger.serve")
+LOG = logging.getLogger("delivery_ledger.serve")
 BACKLOG = 128
 """Connections that wait to be taken."""
 
@@ -91,7 +90,7 @@ def refuse_unsafe(database: SQLiteDatabase | PostgresDatabase) -> None:
 
 def _require_privacy(system: System) -> None:
     """Find out now, not at the first erasure, whether the login that is named for destroying may."""
-    if system.settings.privacy_database_url.get_secret_value():
+    if system.settings.privacy_database_url.reveal():
         try:
             with privileged(system.settings, system.ledger.database):
                 pass
@@ -167,7 +166,7 @@ async def _run(system: System, listener: socket.socket | None, ready: Callable[[
         await _site(server, system.settings, listener, tls).start()
         host, port = server.addresses[0][:2]
         url = f"http{'s' if tls else ''}://{host}:{port}"
-        LOG.info("listening", url=url, docs=f"{url}/docs")
+        LOG.info("listening", extra={"said": {"url": url, "docs": f"{url}/docs"}})
         ready()
         await stopping.wait()
         LOG.info("stopping")
@@ -187,34 +186,22 @@ def _site(
 
 def log_to_stderr() -> None:
     """All logs as lines of JSON on stderr, those of the libraries too."""
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-    render: list[Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines(foreign_pre_chain=shared, processors=render))
+    handler.setFormatter(_Lines())
     # No line says which thread, process or task it comes from, and finding that out for each request costs.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
-class _Lines(structlog.stdlib.ProcessorFormatter):
-    """Records as lines of JSON; those of the access log, one for each request, without the steps that only others need."""
+class _Lines(logging.Formatter):
+    """Records as lines of JSON: what each says, and whatever stands in its `said` under a name."""
 
     def format(self, record: logging.LogRecord) -> str:
-        if record.name != ACCESS.name or not isinstance(record.args, dict):
-            return super().format(record)
         at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        said = {**record.args, "event": record.msg, "level": "info", "logger": record.name, "timestamp": at}
-        return msgspec.json.encode(said).decode()
+        line = {"level": record.levelname.lower(), "logger": record.name, "timestamp": at}
+        if record.name == ACCESS.name and isinstance(record.args, dict):  # one for each request, and of our own words
+            return msgspec.json.encode({**record.args, "event": record.msg, **line}).decode()
+        line = {**getattr(record, "said", {}), "event": record.getMessage(), **line}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

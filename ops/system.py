@@ -127,7 +127,7 @@ def _opened(settings: Settings, check: Check, models: Callable[[], list[ReadMode
         database.close()
         raise
     is_new = not database.read("SELECT 1 FROM meta WHERE name = 'keyring'")
-    keyring = keyfiles.load(settings.key_folder, may_create=is_new, keks=settings.keks.get_secret_value())
+    keyring = keyfiles.load(settings.key_folder, may_create=is_new, keks=settings.keks.reveal())
     ledger = Ledger(database, keyring, vocabulary(), settings.artifact_folder)
     leader = None
     caller = Caller(clock=ledger.clock, extra_ca=settings.extra_ca)

@@ -9,7 +9,8 @@ from cyclopts import App
 from rich.table import Table
 
 from adapters.accounts import CONSOLE
-from ops.console import EXIT_WRONG, Json, Limit, Tenant, err, looked, operated, out, print_json, system
+from ops.console import Json, Limit, Tenant, err, looked, operated, out, print_json, system
+from ops.invoked import EXIT_WRONG
 from ops.show import plain, when
 
 if TYPE_CHECKING:

@@ -65,7 +65,7 @@ def memory(form: str) -> Measure:
 
 def _exported(form: str, wanted: str, bench: Bench) -> float:
     given = {name: str(getattr(held(bench).settings, name)) for name in GIVEN if name.endswith(("url", "folder"))}
-    given["keks"] = held(bench).settings.keks.get_secret_value()
+    given["keks"] = held(bench).settings.keks.reveal()
     order = json.dumps({"settings": given, "format": form, "folder": str(bench.folder)})
     command = [sys.executable, "-m", "ops.bench.exporting"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}

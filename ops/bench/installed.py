@@ -16,13 +16,12 @@ from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.sql import SQL, Identifier
-from pydantic import SecretStr
 
 from ledger.database import PostgresDatabase
 from ops.bench.contract import Bench
 from ops.bench.load import KEYRING, TENANT, database_url
 from ops.postgres import ROOT
-from ops.settings import Settings
+from ops.settings import Secret, Settings
 
 LOGIN = "bench_service"
 START_S = 60
@@ -55,10 +54,10 @@ def installed(bench: Bench, url: str = "") -> Settings:
     owner.close()
     folder = bench.folder / name
     _write_keys(folder)
-    return Settings.model_construct(
+    return Settings(
         database_url=bench.server.url(name, LOGIN),
         key_folder=folder,
-        keks=SecretStr(" ".join(f"{name}={key.hex()}" for name, key in KEYRING.keks.items())),
+        keks=Secret(" ".join(f"{name}={key.hex()}" for name, key in KEYRING.keks.items())),
         artifact_folder=folder / "artifacts",
         head_folder=folder / "heads",
         tenant=TENANT,
@@ -102,7 +101,7 @@ def serving(settings: Settings, processes: int = 1) -> Iterator[Served]:
         processes: how many share the port.
     """
     set_ = {f"LEDGER_{name.upper()}": str(getattr(settings, name)) for name in GIVEN}
-    set_["LEDGER_KEKS"] = settings.keks.get_secret_value()
+    set_["LEDGER_KEKS"] = settings.keks.reveal()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LEDGER_")} | set_
     program = f"from ops.cli import main; main(['serve', '--processes', '{processes}'])"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment, stderr=subprocess.PIPE)

@@ -7,11 +7,9 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from ops.serve import log_to_stderr
 from tests.adapters.conftest import TENANT, Api, accepted
@@ -23,15 +21,14 @@ PLANTED = (PERSON, "anna.jansson", "Jansson", NUMBER, "31612345678", "612345678"
 
 
 @pytest.fixture
-def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def logs(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """Logs as `serve` writes them."""
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(logging.root, "level", logging.root.level)
     log_to_stderr()
-    yield written
-    structlog.reset_defaults()
+    return written
 
 
 async def _raw(api: Api, request: str) -> None:

@@ -14,6 +14,7 @@ import urllib.request
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -24,14 +25,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
-from pydantic import SecretStr
 
 from adapters.providers.pec_mailbox.sandbox import authority
 from ledger import postgresql
 from ledger.database import PostgresDatabase
 from ledger.errors import ConfigurationError, UnsafeDatabaseError
 from ops import serve as serving
-from ops.settings import Settings, load
+from ops.settings import Secret, Settings, load
 from ops.system import opened
 from tests.ops.test_safety import pair
 from tests.postgres import Database
@@ -222,7 +222,7 @@ def test_login_that_is_named_for_destroying_and_may_not_is_refused(
 ) -> None:
     """Else the first erasure would be said and never carried out."""
     monkeypatch.setattr(serving, "log_to_stderr", lambda: None)
-    settings = settings_of(service_url, tmp_path).model_copy(update={"privacy_database_url": SecretStr(service_url)})
+    settings = replace(settings_of(service_url, tmp_path), privacy_database_url=Secret(service_url))
     with pytest.raises(ConfigurationError, match="privacy"):
         serving.serve(settings)
 
@@ -233,7 +233,7 @@ def test_login_that_is_named_for_destroying_and_does_not_exist_is_told_by_its_se
     """Two logins are set; which of them is wrong is said."""
     monkeypatch.setattr(serving, "log_to_stderr", lambda: None)
     nobody = service_url.replace("postgresql://login_", "postgresql://nobody_")
-    settings = settings_of(service_url, tmp_path).model_copy(update={"privacy_database_url": SecretStr(nobody)})
+    settings = replace(settings_of(service_url, tmp_path), privacy_database_url=Secret(nobody))
     monkeypatch.setattr(postgresql, "PATIENCE_S", 0.5)
     with pytest.raises(ConfigurationError, match="LEDGER_PRIVACY_DATABASE_URL"):
         serving.serve(settings)
@@ -285,8 +285,8 @@ def test_the_api_is_reached_over_tls_1_2_and_newer_only(sqlite_database: Databas
     """A real handshake: the certificate is checked, an older version is refused by the server, plain HTTP gets no answer."""
     cert, key = pair(tmp_path)
     root = authority.root(authority.ROOT).pem()
-    given = {"tls_cert_file": cert, "tls_key_file": key}
-    with served(settings_of(sqlite_database.url, tmp_path).model_copy(update=given)) as server:
+    settings = replace(settings_of(sqlite_database.url, tmp_path), tls_cert_file=cert, tls_key_file=key)
+    with served(settings) as server:
         assert server.url.startswith("https://")
         port = int(server.url.rpartition(":")[2])
         for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def test_environment_outranks_secret_files_and_those_the_toml_file(
     [
         ("porrt = 1\n", "setting 'porrt' does not exist; there are database_url"),
         ('port = "many"\n', "setting port (LEDGER_PORT)"),
+        ("port = -1\n", "setting port (LEDGER_PORT): Expected `int` >= 0; it is: port the API listens on"),
+        ("fsck_every_h = 0\n", "setting fsck_every_h (LEDGER_FSCK_EVERY_H): Expected `float` > 0"),
+        ("keks = 5\n", "setting keks (LEDGER_KEKS)"),
+        ("seal_file = 5\n", "setting seal_file (LEDGER_SEAL_FILE)"),
+        ('trusted_proxies = "10.0.0.0/8"\n', "setting trusted_proxies (LEDGER_TRUSTED_PROXIES)"),
+        ('trusted_proxies = ["10.0.0.1/8"]\n', "10.0.0.1/8 has host bits set"),
         ("port = [\n", "is not TOML"),
     ],
 )
@@ -46,6 +53,49 @@ def test_bad_setting_is_named_with_its_repair(tmp_path: Path, toml: str, said: s
     with pytest.raises(ConfigurationError) as caught:
         load()
     assert said in str(caught.value)
+
+
+def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever repairs one finds no second at the next start."""
+    monkeypatch.setenv("LEDGER_PORT", "many")
+    monkeypatch.setenv("LEDGER_PUBLIC_LOG", "perhaps")
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    assert ["setting port", "setting public_log"] == [
+        " ".join(line.split()[:2]) for line in str(caught.value).splitlines()
+    ]
+
+
+def test_text_of_the_environment_is_read_as_what_the_setting_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers, yes and no, paths, and lists as JSON; the case of a name does not matter, and what is no setting is let be."""
+    given = {
+        "ledger_port": "0",
+        "LEDGER_TSA_EVERY_S": "2.5",
+        "LEDGER_PUBLIC_LOG": "true",
+        "LEDGER_SEAL_FILE": "seal.pem",
+        "LEDGER_PUSH_TARGETS": '["heads", "https://witness.example"]',
+        "LEDGER_ALLOW_NETWORKS": '["127.0.0.0/8", "::1/128"]',
+        "LEDGER_OF_ANOTHER_PROGRAM": "x",
+    }
+    for name, text in given.items():
+        monkeypatch.setenv(name, text)
+    found = load(tenant="given")
+    assert (0, 2.5, True, Path("seal.pem"), "given") == (
+        found.port,
+        found.tsa_every_s,
+        found.public_log,
+        found.seal_file,
+        found.tenant,
+    )
+    assert ("heads", "https://witness.example") == found.push_targets
+    assert (ip_network("127.0.0.0/8"), ip_network("::1/128")) == found.allow_networks
+
+
+def test_secret_is_not_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where they are printed nor where they are wrong."""
+    monkeypatch.setenv("LEDGER_KEKS", "kek-0001=hush")
+    assert "hush" not in repr(load())
+    assert "kek-0001=hush" == load().keks.reveal()
 
 
 @pytest.mark.parametrize("name", ["LEDGER_CONFIG", "LEDGER_SECRETS_FOLDER"])
