@@ -85,6 +85,7 @@ def marks(folded: Folded, *, is_protected: bool = False) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+@lru_cache(4_096)
 def marks_text(found: tuple[str, ...]) -> str:
-    """Marks as they stand in a facet."""
-    return f" {' '.join(found)} "
+    """Marks, in any order, as they stand in a facet."""
+    return f" {' '.join(sorted(found))} "

@@ -16,11 +16,11 @@ import msgspec
 from ledger.database import Cursor, Reads, Row
 from ledger.events import Event, delivery_stream, message_of
 from ledger.streams import WHOLE_MESSAGE
-from projections.deadlines import RESET, Term, in_force, next_due
-from projections.facets import Facet, marks, marks_text
+from projections.deadlines import RESET, Term, in_force
+from projections.facets import PROTECTED, Facet, marks_text
 from projections.facts import Fact, home, seen_as, to_fact
 from projections.models import Table, Target, Unapplied, insert, upsert
-from projections.outlines import fold_alike
+from projections.outlines import told_alike
 from projections.rulesets import CURRENT, Ruleset
 from projections.stories import Joined, MessageRow, Story, is_claim, missing, note, protected, root
 
@@ -389,16 +389,15 @@ class _Work:
         """A row of the deliveries from `status` on, in the order of `DELIVERY_COLUMNS`."""
         terms = in_force(self.tables.terms(row.tenant), row.account, row.opened_position)
         channel = self.channels.get(row.provider, "")
-        folded = fold_alike(facts, sole=row.recipients == 1, channel=channel, terms=terms, rules=self.rules)
-        grade = str(folded.evidence.grade)
-        said = marks_text(marks(folded, is_protected=is_protected))
-        facet = Facet(row.tenant, row.provider, row.account, folded.status, grade, said)
+        told = told_alike(facts, sole=row.recipients == 1, channel=channel, terms=terms, rules=self.rules)
+        found = (*told.marks, PROTECTED) if is_protected else told.marks
+        facet = Facet(row.tenant, row.provider, row.account, told.status, told.grade, marks_text(found))
         self.facets.add(facet)
-        position = max((fact.position for fact in facts), default=row.opened_position)
+        position = max([fact.position for fact in facts], default=row.opened_position)
         return (
-            *(folded.status, folded.sub_status, folded.since, int(folded.is_final)),
+            *(told.status, told.sub_status, told.since, int(told.is_final)),
             *(row.opened_position, row.opened_at, position),
-            *(grade, next_due(folded.deadlines), facet.number(), int(is_protected), _encode(folded)),
+            *(told.grade, told.next_due, facet.number(), int(is_protected), told.folded),
         )
 
 

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from ledger.events import time_text
 from projections import outlines
+from projections.deadlines import EXPECTATIONS, Term
 from projections.facts import Fact
 from projections.fold import fold
-from projections.outlines import fold_alike
+from projections.outlines import told, told_alike
 from tests.projections.facts import clock, fact
 from tests.projections.test_fold import CHANNELS, _facts
 
@@ -44,28 +45,37 @@ def elsewhere(facts: list[Fact], minutes: list[int]) -> list[Fact]:
     sole=st.booleans(),
     channel=CHANNELS,
     minutes=st.lists(st.integers(0, 60 * 24 * 40), min_size=16, max_size=16, unique=True),
+    terms=st.sampled_from(({}, {each.name: Term(3, each.name, "", 60, 3_600) for each in EXPECTATIONS})),
 )
 def test_facts_of_one_shape_are_judged_alike(
-    *, facts: list[Fact], is_plain: bool, sole: bool, channel: str, minutes: list[int]
+    *, facts: list[Fact], is_plain: bool, sole: bool, channel: str, minutes: list[int], terms: dict[str, Term]
 ) -> None:
     """Whatever was folded before, the answer is that of the fold of these facts alone, deadlines and reasons included."""
     facts = [replace(f, events=(), rule="") for f in facts] if is_plain else facts
     others = elsewhere(facts, minutes)
-    for told in (facts, others, facts[::-1]):
-        assert fold(told, sole=sole, channel=channel) == fold_alike(told, sole=sole, channel=channel)
+    for them in (facts, others, facts[::-1]):
+        alone = told(fold(them, sole=sole, channel=channel, terms=terms))
+        assert alone == told_alike(them, sole=sole, channel=channel, terms=terms)
 
 
-def test_a_time_that_is_not_given_is_no_earlier_time() -> None:
+def test_a_time_that_is_not_themis_no_earlier_time() -> None:
     """A fact without the provider's time and one with a time before ours are of different shapes."""
     for at in ("", "9:00", ""):
-        told = [fact("a", "content.consigned", at, seen="9:30")]
-        assert fold(told, sole=True, channel="sms") == fold_alike(told, sole=True, channel="sms")
+        facts = [fact("a", "content.consigned", at, seen="9:30")]
+        assert told(fold(facts, sole=True, channel="sms")) == told_alike(facts, sole=True, channel="sms", terms={})
+
+
+def test_what_cannot_be_filled_in_as_it_is_is_folded_alone() -> None:
+    """Ids that JSON would escape, and words that look like places to be filled in, come out as the fold writes them."""
+    for event_id, code in (("a", "%s %"), ('"\\', "%s %"), ("b", "%s %")):
+        facts = [fact(event_id, "content.consigned", "9:00", code=code)]
+        assert told(fold(facts, sole=True, channel="sms")) == told_alike(facts, sole=True, channel="sms", terms={})
 
 
 def test_shapes_do_not_fill_memory() -> None:
     """So many are remembered at most."""
     for number in range(outlines.MOST + 5):
-        fold_alike([fact("a", "content.consigned", "9:00", code=str(number))], sole=True, channel="sms")
+        told_alike([fact("a", "content.consigned", "9:00", code=str(number))], sole=True, channel="sms", terms={})
     assert len(outlines._outlines) <= outlines.MOST  # noqa: SLF001  what is remembered
 
 
@@ -74,5 +84,6 @@ def test_deadlines_are_counted_from_these_facts() -> None:
     late = [fact("a", "submission.accepted", "9:00"), fact("b", "content.consigned", "9:00")]
     late[1] = replace(late[1], occurred_at=time_text(BEGIN))
     soon = [replace(late[0], event_id="c"), replace(late[1], event_id="d", occurred_at=clock("9:01"))]
-    flags = [fold_alike(told, sole=True, channel="sms").flags for told in (soon, late, soon)]
-    assert [False, True, False] == ["late" in each for each in flags]
+    found = [told_alike(facts, sole=True, channel="sms", terms={}) for facts in (soon, late, soon)]
+    assert [False, True, False] == ["late" in each.marks for each in found]
+    assert [told(fold(facts, sole=True, channel="sms")) for facts in (soon, late, soon)] == found
