@@ -537,11 +537,14 @@ def _refuse(text: str) -> Any:
 
 
 encode_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+quoted = json.encoder.encode_basestring
 
 
-def canonical(value: Any) -> bytes:
+def canonical(value: Any) -> str:
     """RFC 8785 for what the ledger writes: no fractions, ASCII names."""
-    return encode_json(value).encode()
+    if type(value) is dict and set(map(type, value.values())) == {str}:  # as below, twice as fast
+        return "{" + ",".join([f"{quoted(name)}:{quoted(value[name])}" for name in sorted(value)]) + "}"
+    return encode_json(value)
 
 
 def shaped(member: str, value: Any, kind: Any, what: str) -> Any:
@@ -562,7 +565,7 @@ SALT = re.compile(
 
 def commitment(salt: bytes, event_id: str, path: str, value: Any) -> str:
     """HMAC-SHA-256(salt, prefix, event id, field path, 0x00, canonical value) in unpadded base64url."""
-    message = COMMITMENT_PREFIX + event_id.encode() + path.encode() + b"\0" + canonical(value)
+    message = COMMITMENT_PREFIX + f"{event_id}{path}\0{canonical(value)}".encode()
     digest = binascii.b2a_base64(hmac.digest(salt, message, "sha256"), newline=False)
     return digest.translate(URL_SAFE).decode()[:-1]
 
@@ -572,6 +575,51 @@ def _salt(text: Any) -> bytes:
     if not isinstance(text, str) or not SALT.fullmatch(text):
         raise ValueError("a salt is 32 bytes in base64url")
     return binascii.a2b_base64(text.encode().translate(STANDARD) + b"=")
+
+
+INNER, OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+INNER_REST, OUTER_REST = INNER[:1] * 32 + COMMITMENT_PREFIX, OUTER[:1] * 32
+OPENED = 100
+"""Events whose values are opened together: no more than fit into a processor's cache."""
+Shown = tuple[str, dict[str, str], dict[str, Any]]
+
+
+def all_open(shown: Sequence[Shown]) -> bool:
+    """Whether salts and values are those of what events commit to: as `_salt` and `commitment` of each, in half of the time.
+
+    Args:
+        shown: of each event its id, field path -> commitment, and field path -> salt and value.
+    """
+    try:
+        return all(_are_open(shown[at : at + OPENED]) for at in range(0, len(shown), OPENED))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return False  # what is wrong is told by who opens them one by one
+
+
+def _are_open(shown: Sequence[Shown]) -> bool:
+    texts = [said["salt"] for _, _, fields in shown for said in fields.values()]
+    expected = [commitments[path] for _, commitments, fields in shown for path in fields]
+    # 43 letters are 32 bytes and two bits more, which are 0; together with an A they are 33 bytes, of which the last is 0.
+    salts = "A".join([*texts, ""])
+    keys = binascii.a2b_base64(salts.encode("ascii").translate(STANDARD))
+    if not texts:
+        return True
+    if {*map(len, texts), *map(len, expected)} != {43} or len(keys) != 33 * len(texts) or any(keys[32::33]):
+        return False
+    inner, outer, at, found, digest = keys.translate(INNER), keys.translate(OUTER), 0, [], hashlib.sha256
+    for event_id, _, fields in shown:
+        for path, said in fields.items():
+            message = f"{event_id}{path}\0{canonical(said['value'])}".encode()
+            within = digest(inner[at : at + 32] + INNER_REST + message).digest()
+            found.append(digest(outer[at : at + 32] + OUTER_REST + within).digest())
+            at += 33
+    made = binascii.b2a_base64(b"\0".join([*found, b""]), newline=False).translate(URL_SAFE).decode()
+    is_plain = (
+        all(len(said) == 2 for _, _, fields in shown for said in fields.values())
+        and "+" not in salts
+        and "/" not in salts
+    )
+    return is_plain and made == "A".join([*expected, ""])
 
 
 # --- the members of a pack
@@ -967,15 +1015,17 @@ class Check:
         if found.get("format") != DISCLOSURES_FORMAT:
             raise BrokenError("disclosures.json", f"its format is not {DISCLOSURES_FORMAT}")
         events = {event.number: event for event in self.events}
-        opened = 0
-        for number, fields in shaped("disclosures.json", found.get("events"), dict, "events").items():
+        shown: dict[str, dict[str, Any]] = shaped("disclosures.json", found.get("events"), dict, "events")
+        for number, fields in shown.items():
             if number not in events:
                 raise BrokenError("disclosures.json", f"tells of event {plain(number)}, which is not here")
-            event = events[number]
-            for path, said in shaped("disclosures.json", fields, dict, f"event {number}").items():
-                self._check_value(event, path, said)
-                self.disclosed.setdefault(number, {})[path] = said["value"]
-                opened += 1
+            shaped("disclosures.json", fields, dict, f"event {number}")
+        is_open = all_open([(events[n].fields["id"], events[n].fields.get("commit", {}), shown[n]) for n in shown])
+        for number, fields in () if is_open else shown.items():
+            for path, said in fields.items():
+                self._check_value(events[number], path, said)
+        self.disclosed = shown
+        opened = sum(map(len, shown.values()))
         committed = sum(len(event.fields.get("commit", {})) for event in self.events)
         self._holds(
             f"{opened} of {committed} committed values are shown, each exactly as it was recorded; the others are withheld or erased.",
@@ -1038,7 +1088,7 @@ class Check:
     def _check_original(self, event: Event, entry: dict[str, Any]) -> str:
         path = shaped("artifacts.json", entry["path"], str, "a path")
         field = f"artifact.{event.fields['artifacts'].index(entry['artifact'])}"
-        value = self.disclosed.get(event.number, {}).get(field)
+        value = self.disclosed.get(event.number, {}).get(field, {}).get("value")
         if path not in self.members or not ORIGINAL.fullmatch(path):
             raise BrokenError(plain(path)[:200], "is named by artifacts.json but missing")
         if not isinstance(value, dict):
@@ -1201,30 +1251,33 @@ def _read_block(path: str, begin: int, size: int) -> Lines:
     """The leaf hashes of some lines of a file, their streams and versions, and what is wrong with one of them."""
     with Path(path).open("rb") as file:
         file.seek(begin)
-        lines = file.read(size)[:-1].split(b"\n")
-    streams, versions = _read_together(lines)
-    if len(streams) != len(lines) or set(map(type, streams)) != {str} or set(map(type, versions)) != {int}:
-        return _read_one_by_one(lines)
-    return [leaf_hash(line) for line in lines], streams, versions, ""
+        data = file.read(size)
+    return (data.isascii() and _read_together(data)) or _read_one_by_one(data[:-1].split(b"\n"))
 
 
-def _read_together(lines: list[bytes]) -> tuple[list[Any], list[Any]]:
-    """Stream and version of each line that is an event and nothing else, up to one that is not: twice as fast as line by line."""
-    streams: list[Any] = []
-    versions: list[Any] = []
+def _read_together(data: bytes) -> Lines | None:
+    """As `_read_one_by_one`, twice as fast, if each line is an event and nothing else; a character of the text is one byte."""
+    hashes: list[bytes] = []
+    streams: list[str] = []
+    versions: list[int] = []
+    text, view, begun, at = data.decode("ascii"), memoryview(data), hashlib.sha256(b"\0"), 0
     try:
-        text, at = b"\n".join([*lines, b""]).decode(), 0
         while at < len(text):
             fields, end = decode_json(text, at)
             if text[end] != "\n":
-                break
+                return None
             stream, version = fields["stream"], fields["version"]
             streams.append(stream)
             versions.append(version)
+            leaf = begun.copy()
+            leaf.update(view[at:end])
+            hashes.append(leaf.digest())
             at = end + 1
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass  # the line is told by who reads them one by one
-    return streams, versions
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return None  # the line is told by who reads them one by one
+    if len(hashes) != data.count(b"\n") or set(map(type, streams)) != {str} or set(map(type, versions)) != {int}:
+        return None
+    return hashes, streams, versions, ""
 
 
 def _read_one_by_one(lines: list[bytes]) -> Lines:
@@ -1241,18 +1294,16 @@ def _read_one_by_one(lines: list[bytes]) -> Lines:
     return hashes, streams, versions, wrong
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    """The file in pieces that end with a line."""
+def _blocks(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """The file in pieces that end with a line, each as two that belong together: so nothing of it is copied."""
     with path.open("rb") as file:
-        rest = b""
         while piece := file.read(BLOCK_BYTES):
-            whole, newline, rest = (rest + piece).rpartition(b"\n")
-            if not newline and len(rest) > MAX_LEAF_BYTES:
+            rest = b"" if piece.endswith(b"\n") else file.readline(MAX_LEAF_BYTES + 1)
+            if len(rest) > MAX_LEAF_BYTES:
                 raise BrokenError(path.name, f"a line of more than {MAX_LEAF_BYTES} bytes")
-            if newline:
-                yield whole + newline
-        if rest:
-            raise BrokenError(path.name, "its last line has no end")
+            if not (rest or piece).endswith(b"\n"):
+                raise BrokenError(path.name, "its last line has no end")
+            yield piece, rest
 
 
 def _read_lines(path: Path, digest: Any) -> Iterator[Lines]:
@@ -1260,16 +1311,18 @@ def _read_lines(path: Path, digest: Any) -> Iterator[Lines]:
     begin = 0
     is_large = path.stat().st_size >= SERIAL_BYTES
     workers = os.cpu_count() or 1
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if is_large else None
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), gc.disable) if is_large else None
     waiting: deque[Future[Lines]] = deque()
     try:
-        for block in _blocks(path):
+        for piece, rest in _blocks(path):
+            size = len(piece) + len(rest)
             if pool is None:
-                yield _read_block(str(path), begin, len(block))
+                yield _read_block(str(path), begin, size)
             else:
-                waiting.append(pool.submit(_read_block, str(path), begin, len(block)))
-            digest.update(block)
-            begin += len(block)
+                waiting.append(pool.submit(_read_block, str(path), begin, size))
+            digest.update(piece)
+            digest.update(rest)
+            begin += size
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -1461,7 +1514,7 @@ class ExportCheck:
 
 def _read_left_out(path: Path) -> Iterator[tuple[int, bytes]]:
     for block in _blocks(path):
-        for line in block[:-1].split(b"\n"):
+        for line in b"".join(block)[:-1].split(b"\n"):
             match = re.fullmatch(rb"([1-9][0-9]{0,15}) ([0-9a-f]{64})", line)
             if not match:
                 raise BrokenError(path.name, "a line that is not a position and a leaf hash")

@@ -9,9 +9,10 @@ import random
 import shutil
 import subprocess
 import sys
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -257,6 +258,41 @@ CHANGES: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("verify.py", flipped, SEAL),
     ("trust/seal-root.pem", flipped, SEAL),
 ]  # fmt: skip
+
+
+SALTED = "_-" + "A" * 40 + "A"
+VALUES: list[object] = ["Lettera", '\u00e8 "\u2028', 7, [1, "a"], {"b": "1", "a": "2"}, {"a": {"b": "c"}}, {}]
+Change = Callable[[dict[str, str], dict[str, Any]], object]
+ALTERED: dict[str, Change] = {
+    "another value": lambda _, said: said.update(value="other"),
+    "another salt": lambda _, said: said.update(salt="B" + SALTED[1:]),
+    "bits after the salt's last": lambda _, said: said.update(salt=SALTED[:-1] + "B"),
+    "the other alphabet": lambda _, said: said.update(salt="/+" + SALTED[2:]),
+    "a letter of none": lambda _, said: said.update(salt="_-!" + SALTED[3:]),
+    "an end amid the salt": lambda _, said: said.update(salt="_-" + "=" * 41),
+    "a longer salt": lambda _, said: said.update(salt=SALTED + "A"),
+    "something beside it": lambda _, said: said.update(more=1),
+    "another commitment": lambda commitments, _: commitments.update(path="A" + commitments["path"][1:]),
+    "a longer commitment": lambda commitments, _: commitments.update(path=commitments["path"] + "A"),
+}
+
+
+def shown(value: object) -> verify.Shown:
+    salt = urlsafe_b64decode(SALTED + "=")
+    return (
+        "an event",
+        {"path": verify.commitment(salt, "an event", "path", value)},
+        {"path": {"salt": SALTED, "value": value}},
+    )
+
+
+@pytest.mark.parametrize("what", ALTERED)
+def test_values_that_are_opened_together_are_refused_as_one_by_one(what: str) -> None:
+    """What is wrong with one of many is not passed for the others' sake."""
+    fine, (event_id, commitments, fields) = [shown(value) for value in VALUES], shown("Lettera")
+    assert verify.all_open(fine)
+    ALTERED[what](commitments, fields["path"])
+    assert not verify.all_open([*fine, (event_id, commitments, fields), *fine])
 
 
 @pytest.mark.parametrize(
