@@ -155,6 +155,7 @@ class Appender:
         try:
             while group := self._take([]):
                 self._commit(group, grows=True)
+                del group  # what was stored is not held while nothing else comes
         finally:  # reached by closing, or by what no code expects: then too nobody is left waiting
             self._refuse()
             while not self._waiting.empty():

@@ -8,10 +8,10 @@ each element as its length (-1: NULL) and its bytes, all big-endian.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from struct import Struct, error, pack
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.adapt import Buffer, Dumper
@@ -35,29 +35,27 @@ psycopg.adapters.register_dumper(Array, _ArrayDumper)
 
 
 _length = Struct("!i").pack
+_NULL = _length(-1)
 
 
-def _numbers(code: str, width: int, values: Sequence[int]) -> bytes:
+def _numbers(code: str, width: int, values: Sequence[int]) -> Iterable[bytes]:
     try:
-        return pack("!" + f"i{code}" * len(values), *chain.from_iterable(zip(repeat(width), values)))
+        return (pack("!" + f"i{code}" * len(values), *chain.from_iterable(zip(repeat(width), values))),)
     except error as refusal:
         msg = f"a number that does not fit into {width} bytes"
         raise psycopg.DataError(msg) from refusal
 
 
-def _blobs(values: Sequence[bytes | None]) -> bytes:
-    if None in values:
-        return b"".join([_length(-1) if v is None else _length(len(v)) + v for v in values])
-    full = cast("Sequence[bytes]", values)
-    return b"".join(chain.from_iterable(zip(map(_length, map(len, full)), full, strict=True)))
+def _blobs(values: Sequence[bytes]) -> Iterable[bytes]:
+    return chain.from_iterable(zip(map(_length, map(len, values)), values, strict=True))
 
 
-def _texts(values: Sequence[str | None]) -> bytes:
-    return _blobs([None if v is None else v.encode() for v in values])
+def _texts(values: Sequence[str]) -> Iterable[bytes]:
+    return _blobs([value.encode() for value in values])
 
 
-# Name of the element's type -> its number in the catalogue, and what packs elements.
-_KINDS: dict[str, tuple[int, Callable[[Any], bytes]]] = {
+# Name of the element's type -> its number in the catalogue, and what packs elements, none of which is NULL.
+_KINDS: dict[str, tuple[int, Callable[[Any], Iterable[bytes]]]] = {
     "bytea": (17, _blobs),
     "int8": (20, lambda values: _numbers("q", 8, values)),
     "int2": (21, lambda values: _numbers("h", 2, values)),
@@ -76,4 +74,8 @@ def array(kind: str, values: Sequence[Any]) -> Array:
         psycopg.DataError: a number that does not fit.
     """
     oid, elements = _KINDS[kind]
-    return Array(pack("!iiIii", 1, None in values, oid, len(values), 1) + elements(values))
+    try:
+        parts, has_nulls = list(elements(values)), False
+    except (TypeError, AttributeError):  # None, which is looked for only now: it takes as long as packing
+        parts, has_nulls = list(chain.from_iterable((_NULL,) if v is None else elements((v,)) for v in values)), True
+    return Array(b"".join([pack("!iiIii", 1, has_nulls, oid, len(values), 1), *parts]))

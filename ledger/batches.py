@@ -49,9 +49,10 @@ class Item:
     @property
     def sealed_bytes(self) -> int:
         """About what the item weighs while it waits."""
-        artifacts = sum(len(row.sealed or b"") for _, row in self.artifacts)
-        artifacts += sum(len(row.sealed) for row in self.outbox)
-        return artifacts + sum(len(blob) for draft in self.drafts for _, blob in draft.sealed)
+        blobs = [blob for draft in self.drafts for _, blob in draft.sealed]
+        blobs += [row.sealed or b"" for _, row in self.artifacts]
+        blobs += [row.sealed for row in self.outbox]
+        return sum(map(len, blobs))
 
 
 class Appended(NamedTuple):

@@ -418,6 +418,7 @@ _CONSTRAINTS: dict[str, type[LedgerError]] = {
 }
 _STATES: dict[str, type[LedgerError]] = {"LG001": HeadMovedError, "LG002": ClockError, "23505": ConflictError}
 READ_ONLY = "25006"
+_NOTIFY = "NOTIFY stored_events"
 
 
 _OF_EVENTS = (("streams", "text"), ("versions", "int8"), ("topics", "text"), ("states", "bytea"), ("leaves", "bytea"))
@@ -495,8 +496,13 @@ class PostgresRecorder(_Gapless, PostgresProcessRecorder):
     def _store(self, cursor: Cursor, batch: Batch) -> None:
         cursor.cursor.execute(*_call(batch))
 
+    def notify(self) -> None:
+        """As the other recorder's, in one round trip."""
+        with self.datastore.get_connection() as connection:
+            connection.execute(_NOTIFY)
+
     def _announce(self, cursor: Cursor) -> None:
-        cursor.execute("NOTIFY stored_events")
+        cursor.execute(_NOTIFY)
 
 
 @contextmanager
