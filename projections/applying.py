@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from eventsourcing.persistence import DataError, IntegrityError, PersistenceError
@@ -15,13 +15,13 @@ from projections.models import ReadModel, Target, Unapplied
 LOG = logging.getLogger(__name__)
 
 
-def apply_to(models: Iterable[ReadModel], cursor: Cursor, events: Sequence[Event], target: Target) -> None:
+def apply_to(models: Sequence[ReadModel], cursor: Cursor, events: Sequence[Event], target: Target) -> None:
     """Apply to each model what it wants of some events, and file what it cannot apply.
 
     Raises:
         PersistenceError: the database's trouble.
     """
-    types = [event.type for event in events]
+    types = [event.type for event in events] if any(model.wants for model in models) else []
     known = set(types)
     for model in models:
         if not model.wants:

@@ -140,6 +140,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
     ),
 )
 """Counted from the earliest fact that starts it."""
+_OF_CHANNEL = {row.channel: [each for each in EXPECTATIONS if each.channel == row.channel] for row in EXPECTATIONS}
 
 
 def in_force(terms: Sequence[Term], account: str, opened_position: int) -> dict[str, Term]:
@@ -165,9 +166,9 @@ def expected(
         facts: those that count for the delivery.
         terms: the organisation's own, by name of the expectation; the table's hold for the others.
     """
-    taken = channel_of(channel, facts)
-    found = (_stands(row, facts, terms.get(row.name)) for row in EXPECTATIONS if row.channel == taken)
-    return tuple(deadline for deadline in found if deadline)
+    rows = _OF_CHANNEL.get(channel_of(channel, facts), ())
+    found = [_stands(row, facts, terms.get(row.name)) for row in rows]
+    return tuple([deadline for deadline in found if deadline])
 
 
 def _stands(row: Expectation, facts: Sequence[Fact], term: Term | None) -> Deadline | None:

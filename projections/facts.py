@@ -107,7 +107,7 @@ def home(event: Event) -> str:
         ValueError: whom it is about does not have the shape that is expected of it.
     """
     recipient = event.fields.get("recipient")
-    if event.type != ERASED or recipient is None:
+    if recipient is None or event.type != ERASED:
         return event.stream
     return delivery_stream(event.stream, msgspec.convert(recipient, Annotated[int, msgspec.Meta(ge=0)]))
 

@@ -113,6 +113,7 @@ class Tables:
             f"FROM (SELECT {rows} FROM {live} EXCEPT SELECT {rows} FROM {new})"
         )
         if self.schema:
+            reads.read("SELECT set_config('enable_hashjoin', 'off', true)")  # it would write both to disk first
             keys = table.key.split(", ")
             same = " AND ".join(f"a.{key} = b.{key}" for key in keys)
             differs = " OR ".join(f"a.{column} IS DISTINCT FROM b.{column}" for column in columns)
