@@ -5,13 +5,16 @@ They are opened in `projections.opening`. Who may see an address is not decided 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ledger.addresses import kept
 from ledger.application import Ledger
 from ledger.canonical import MAX_INT
 from ledger.observations import Address
-from projections.opening import Held, Whose, opened
+from projections.opening import Held, opened
+
+Whose = tuple[str, int]
+"""A message, and the index of a recipient in it; WHOLE_MESSAGE: everybody's."""
 
 # The look-up of an address says where it was declared; what is erased has no key. The limit is none: it keeps both databases from looking
 # through what is sealed at that position, which is as much as the event declares recipients, for the one value that is wanted.
@@ -24,15 +27,17 @@ _SEALED = (
 )
 
 
-def held(ledger: Ledger, deliveries: Iterable[Whose]) -> Held:
+def held(ledger: Ledger, deliveries: Sequence[Whose]) -> Held:
     """What is held of the addresses of deliveries."""
-    wanted, column = list(dict.fromkeys(deliveries)), ledger.position_column
-    values = [(wanted[number], row) for number, *row in ledger.database.each(_SEALED, wanted)]
-    places = sorted({row[0] for _, row in values})
+    column = ledger.position_column
+    values = ledger.database.each(_SEALED, deliveries)
+    places = sorted({row[1] for row in values})
     events = ledger.database.probe("stored_events", f"{column}, state", column, places)
-    return Held(values, {position: bytes(state) for position, state in events})
+    return Held([recipient for _, recipient in deliveries], values, dict(events))
 
 
 def addresses(ledger: Ledger, deliveries: Iterable[Whose]) -> dict[Whose, Address]:
     """Addresses as declared; an erased one has none."""
-    return {whose: kept(value) for whose, value in opened(ledger.keyring, held(ledger, deliveries)).items()}
+    wanted = list(dict.fromkeys(deliveries))
+    found = opened(ledger.keyring, held(ledger, wanted))
+    return {whose: kept(value) for whose, value in zip(wanted, found, strict=True) if value}

@@ -8,11 +8,13 @@ recipients than a page has, some are read at a time. While a page is worked on t
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -24,7 +26,7 @@ from projections import declared, opening
 from projections.deadlines import Deadline
 from projections.fold import Folded, Milestone, Reason
 from projections.grades import Evidence
-from projections.opening import Held, Kept
+from projections.opening import Held
 from projections.searching import AFTER_ALL, MAX_FACETS, Filters, Place, bounds, facets_of, require_known
 from projections.views import AddressView
 
@@ -85,7 +87,6 @@ Row = Sequence[Any]
 MESSAGE, RECIPIENT, OPENED, FACET, FOLDED = map(
     Listed._fields.index, ("message", "recipient", "opened_position", "facet", "folded")
 )
-NO_ADDRESS = AddressView()
 
 
 class _Judged(msgspec.Struct):
@@ -141,19 +142,13 @@ def listed(
     windows = _windows(reads, column, values, begin, oldest, shown)
     pages = ([row for row in rows if facets is None or row[FACET] in facets] for rows in windows)
     read = _ahead(ledger, ((page, _held(ledger, page)) for page in pages))
-    for page, found in opening.each(ledger.keyring, read):
-        yield [
-            Listed._make((*row, _view(found.get((row[MESSAGE], row[RECIPIENT]))), _judged_in(row[FOLDED])))
-            for row in page
-        ]
+    for page, told in opening.each(ledger.keyring, read):
+        views = map(AddressView, told.kinds, told.addresses)
+        yield [Listed._make((*row, view, _judged_in(row[FOLDED]))) for row, view in zip(page, views, strict=True)]
 
 
 def _judged_in(folded: bytes) -> Evidence:
     return _evidence(bytes(_judged.decode(folded).evidence))
-
-
-def _view(kept: Kept | None) -> AddressView:
-    return AddressView(kept["kind"], kept["address"]) if kept else NO_ADDRESS
 
 
 def _held(ledger: Ledger, page: Sequence[Row]) -> Held:
@@ -209,24 +204,28 @@ def _windows(  # noqa: PLR0917  of which index, then from where to where
     statement, width, floor = _statement(column, shown, limit), PAGE, MAX_INT
     while floor > oldest:
         floor = max(oldest, -place[0] - 1 - width)
-        ranges: list[list[Row]] = [[] for _ in values]
-        for number, *row in reads.each(statement, [(value, -place[0], place[1], floor) for value in values]):
-            ranges[number].append(row)
+        rows = reads.each(statement, [(value, -place[0], place[1], floor) for value in values])
+        rows.sort(key=_recipient)
+        rows.sort(key=_opened, reverse=True)
         whole = place = (-floor - 1, AFTER_ALL)
-        for each in ranges:
-            each.sort(key=_place)
-            if len(each) >= limit:  # what is behind its last row is read again, in order
-                place = min(place, _place(each[limit - 1]))
-        page = sorted((row for each in ranges for row in each if _place(row) <= place), key=_place)
+        for number, count in Counter(map(_range, rows)).items():
+            if count >= limit:  # what is behind its last row is read again, in order
+                last = [row for row in rows if row[0] == number][limit - 1]
+                place = min(place, _place(last))
         if place != whole:
+            rows = [row for row in rows if _place(row) <= place]
             floor, width = MAX_INT, max(1, width // 2)
-        elif len(page) < PAGE // 2:
+        elif len(rows) < PAGE // 2:
             width = min(2 * width, MAX_INT)
-        yield page
+        yield [row[1:] for row in rows]
+
+
+# Of a row as it is read, with the number of its range before it.
+_range, _recipient, _opened = itemgetter(0), itemgetter(1 + RECIPIENT), itemgetter(1 + OPENED)
 
 
 def _place(row: Row) -> Place:
-    return -row[OPENED], row[RECIPIENT]
+    return -_opened(row), _recipient(row)
 
 
 def _statement(column: str, shown: str, limit: int) -> str:

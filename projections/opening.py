@@ -27,8 +27,6 @@ from ledger.commitments import Revealed, from_text, open_together
 from ledger.errors import CorruptError
 from ledger.sealing import Keyring, unseal
 
-Whose = tuple[str, int]
-"""A message, and the index of a recipient in it; WHOLE_MESSAGE: everybody's."""
 Kept = Mapping[str, Any]
 """An address as it is sealed."""
 
@@ -45,11 +43,14 @@ class Held(NamedTuple):
     """What is held of some addresses, still sealed.
 
     Attributes:
-        values: of each recipient, where it was declared, the key, the same wrapped, and what it seals.
+        recipients: the index of each in its message.
+        values: which of them, where it was declared, the key, the same wrapped, and what it seals; an address that has several forms was
+            filed under each.
         events: that declared them, position -> stored bytes.
     """
 
-    values: list[tuple[Whose, list[Any]]]
+    recipients: list[int]
+    values: list[tuple[int, int, bytes, bytes, bytes]]
     events: dict[int, bytes]
 
 
@@ -63,22 +64,21 @@ class _Declared(msgspec.Struct, gc=False):
 _declared = msgspec.json.Decoder(_Declared)
 
 
-def opened(keyring: Keyring, held: Held) -> dict[Whose, Kept]:
+def opened(keyring: Keyring, held: Held) -> list[Kept | None]:
     """The addresses, each checked against its commitment; nobody else's are opened.
 
     Raises:
         CorruptError: a value does not open its commitment.
     """
     events = {position: _declared.decode(state) for position, state in held.events.items()}
-    found: dict[Whose, Kept] = {}
+    found: list[Kept | None] = [None] * len(held.recipients)
     revealed: list[tuple[int, Revealed]] = []
-    for whose, (position, key_id, wrapped, sealed) in held.values:
-        if whose not in found:  # an address that has several forms was filed under each
+    for number, position, key_id, wrapped, sealed in held.values:
+        if found[number] is None:
             event = events[position]
             said = decode(unseal(keyring.unwrap(key_id, wrapped), sealed, event.id.encode() + key_id))
             revealed.append((position, (event.commit, from_text(said["secret"]), event.id, said["values"])))
-            if value := said["values"].get(f"recipient.{whose[1]}"):
-                found[whose] = value
+            found[number] = said["values"].get(f"recipient.{held.recipients[number]}")
     if not open_together(each for _, each in revealed):
         wrong = next(position for position, each in revealed if not open_together([each]))
         msg = f"position {wrong}: a value does not open its commitment"
@@ -86,18 +86,30 @@ def opened(keyring: Keyring, held: Held) -> dict[Whose, Kept]:
     return found
 
 
-def each(keyring: Keyring, pages: Iterator[tuple[Any, Held]]) -> Iterator[tuple[Any, dict[Whose, Kept]]]:
+class Told(NamedTuple):
+    """Of each address its kind and itself, "" where there is none."""
+
+    kinds: list[str]
+    addresses: list[str]
+
+
+def _told(keyring: Keyring, held: Held) -> Told:
+    found = opened(keyring, held)
+    return Told([each["kind"] if each else "" for each in found], [each["address"] if each else "" for each in found])
+
+
+def each(keyring: Keyring, pages: Iterator[tuple[Any, Held]]) -> Iterator[tuple[Any, Told]]:
     """The addresses of many pages, in order; whatever stands beside what is held of them comes along.
 
     Raises:
         CorruptError: as `opened`; no address of that page is given.
     """
     done = 0
-    waiting: deque[tuple[Any, Held, Future[dict[Whose, Kept]] | None]] = deque()
+    waiting: deque[tuple[Any, Held, Future[Told] | None]] = deque()
     with ExitStack() as stack:
         beside: _Beside | None = None
         for page, held in pages:
-            if done < LONG <= (done := done + len(held.values)):
+            if done < LONG <= (done := done + len(held.recipients)):
                 beside = stack.enter_context(_beside(keyring))
             waiting.append((page, held, beside.opening(held) if beside else None))
             while waiting and (len(waiting) > AHEAD or waiting[0][2] is None):
@@ -106,13 +118,11 @@ def each(keyring: Keyring, pages: Iterator[tuple[Any, Held]]) -> Iterator[tuple[
             yield _finished(keyring, *waiting.popleft())
 
 
-def _finished(
-    keyring: Keyring, page: Any, held: Held, coming: Future[dict[Whose, Kept]] | None
-) -> tuple[Any, dict[Whose, Kept]]:
+def _finished(keyring: Keyring, page: Any, held: Held, coming: Future[Told] | None) -> tuple[Any, Told]:
     if coming is not None:
         with suppress(_LeftError):
             return page, coming.result()
-    return page, opened(keyring, held)
+    return page, _told(keyring, held)
 
 
 # --- the other process, as this one sees it
@@ -152,11 +162,11 @@ class _Beside:
         self._thread = ThreadPoolExecutor(1, "opening")
         self._ready = self._thread.submit(self._exchange, dict(keyring.keks))
 
-    def opening(self, held: Held) -> Future[dict[Whose, Kept]] | None:
+    def opening(self, held: Held) -> Future[Told] | None:
         """The addresses as soon as it has opened them; None while it is not there."""
         if not self._ready.done() or self._ready.exception():
             return None
-        return self._thread.submit(self._exchange, tuple(held))
+        return self._thread.submit(lambda: Told(*self._exchange(tuple(held))))
 
     def end(self) -> None:
         """End it, whatever it does."""
@@ -202,13 +212,12 @@ def serve(asks: IO[bytes], answers: IO[bytes]) -> None:
     with suppress(EOFError, BrokenPipeError):
         while True:
             try:
-                found = opened(keyring, Held(*_read(asks)))
+                answer: Any = tuple(_told(keyring, Held(*_read(asks))))
             except (EOFError, BrokenPipeError):
                 raise
             except Exception:  # noqa: BLE001  whoever asked opens it himself, and says what is wrong
-                _write(answers, None)
-            else:
-                _write(answers, found)
+                answer = None
+            _write(answers, answer)
 
 
 if __name__ == "__main__":

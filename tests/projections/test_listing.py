@@ -16,6 +16,7 @@ from ledger.errors import CorruptError, NotFoundError
 from ledger.sealing import seal, unseal
 from projections import declared
 from projections import listing as lists
+from projections.opening import Held
 from projections.queries import Filters, Queries
 from projections.searching import cursor_of
 from tests.postgres import Database
@@ -103,14 +104,13 @@ def test_an_altered_address_is_told_to_nobody(found: World, monkeypatch: pytest.
     fill(found, 20)
     held = declared.held
 
-    def altered(*asked: object) -> declared.Held:
+    def altered(*asked: object) -> Held:
         sealed = held(*asked)  # type: ignore[arg-type]  # as it was asked
-        (_, recipient), row = sealed.values[0]
-        position, key_id, wrapped, values = row
+        number, position, key_id, wrapped, values = sealed.values[0]
         key, context = found.ledger.keyring.unwrap(key_id, wrapped), found.ledger.event(position).id.encode() + key_id
         said = decode(unseal(key, values, context))
-        said["values"][f"recipient.{recipient}"]["address"] = "+31600000000"
-        row[3] = seal(key, encode(said), context)
+        said["values"][f"recipient.{sealed.recipients[number]}"]["address"] = "+31600000000"
+        sealed.values[0] = (number, position, key_id, wrapped, seal(key, encode(said), context))
         return sealed
 
     monkeypatch.setattr(declared, "held", altered)
