@@ -13,7 +13,7 @@ from ledger.appender import Item
 from ledger.application import Ledger, digest_value
 from ledger.chains import Sightings
 from ledger.contents import TELLING
-from ledger.events import Event, delivery_stream, message_of, time_text
+from ledger.events import Event, delivery_stream, message_of
 from ledger.names import Attestation, Reading, Settled
 from ledger.observations import ArrivalKind, Observation
 from ledger.placing import ALONE, CONTRADICTS, Like, Placing
@@ -109,7 +109,7 @@ class Decision:
         self.names = context.names[id(reading)]
         self.writer = Writer(ledger, context, reading.tenant, reading.arrival.account, self.names)
         self.placing = Placing(ledger, context, reading, self.writer)
-        self.sightings = Sightings(ledger, context, self.names, time_text(reading.arrival.observed_at))
+        self.sightings = Sightings(ledger, context, self.names, self.placing.observed_at)
         self.plan = self.writer.plan
         self.outcome = Outcome()
         self.leans = False

@@ -7,12 +7,12 @@ belongs to, and messages that turn out to be one are joined. A decision that was
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
 from dataclasses import replace
+from threading import Condition
 from typing import Any, NamedTuple
 
 from ledger import contents, regions
-from ledger.appender import Appended, Item
+from ledger.appender import Appended, Item, Outcomes
 from ledger.application import Ledger
 from ledger.claiming import Claiming
 from ledger.decision import Decision, Outcome, PendingError
@@ -44,15 +44,51 @@ class _Submitted(NamedTuple):
     """A decision on its way.
 
     Attributes:
-        future: None when there was nothing to write.
+        number: of its item among those of the call; None when there was nothing to write.
         leans: see `Decision`.
         stored: ids of the originals that it keeps.
     """
 
     outcome: Outcome
-    future: Future[Appended] | None
+    number: int | None
     leans: bool
     stored: tuple[str, ...]
+
+
+class _Queued:
+    """The items of one call, and what came of each: nobody is woken more than once for those of one commit."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._told = Condition()
+        self._came: dict[int, Appended | BaseException] = {}
+        self._number = 0
+
+    def add(self, item: Item) -> int:
+        """Queue an item, behind no more of the call than may wait; its number."""
+        self._wait(AHEAD - 1)
+        self._ledger.queue(item, self._number, self._tell)
+        self._number += 1
+        return self._number - 1
+
+    def outcome(self, number: int) -> Appended:
+        """What came of an item, once all have their outcome; raises why nothing of it was stored."""
+        self._wait(0)
+        came = self._came[number]
+        if isinstance(came, BaseException):
+            raise came
+        return came
+
+    def _wait(self, number: int) -> None:
+        """Until so few have no outcome yet."""
+        if self._number - len(self._came) > number:
+            with self._told:
+                self._told.wait_for(lambda: self._number - len(self._came) <= number)
+
+    def _tell(self, outcomes: Outcomes) -> None:
+        with self._told:
+            self._came.update(outcomes)
+            self._told.notify()
 
 
 class Intake:
@@ -83,13 +119,12 @@ class Intake:
         """Admit arrivals up to the first that cannot be decided: nothing may lean on what it would have written."""
         readings = [self._attested(each) for each in readings]
         context = self._known.of(readings)
-        submitted: list[_Submitted | Exception] = []
+        queued, submitted = _Queued(self.ledger), list[_Submitted | Exception]()
         for reading in readings:
-            submitted.append(self._submit(context, reading))
+            submitted.append(self._submit(context, reading, queued))
             if isinstance(submitted[-1], Exception):
                 break
-            _wait_for(submitted[-AHEAD - 1 : -AHEAD])
-        results = [self._settle(each) for each in submitted]
+        results = [self._settle(each, queued) for each in submitted]
         failed = any(isinstance(result, Exception) for result in results)
         for index, (reading, each) in enumerate(zip(readings, submitted, strict=False)):
             if isinstance(results[index], ConflictError | PendingError):
@@ -127,22 +162,22 @@ class Intake:
         kind = Claiming if reading.claim else Decision if reading.told is None else Rereading
         return kind(self.ledger, context, reading)
 
-    def _submit(self, context: Context, reading: Reading) -> _Submitted | Exception:
+    def _submit(self, context: Context, reading: Reading, queued: _Queued) -> _Submitted | Exception:
         try:
             decision = self._decision(context, reading)
             item = decision.item()
-            future = self.ledger.submit(item) if item else None
-            stored = tuple(row.artifact_id for _, row in item.artifacts) if item else ()
-            return _Submitted(decision.outcome, future, decision.leans, stored)
+            number = queued.add(item) if item else None
+            stored = tuple([row.artifact_id for _, row in item.artifacts]) if item else ()
+            return _Submitted(decision.outcome, number, decision.leans, stored)
         except Exception as error:  # noqa: BLE001  one bad arrival hurts only itself; the caller gets the error
             return error
 
-    def _settle(self, each: _Submitted | Exception) -> Outcome | Exception:
+    def _settle(self, each: _Submitted | Exception, queued: _Queued) -> Outcome | Exception:
         if isinstance(each, Exception):
             return each
         try:
-            if each.future is not None:
-                each.outcome.position = each.future.result().positions[-1]
+            if each.number is not None:
+                each.outcome.position = queued.outcome(each.number).positions[-1]
         except Exception as error:  # noqa: BLE001  as above
             return error
         self._known.forget(each.outcome.messages)
@@ -160,7 +195,8 @@ class Intake:
         result: Outcome | Exception = ConflictError()
         for _ in range(TRIES):
             self._known.forget()
-            result = self._settle(self._submit(self._known.of([reading]), reading))
+            queued = _Queued(self.ledger)
+            result = self._settle(self._submit(self._known.of([reading]), reading, queued), queued)
             if not isinstance(result, ConflictError):
                 break
         return result
@@ -278,9 +314,3 @@ class Intake:
         if not self.ledger.known([key]):
             conflict = self.ledger.draft("reference.conflict", writer.tenant, stream, dict(source))
             self.ledger.append(Item([conflict], needs={stream}, duplicates=[(0, key)]))
-
-
-def _wait_for(submitted: Sequence[_Submitted | Exception]) -> None:
-    """Until each has its outcome, whatever that is."""
-    if futures := [s.future for s in submitted if isinstance(s, _Submitted) and s.future and not s.future.done()]:
-        wait(futures)

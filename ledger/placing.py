@@ -7,7 +7,6 @@ whether it points to one message or to more depends on what comes later, so it i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from ledger.addresses import normal, value_of
@@ -41,7 +40,12 @@ ALONE = Like()
 
 
 class Placing:
-    """Plans the events of one arrival's observations."""
+    """Plans the events of one arrival's observations.
+
+    Attributes:
+        messages: streams of the messages that it placed something in.
+        observed_at: when the arrival came, as it stands in events.
+    """
 
     def __init__(self, ledger: Ledger, context: Context, reading: Reading, writer: Writer) -> None:
         self.context = context
@@ -51,6 +55,18 @@ class Placing:
         self.plan = writer.plan
         self.words = ledger.vocabulary.get(self.arrival.provider, NO_WORDS)
         self.messages: list[str] = []
+        self.observed_at = time_text(self.arrival.observed_at)
+        self._source: dict[str, Any] = {
+            "observed_at": self.observed_at,
+            "provider": self.arrival.provider,
+            "account": self.arrival.account,
+            "arrival": str(self.arrival.kind),
+            "operation": self.arrival.operation,
+            "verdict": str(self.arrival.verdict),
+        }
+        for name, value in (("key_id", self.arrival.key_id), ("actor", reading.actor)):
+            if value:
+                self._source[name] = value
 
     def place(self, seen: Observation, like: Like = ALONE) -> int | None:
         """Plan the event of one observation.
@@ -96,7 +112,7 @@ class Placing:
         if batch and is_whole:
             clear["streams"] = [batch]
         event = self.plan.add(planned)
-        names = [r for r in seen.references if not (r.exclusive and self._streams([r]))]
+        names = [r for r in seen.references if not (r.exclusive and self._is_held(r))]
         account = self.arrival.account
         if withheld:
             plan_names(self.plan, event, message.stream, account, references=[r for r in names if r.exclusive])
@@ -116,8 +132,8 @@ class Placing:
 
     def names_erased(self, message: Message, told: Sequence[Observation]) -> bool:
         """Whether somebody is named who may be a recipient that was erased: nobody can say that it is another."""
-        named = (each for seen in told for each in _named(seen))
-        if all(self.writer.recipient(message.stream, each) is not None for each in named):
+        named = [each for seen in told for each in _named(seen)]
+        if None not in [self.writer.recipient(message.stream, each) for each in named]:
             return False
         self.writer.expect(message)  # who erases a recipient meanwhile has it decided again
         return bool(message.erased)
@@ -131,11 +147,10 @@ class Placing:
         """Declare recipients that the arrival names, unless it is known already who they are, or one of them was erased."""
         if message.registered or message.erased:
             return message
-        fresh = {
-            (a.kind, normal(a)): a for a in reversed(_named(seen)) if self.writer.recipient(message.stream, a) is None
-        }
-        if not fresh:
+        unknown = [a for a in _named(seen) if self.writer.recipient(message.stream, a) is None]
+        if not unknown:
             return message
+        fresh = {(a.kind, normal(a)): a for a in reversed(unknown)}
         self.writer.expect(message)
         return self.writer.declare(message, list(fresh.values())[::-1], self.source())
 
@@ -152,7 +167,7 @@ class Placing:
         if seen.about in {"account", "batch"}:
             return
         exclusive = [r for r in seen.references if r.exclusive]
-        unnamed = [r for r in exclusive if not self._streams([r])]
+        unnamed = [r for r in exclusive if not self._is_held(r)]
         own = self.context.messages[self.context.canonical(home)]
         found = list({m.stream: m for m in (*self._named(exclusive), own)}.values())
         before = len(self.plan.events)
@@ -187,9 +202,15 @@ class Placing:
 
     def _streams(self, references: Sequence[Reference]) -> list[str]:
         """The messages that exclusive references lead to."""
-        digests = [self.writer.reference_digest(r) for r in references]
-        streams = (self.context.canonical(s) for d in digests for s in sorted(self.context.lookups.get(d, ())))
-        return list(dict.fromkeys(streams))
+        streams: dict[str, None] = {}
+        for reference in references:
+            held = self.context.lookups.get(self.writer.reference_digest(reference), ())
+            streams |= dict.fromkeys(map(self.context.canonical, sorted(held)))
+        return list(streams)
+
+    def _is_held(self, reference: Reference) -> bool:
+        """Whether a reference leads to a message."""
+        return bool(self.context.lookups.get(self.writer.reference_digest(reference)))
 
     def _one_of(self, found: list[Message], *, is_new: bool) -> Message:
         """Of several messages that one arrival names: registered ones are never merged, others join; one that is erased joins none.
@@ -197,6 +218,8 @@ class Placing:
         Args:
             is_new: the arrival tells a new fact, so a second registered message is a conflict that was not told yet.
         """
+        if len(found) == 1:
+            return found[0]
         gone = next((m for m in found if not m.keeps(WHOLE_MESSAGE)), None)
         if gone is not None:
             return gone
@@ -217,22 +240,9 @@ class Placing:
         """How the arrival came, as clear fields."""
         return dict(self._source)
 
-    @cached_property
-    def _source(self) -> dict[str, Any]:
-        clear: dict[str, Any] = {
-            "observed_at": time_text(self.arrival.observed_at),
-            "provider": self.arrival.provider,
-            "account": self.arrival.account,
-            "arrival": str(self.arrival.kind),
-            "operation": self.arrival.operation,
-            "verdict": str(self.arrival.verdict),
-        }
-        optional = {"key_id": self.arrival.key_id, "actor": self.reading.actor}
-        return clear | {name: value for name, value in optional.items() if value}
-
     def said(self, seen: Observation, like: Like = ALONE) -> tuple[dict[str, Any], dict[str, Any]]:
         """Clear fields and committed texts of one observation."""
-        clear = self.source() | {"mapping": self.words.mapping, "about": seen.about}
+        clear = {**self._source, "mapping": self.words.mapping, "about": seen.about}
         said = dict(seen.texts)
         for name, word in (("code", seen.code), ("reason", seen.reason)):
             if word in self.words.words:
@@ -240,16 +250,18 @@ class Placing:
             elif word:
                 said[name] = word
         if seen.occurred is not None:
-            clear |= {"occurred_at": time_text(seen.occurred.at), "zone": str(seen.occurred.zone)}
+            clear["occurred_at"], clear["zone"] = time_text(seen.occurred.at), str(seen.occurred.zone)
             said["occurred"] = seen.occurred.original
         texts, cleaned = clean_texts(said)
-        optional = {
-            "notes": sorted({*cleaned, *seen.notes, *like.notes}),
-            "events": list(like.events),
-            "numbers": dict(seen.numbers),
-            "part": list(seen.part or ()),
-        }
-        return clear | {name: value for name, value in optional.items() if value}, dict(texts)
+        if notes := {*cleaned, *seen.notes, *like.notes}:
+            clear["notes"] = sorted(notes)
+        if like.events:
+            clear["events"] = list(like.events)
+        if seen.numbers:
+            clear["numbers"] = dict(seen.numbers)
+        if seen.part:
+            clear["part"] = list(seen.part)
+        return clear, texts
 
     def wait(self, lane: str, texts: Mapping[str, str], notes: Sequence[str] = ()) -> int:
         """Plan the event that opens an item of a lane."""

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from hashlib import sha256
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.errors import ConfigurationError, CorruptError
-from ledger.mac import hmac_sha256
+from ledger.mac import hmac_sha256, pads
 from ledger.randomness import random_bytes
 
 KEY_BYTES = 32
@@ -81,7 +82,7 @@ class Keyring:
 
     def lookup(self, tenant: str, kind: str, *parts: str) -> bytes:
         """Keyed digest under which a value is found again: 16 bytes."""
-        return hmac_sha256(_tenant_key(self.lookups, tenant), _prefix(kind) + _join(*parts))[:DIGEST_BYTES]
+        return _code(_tenant_key(self.lookups, tenant), _prefix(kind) + _join(*parts))[:DIGEST_BYTES]
 
     def duplicate(self, day: date | None, tenant: str, account: str, kind: str, *identity: str) -> bytes:
         """Duplicate key: 2 bytes of day (0 if none), then 14 bytes of keyed digest.
@@ -89,7 +90,7 @@ class Keyring:
         A day is given where it follows from the identity: keys of a day lie together, so what a new one costs does not grow with the log.
         """
         number = min(max(day.toordinal() - EPOCH_DAY, 1), 65_535) if day else 0
-        digest = hmac_sha256(self.duplicates, _prefix(tenant, account, kind) + _join(*identity))
+        digest = _code(self.duplicates, _prefix(tenant, account, kind) + _join(*identity))
         return number.to_bytes(2, "big") + digest[: DIGEST_BYTES - 2]
 
 
@@ -103,6 +104,15 @@ def _tenant_key(lookups: bytes, tenant: str) -> bytes:
     return hmac_sha256(lookups, tenant.encode())
 
 
+_pads = lru_cache(maxsize=1024)(pads)
+
+
+def _code(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA-256 under one of a few keys, each of which is prepared once."""
+    inner, outer = _pads(key)
+    return sha256(outer + sha256(inner + message).digest()).digest()
+
+
 @lru_cache(maxsize=16)
 def _kek_cipher(kek: bytes) -> AESGCM:
     """Made once: it costs as much as unwrapping a key with it."""
@@ -111,8 +121,11 @@ def _kek_cipher(kek: bytes) -> AESGCM:
 
 def _join(*parts: str) -> bytes:
     """Unambiguous concatenation: each part carries its length."""
-    encoded = [p.encode("utf-8", "surrogatepass") for p in parts]
-    return b"".join([each for p in encoded for each in (len(p).to_bytes(4, "big"), p)])
+    joined = b""
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        joined += len(encoded).to_bytes(4, "big") + encoded
+    return joined
 
 
 _prefix = lru_cache(maxsize=4096)(_join)

@@ -183,6 +183,9 @@ def clean_texts(texts: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     cleaned: dict[str, str] = {}
     notes: set[str] = set()
     for path, text in texts.items():
+        if len(text) <= MAX_TEXT_CHARS and text.isascii() and "\0" not in text:
+            cleaned[path] = text
+            continue
         fixed, repaired = repair_text(text)
         if repaired:
             notes.add("text_repaired")

@@ -9,7 +9,6 @@ Source: https://developer.kpn.com/documentation-response-headers and the Swagger
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -191,7 +190,7 @@ def time_said(said: str, occurred: ProviderTime | None) -> tuple[dict[str, str],
 def count(value: object) -> int | None:
     """A small count (pages, parts, attempts) given as a number or as digits; anything else is none."""
     digits = text(value).strip()
-    return int(digits) if re.fullmatch("[0-9]{1,6}", digits) else None
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= 6 else None
 
 
 def fingerprints(documents: Iterable[tuple[str, str]]) -> tuple[tuple[Fingerprint, ...], tuple[str, ...]]:

@@ -115,9 +115,11 @@ def xml_root(body: bytes) -> Element:
 
 def text(value: object) -> str:
     """A scalar as the text it was; None and containers give ""."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
+    return str(value) if isinstance(value, int | float) else ""
 
 
 def time_iso(original: str, zone: ZoneBasis) -> ProviderTime | None:

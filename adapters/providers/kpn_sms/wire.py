@@ -6,9 +6,7 @@ message is read only when the call carries a single text; a call with many keeps
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +25,7 @@ from adapters.providers.kpn_platform import (
 )
 from adapters.providers.kpn_sms.statuses import DLR_MEMBERS, REASON, STATUS
 from adapters.providers.reading import json_object, text, time_epoch, time_iso
+from ledger.mac import hmac_sha256
 from ledger.observations import (
     Address,
     Arrival,
@@ -64,7 +63,7 @@ def _refused(key_id: str, why: str) -> Checked:
 
 
 def _is_fresh(stamp: str, now: datetime, tolerance_s: int) -> bool:
-    if not re.fullmatch("[0-9]{1,12}", stamp):
+    if not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= 12):
         return False
     age_s = now.timestamp() - int(stamp)
     return -tolerance_s <= age_s <= tolerance_s + RETRY_SPAN_S
@@ -92,7 +91,7 @@ def verify(
     if claimed and claimed not in secrets:
         return _refused(claimed, "no secret for this key id")
     for key_id in [claimed] if claimed else sorted(secrets):
-        due = hmac.new(secrets[key_id], arrival.body, hashlib.sha256).hexdigest().encode()
+        due = hmac_sha256(secrets[key_id], arrival.body).hex().encode()
         # Anybody can sign with an empty secret.
         if secrets[key_id] and hmac.compare_digest(due, given):
             return Checked(Verdict.VERIFIED, key_id)
