@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import openpyxl
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from adapters.compliance import asking
 from adapters.compliance.registry import QUERIES
 from adapters.evidence import seal, verify
-from adapters.reports.contract import Made, ReportAsk
+from adapters.reports import csv_, jsonl
+from adapters.reports.contract import Look, Made, ReportAsk
 from adapters.reports.csv_ import original
 from adapters.reports.making import Desk, make
 from ledger import notes
@@ -24,6 +29,7 @@ from ledger.checkpoints import Checkpoint, SignedHead
 from ledger.notes import NoteKey
 from tests.compliance.golden import OTHER, TENANT, Golden, ask, golden
 from tests.postgres import Database
+from tests.projections.beside import lengthen
 
 REQUIRED = {
     "by_document": {"digest": "0" * 64},
@@ -99,6 +105,39 @@ def test_every_query_is_a_report_in_every_format(shared: Golden, seals: Path, tm
     sheet = openpyxl.load_workbook(tmp_path / "xlsx" / "report.xlsx").worksheets[0]
     assert (len(answer.rows) + 1, "A2") == (sheet.max_row, sheet.freeze_panes)
     assert (tmp_path / "pdf" / "report.pdf").read_bytes().startswith(b"%PDF-1.7")
+
+
+def test_a_report_by_the_page_has_the_bytes_of_one_row_by_row(
+    found: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every query, and of a long list whose addresses another process opens."""
+    expected = {name: _row_by_row(found, name) for name in QUERIES}
+    assert expected == {name: _by_the_page(found, name, tmp_path) for name in QUERIES}
+    here = lengthen(monkeypatch)
+    assert expected["unproven"] == _by_the_page(found, "unproven", tmp_path)
+    rows = expected["unproven"][1].count(b"\n")
+    assert sum(len(held.recipients) for held in here) < rows / 2
+
+
+def _row_by_row(found: Golden, name: str) -> tuple[bytes, bytes]:
+    """CSV and JSONL as the module `csv` and an encoder of dicts write them."""
+    with asking.asked(found.world.queries, found.heads, TENANT, name, REQUIRED.get(name, {})) as answer:
+        rows, names = [row.values for row in answer.rows], [column.name for column in answer.header.columns]
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\r\n").writerows(
+        [names, *([csv_.cell_of(value) for value in row] for row in rows)]
+    )
+    objects = [msgspec.json.encode(dict(zip(names, row, strict=True))) + b"\n" for row in rows]
+    return lines.getvalue().encode(), b"".join(objects)
+
+
+def _by_the_page(found: Golden, name: str, folder: Path) -> tuple[bytes, bytes]:
+    written = []
+    for write in (csv_.write, jsonl.write):
+        with asking.asked(found.world.queries, found.heads, TENANT, name, REQUIRED.get(name, {})) as answer:
+            write(folder / "rows", answer.header, chain.from_iterable(answer.pages), Look("en", ZoneInfo("UTC")))
+        written.append((folder / "rows").read_bytes())
+    return written[0], written[1]
 
 
 def test_times_and_numbers_of_a_workbook_are_times_and_numbers(shared: Golden, seals: Path, tmp_path: Path) -> None:

@@ -6,18 +6,17 @@ import io
 import marshal
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import Future
 from itertools import chain
 from typing import Any
 
 import pytest
 
 from ledger.errors import CorruptError
-from ledger.sealing import Keyring
-from projections import declared, listing, opening
+from projections import declared, opening
 from projections.listing import Listed
 from projections.opening import Held
 from projections.queries import Filters
+from tests.projections.beside import lengthen
 from tests.projections.listing import fill
 from tests.world import KEYRING, TENANT, World
 
@@ -32,24 +31,8 @@ def found(found: World) -> World:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> list[Held]:
-    """Lists are long from the second page on, and wait until the other process is there; gives back what is opened in this one."""
-    taken: list[Held] = []
-    beside, opened = opening._Beside.opening, opening.opened  # noqa: SLF001  there is no other way in
-
-    def waiting(self: Any, held: Held) -> Future[Any] | None:
-        self._ready.result()
-        return beside(self, held)
-
-    def noting(keyring: Keyring, held: Held) -> Any:
-        taken.append(held)
-        return opened(keyring, held)
-
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    monkeypatch.setattr(listing, "PAGE", 4)
-    monkeypatch.setattr(opening, "LONG", 5)
-    monkeypatch.setattr(opening._Beside, "opening", waiting)  # noqa: SLF001  as above
-    monkeypatch.setattr(opening, "opened", noting)
-    return taken
+    """Lists are long; gives back what is opened in this process."""
+    return lengthen(monkeypatch)
 
 
 @pytest.fixture
