@@ -81,17 +81,14 @@ def bench(
 
 def _measured(groups: Groups, scale: Scale, into: Path, *, quiet: bool) -> Results:
     """Run with databases of its own, and keep what came of it."""
-    from tempfile import TemporaryDirectory  # noqa: PLC0415  so that --help is quick
-
-    from ops.bench.contract import Bench  # noqa: PLC0415  as above
+    from ops.bench.contract import Bench  # noqa: PLC0415  so that --help is quick
+    from ops.bench.folder import running  # noqa: PLC0415  as above
     from ops.bench.machine import described, load_before  # noqa: PLC0415  as above
     from ops.bench.running import run  # noqa: PLC0415  as above
     from ops.postgres import private_server  # noqa: PLC0415  as above
 
     load = load_before()
-    into.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="running-", dir=into) as name, private_server(into.absolute()) as server:
-        folder = Path(name).absolute()
+    with running(into) as folder, private_server(into.absolute()) as server:
         machine = described(server, folder, load)
         _warn(machine)
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -103,11 +100,16 @@ def _measured(groups: Groups, scale: Scale, into: Path, *, quiet: bool) -> Resul
                 if not quiet and not err.is_terminal:
                     err.print(f"{done + 1} of {total}: {title}", markup=False)
 
+            def prepares(what: str) -> None:
+                shown.update(task, description=what)
+                if not quiet and not err.is_terminal:
+                    err.print(f"    {what}", markup=False)
+
             def tell(group: str, figures: tuple[Measured, ...]) -> None:
                 if not quiet:
                     out.print(_table(group, figures))
 
-            results = run(Bench(server, folder, scale), groups, machine, next_one, tell)
+            results = run(Bench(server, folder, scale, tell=prepares), groups, machine, next_one, tell)
         kept = _keep(results, into)
     for figure, why in results.failures.items():
         err.print(f"could not be measured: {figure}: {why.splitlines()[0]}", markup=False)

@@ -48,6 +48,7 @@ class Bench:
         samples: of a figure, what is to be plotted as a distribution; in the figure's unit.
         curves: of a figure, (size of the ledger, value) to be plotted as a line.
         kept: what was made for several figures, by name: the URL of a filled ledger, for example.
+        tell: called with a line for people about what is being prepared, where that takes long.
     """
 
     server: Server
@@ -57,6 +58,7 @@ class Bench:
     samples: dict[str, list[float]] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
+    tell: Callable[[str], None] = lambda _: None
 
     def random(self, name: str) -> random.Random:
         """Numbers that are the same in every run."""

@@ -5,7 +5,7 @@
     url = caught_up(bench, "postgresql")         # the same ledger, every read model up to its head
     with opened(url, bench.folder) as ledger: ...
 
-A figure that appends takes a `copied` one. What is written stands in `ops.bench.messages`.
+A figure that appends takes a copy (`copied`). What is written stands in `ops.bench.messages`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -28,6 +30,7 @@ from adapters.receiving import vocabulary
 from ledger.appender import Appended, Item
 from ledger.application import Ledger
 from ledger.database import connect
+from ledger.errors import ConfigurationError
 from ops.bench.contract import Bench
 from ops.bench.load import KEYRING, database_url, opened
 from ops.bench.messages import EVENTS, item, messages
@@ -39,8 +42,16 @@ AHEAD = 4
 """Items that were drafted and wait to be stored."""
 IN_PROCESS = 40_000
 """Events up to which drafting them here takes less time than starting other processes."""
+TOLD_EACH = 250_000
+"""Events after which it is told how far filling is."""
+ROOM = 7_000
+"""Bytes of disk that an event of a filled ledger takes at most, with its read models and what is written while these are made."""
 
 Progress = Callable[[int], None]
+
+
+class NoRoomError(ConfigurationError):
+    """The disk is too small for the ledger that is to be filled; nothing was written."""
 
 
 def filled(bench: Bench, kind: str, events: int = 0) -> str:
@@ -52,9 +63,10 @@ def filled(bench: Bench, kind: str, events: int = 0) -> str:
     events = events or bench.scale.events
     name = f"filled/{kind}/{events}"
     if name not in bench.kept:
+        _require_room(bench, events)
         url = database_url(bench, kind)
         with opened(url, bench.folder) as ledger:
-            fill(ledger, 0, -(-events // EVENTS), bench.folder)
+            fill(ledger, 0, -(-events // EVENTS), bench.folder, _telling(bench, kind, events))
         _settle(url)
         bench.kept[name] = url
     return bench.kept[name]
@@ -66,10 +78,36 @@ def caught_up(bench: Bench, kind: str, events: int = 0) -> str:
     name = f"caught up/{url}"
     if name not in bench.kept:
         with opened(url, bench.folder) as ledger:
+            if ledger.head().size >= TOLD_EACH:
+                bench.tell(f"{kind}: read models of {ledger.head().size:,} events")
             Runner(ledger, read_models()).run()
         _settle(url)
         bench.kept[name] = url
     return url
+
+
+def _require_room(bench: Bench, events: int) -> None:
+    """Raise NoRoomError where filling would end with a full disk, hours later."""
+    free = min(shutil.disk_usage(folder).free for folder in (bench.folder, bench.server.host))
+    if free < events * ROOM:
+        msg = (
+            f"{events:,} events take up to {events * ROOM // 10**9} GB of disk, and {free // 10**9} are free: "
+            "measure fewer (--to), or write elsewhere (--into)"
+        )
+        raise NoRoomError(msg)
+
+
+def _telling(bench: Bench, kind: str, events: int) -> Progress:
+    """Tells now and then how far it is; nothing of short ones."""
+    done, begun = 0, time.monotonic()
+
+    def progress(stored: int) -> None:
+        nonlocal done
+        done += stored
+        if done // TOLD_EACH > (done - stored) // TOLD_EACH:
+            bench.tell(f"{kind}: {done:,} of {events:,} events, {done / (time.monotonic() - begun):,.0f}/s")
+
+    return progress
 
 
 def copied(bench: Bench, url: str) -> str:
@@ -81,6 +119,15 @@ def copied(bench: Bench, url: str) -> str:
         copy = database_url(bench, "postgresql", str(psycopg.conninfo.conninfo_to_dict(url)["dbname"]))
     _write_out(copy)
     return copy
+
+
+def removed(bench: Bench, url: str) -> None:
+    """Remove a copy that nobody has open."""
+    if url.startswith("sqlite"):
+        Path(url.removeprefix("sqlite:///")).unlink()
+        return
+    with psycopg.connect(bench.server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {psycopg.conninfo.conninfo_to_dict(url)['dbname']}")
 
 
 def _settle(url: str) -> None:
@@ -158,11 +205,19 @@ _drafting: list[Ledger] = []
 
 def _begin_drafting(folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()
     own = Path(mkdtemp(prefix="drafting-", dir=folder))
     database = connect(f"sqlite:///{own / 'empty.db'}")
     database.ensure_schema()
     _drafting.append(Ledger(database, KEYRING, vocabulary(), own))
+
+
+def _end_with_parent() -> None:
+    """However that ended: who waits for its next order would wait for ever."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _drafted(begin: int, end: int) -> Item:

@@ -11,7 +11,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -22,7 +23,7 @@ from psycopg import Connection
 
 from ledger.application import Ledger
 from ops.bench.contract import Bench, Figure, Scale, Unit
-from ops.bench.filling import caught_up, copied, fill, filled
+from ops.bench.filling import caught_up, copied, fill, filled, removed
 from ops.bench.load import TENANT, Events, appended_per_s, opened
 from ops.bench.machine import peak_mib
 from ops.bench.messages import EVENTS, messages
@@ -132,22 +133,28 @@ def _median_ms(work: Callable[[T], object], each: Iterable[T]) -> float:
 # --- at each size
 
 
-def _held(bench: Bench, kind: str, size: int, *, appends: bool) -> str:
+@contextmanager
+def _held(bench: Bench, kind: str, size: int, *, appends: bool) -> Iterator[str]:
+    """A ledger of a size; a small one is a copy that is removed again, where something appends to it."""
     url = caught_up(bench, kind, size)
-    if not appends:
-        return url
-    if size <= COPIED_EACH_TIME:
-        return copied(bench, url)
-    if size > COPIED_ONCE:
-        return url
-    name = f"growth/{url}"
-    if name not in bench.kept:
-        bench.kept[name] = copied(bench, url)
-    return bench.kept[name]
+    if not appends or size > COPIED_ONCE:
+        yield url
+        return
+    if size > COPIED_EACH_TIME:
+        name = f"growth/{url}"
+        if name not in bench.kept:
+            bench.kept[name] = copied(bench, url)
+        yield bench.kept[name]
+        return
+    copy = copied(bench, url)
+    try:
+        yield copy
+    finally:
+        removed(bench, copy)
 
 
 def _at(bench: Bench, name: str, kind: str, size: int, work: Work, *, appends: bool) -> float:
-    with opened(_held(bench, kind, size, appends=appends), bench.folder) as ledger:
+    with _held(bench, kind, size, appends=appends) as url, opened(url, bench.folder) as ledger:
         value = work(ledger, bench, bench.random(f"{name}/{size}"), size)
     bench.curves.setdefault(name, []).append((size, value))
     return value
@@ -168,9 +175,13 @@ def _largest(name: str, kind: str, work: Work, appends: bool, bench: Bench) -> f
 def _memory_at(which: int, bench: Bench) -> float:
     """MiB that a process of its own takes at most for all of the work."""
     size = sizes(bench.scale.events)[which]
-    urls = [_held(bench, "postgresql", size, appends=appends) for appends in (False, True)]
-    command = [sys.executable, "-m", "ops.bench.growth", json.dumps([*urls, str(bench.folder), bench.scale, size])]
-    return float(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    with (
+        _held(bench, "postgresql", size, appends=False) as url,
+        _held(bench, "postgresql", size, appends=True) as copy,
+    ):
+        given = json.dumps([url, copy, str(bench.folder), bench.scale, size])
+        command = [sys.executable, "-m", "ops.bench.growth", given]
+        return float(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def _work_alone(url: str, copy: str, folder: Path, scale: Scale, size: int) -> float:
@@ -182,10 +193,20 @@ def _work_alone(url: str, copy: str, folder: Path, scale: Scale, size: int) -> f
     return peak_mib()
 
 
+@contextmanager
+def _appended_to(bench: Bench) -> Iterator[tuple[Ledger, Connection[Any]]]:
+    """The largest ledger on PostgreSQL, and a connection that tells how much was written."""
+    with (
+        _held(bench, "postgresql", bench.scale.events, appends=True) as url,
+        opened(url, bench.folder) as ledger,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        yield ledger, connection
+
+
 def _wal(bench: Bench) -> float:
     """Bytes of PostgreSQL's log for each event that is appended alone to the largest ledger."""
-    url = _held(bench, "postgresql", bench.scale.events, appends=True)
-    with opened(url, bench.folder) as ledger, psycopg.connect(url, autocommit=True) as connection:
+    with _appended_to(bench) as (ledger, connection):
         events = Events(ledger, min(STREAMS, bench.scale.streams), bench.random("wal"))
         before, size = _written(connection), ledger.head().size
         appended_per_s(ledger, events.item, WRITERS, bench.scale.seconds)
@@ -194,8 +215,7 @@ def _wal(bench: Bench) -> float:
 
 def _wal_of_sends(bench: Bench) -> float:
     """The same of whole sends to four numbers, with their keys, look-ups and originals."""
-    url = _held(bench, "postgresql", bench.scale.events, appends=True)
-    with opened(url, bench.folder) as ledger, psycopg.connect(url, autocommit=True) as connection:
+    with _appended_to(bench) as (ledger, connection):
         before, size = _written(connection), ledger.head().size
         fill(ledger, size, size + min(SENDS, bench.scale.events // EVENTS), bench.folder)
         return (_written(connection) - before) / (ledger.head().size - size)
@@ -207,8 +227,8 @@ def _written(connection: Connection[Any]) -> float:
 
 def _disk(kind: str, bench: Bench) -> float:
     """Bytes of tables and indexes, originals apart, by which the largest ledger grows for each event."""
-    url = _held(bench, kind, sizes(bench.scale.events, kind)[-1], appends=True)
-    with opened(url, bench.folder) as ledger:
+    size = sizes(bench.scale.events, kind)[-1]
+    with _held(bench, kind, size, appends=True) as url, opened(url, bench.folder) as ledger:
         events = Events(ledger, min(STREAMS, bench.scale.streams), bench.random("disk"))
         before, size = _on_disk(ledger), ledger.head().size
         for _ in range(GROWN_BATCHES):
