@@ -8,10 +8,11 @@ holds a model's lock looks first how far it is.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
+from types import MappingProxyType
 
 from ledger.application import Ledger, pages
 from ledger.canonical import MAX_INT
@@ -22,7 +23,7 @@ from ledger.tenants import working_for
 from projections.applying import apply_to
 from projections.models import ByMessage, ReadModel, Target
 from projections.shares import Building, apply_all, shares
-from projections.tables import SUFFIX, UNAPPLIED, Tables
+from projections.tables import SUFFIX, UNAPPLIED, Tables, hold
 
 BATCH_EVENTS = 1_000
 SPARSE_EVENTS = 50_000
@@ -54,6 +55,8 @@ class Rebuilt:
 
 
 Progress = Callable[[int], None]
+Made = Mapping[str, Mapping[str, int]]
+"""Model -> its tables beside the live ones, for `projections.tables.hold`."""
 
 
 class Runner:
@@ -73,12 +76,17 @@ class Runner:
                     self._tables.create(cursor, name, table)
 
     @contextmanager
-    def _writing(self, *models: str) -> Iterator[Cursor]:
-        """A transaction beside which nobody else changes these models."""
+    def _writing(self, *models: str, made: Made = MappingProxyType({})) -> Iterator[Cursor]:
+        """A transaction beside which nobody else changes these models.
+
+        Raises:
+            OvertakenError: somebody else builds the tables that were made for them.
+        """
         with self.ledger.database.writing() as cursor:
             if self._tables.schema:
                 locks = sorted(zlib.crc32(model.encode()) >> 1 for model in models)
                 cursor.read("SELECT pg_advisory_xact_lock(?, lock) FROM unnest(?::int[]) AS lock", (LOCK, locks))
+            hold(cursor, {table: number for model in models for table, number in made.get(model, {}).items()})
             yield cursor
 
     # --- how far
@@ -160,7 +168,9 @@ class Runner:
             outdated = [model for model in self.models if self._is_of_another_version(reads, model)]
             return sum(rebuilt.events for rebuilt in self._rebuild(outdated, lambda _: None, None))
 
-    def _advance(self, models: Sequence[ReadModel], suffix: str, until: int = MAX_INT) -> Iterator[int]:
+    def _advance(
+        self, models: Sequence[ReadModel], suffix: str, until: int = MAX_INT, made: Made = MappingProxyType({})
+    ) -> Iterator[int]:
         """Apply what is new, up to a position, to some models; how many events, over all of them, after each page."""
         while models:
             reached = self._positions(self.ledger.database, models, suffix)
@@ -171,11 +181,13 @@ class Runner:
                 return
             _require_contiguous(models, after, after + len(events), events)
             due = [model for model in models if reached[model.name] == after]
-            yield len(self._apply(due, suffix, after, events)) * len(events)
+            yield len(self._apply(due, suffix, after, events, made)) * len(events)
 
-    def _apply(self, models: Sequence[ReadModel], suffix: str, after: int, events: Sequence[Event]) -> list[ReadModel]:
+    def _apply(
+        self, models: Sequence[ReadModel], suffix: str, after: int, events: Sequence[Event], made: Made
+    ) -> list[ReadModel]:
         """Apply events and say how far the models are, in one transaction; those that no other process was faster with."""
-        with self._writing(*(model.name for model in models)) as cursor:
+        with self._writing(*(model.name for model in models), made=made) as cursor:
             reached = self._positions(cursor, models, suffix)
             due = [model for model in models if reached[model.name] == after]
             apply_to(due, cursor, events, self._target(suffix))
@@ -209,42 +221,46 @@ class Runner:
             return self._rebuild(models or self.models, progress, processes)
 
     def _rebuild(self, models: Sequence[ReadModel], progress: Progress, processes: int | None) -> list[Rebuilt]:
+        made = {}
         for model in models:
             with self._writing(model.name) as cursor:
-                self._tables.create_new(cursor, model)
+                made[model.name] = self._tables.create_new(cursor, model)
                 self._forget(cursor, model)
         until = self.ledger.head().size
         self._require_whole(models, until)
         by_message = tuple(model for model in models if isinstance(model, ByMessage))
         if by_message:
-            self._fill(by_message, until, progress, processes)
+            self._fill(by_message, made, until, progress, processes)
         if sparse := [model for model in models if model.wants and model not in by_message]:
-            self._search(sparse, until)
-        for count in self._advance(models, SUFFIX):
+            self._search(sparse, made, until)
+        for count in self._advance(models, SUFFIX, made=made):
             progress(count)
-        return [self._replace(model) for model in models]
+        return [self._replace(model, made) for model in models]
 
     def _forget(self, cursor: Cursor, model: ReadModel) -> None:
         """Of what an earlier attempt did nothing is left."""
         sql = f"DELETE FROM {self.ledger.tracking_table} WHERE application_name = ?"
         cursor.execute(sql, (_tracked(model, SUFFIX),))
 
-    def _fill(self, models: tuple[ByMessage, ...], until: int, progress: Progress, processes: int | None) -> None:
+    def _fill(
+        self, models: tuple[ByMessage, ...], made: Made, until: int, progress: Progress, processes: int | None
+    ) -> None:
         """Fill new tables message by message.
 
         How far they are is said when all of it is there, so what was broken off counts for nothing.
         """
+        database, tables = self.ledger.database, {name: n for model in models for name, n in made[model.name].items()}
         building = Building(
-            _url(self.ledger.database), self._tables.schema, self.ledger.position_column, models, self._channels, until
+            *(_url(database), self._tables.schema, self.ledger.position_column, models, self._channels, until, tables)
         )
-        for count in apply_all(building, self.ledger.database, shares(self.ledger, until), processes):
+        for count in apply_all(building, database, shares(self.ledger, until), processes):
             progress(count)
         for model in models:
-            with self._writing(model.name) as cursor:
+            with self._writing(model.name, made=made) as cursor:
                 model.finish(cursor, self._target(SUFFIX))
                 self.ledger.track(cursor, _tracked(model, SUFFIX), until)
 
-    def _search(self, models: Sequence[ReadModel], until: int) -> None:
+    def _search(self, models: Sequence[ReadModel], made: Made, until: int) -> None:
         """Apply the few events that these models want to their new tables; the others are not even decoded."""
         wanted = sorted({kind for model in models for kind in model.wants})
         column, fits = self.ledger.position_column, " OR ".join("topic LIKE ?" for _ in wanted)
@@ -253,17 +269,17 @@ class Runner:
             upto = min(until, after + SPARSE_EVENTS)
             rows = self.ledger.database.read(sql, (after, upto, *(f"{kind}/%" for kind in wanted)))
             events = [read(position, bytes(state)) for position, state in rows]
-            with self._writing(*(model.name for model in models)) as cursor:
+            with self._writing(*(model.name for model in models), made=made) as cursor:
                 apply_to(models, cursor, events, self._target(SUFFIX))
                 for model in models:
                     self.ledger.track(cursor, _tracked(model, SUFFIX), upto)
 
-    def _replace(self, model: ReadModel) -> Rebuilt:
+    def _replace(self, model: ReadModel, made: Made) -> Rebuilt:
         """Compare new tables with the live ones where both are equally far, then put them in their place.
 
         Nobody waits for the comparing: it looks at a snapshot.
         """
-        with self._writing(model.name) as cursor:
+        with self._writing(model.name, made=made) as cursor:
             for name, table in model.tables.items():
                 self._tables.index(cursor, name, table, SUFFIX)
         differences: dict[str, int] | None = None
@@ -271,11 +287,11 @@ class Runner:
             is_outdated = self._is_of_another_version(self.ledger.database, model)
             if not is_outdated:
                 sum(self._advance([model], "", self.position(model, SUFFIX)))
-                sum(self._advance([model], SUFFIX, self.position(model)))
+                sum(self._advance([model], SUFFIX, self.position(model), made))
             with self.ledger.database.snapshot() as reads:
                 if not is_outdated and differences is None and self._is_level(reads, model):
                     differences = self._tables.differences(reads, model)
-            with self._writing(model.name) as cursor:
+            with self._writing(model.name, made=made) as cursor:
                 if is_outdated or (differences is not None and self._is_level(cursor, model)):
                     return Rebuilt(model.name, self._swap(cursor, model), differences or {})
 

@@ -25,7 +25,7 @@ from ledger.events import Event, message_of, read
 from projections.applying import apply_to
 from projections.gathering import Call, GatheredError, Gathering, write
 from projections.models import ReadModel, Target
-from projections.tables import SUFFIX
+from projections.tables import SUFFIX, hold
 
 SHARE_EVENTS = 5_000
 PAGE_EVENTS = 10_000
@@ -57,6 +57,7 @@ class Building:
         url: of the database, for a process of its own.
         position_column: of the log.
         until: the last position that is applied.
+        made: the new tables, for `projections.tables.hold`.
     """
 
     url: str
@@ -65,6 +66,7 @@ class Building:
     models: tuple[ReadModel, ...]
     channels: Mapping[str, str]
     until: int
+    made: Mapping[str, int]
 
     def apply(self, database: Database, share: Share) -> int:
         """Apply a share to the new tables of the models, page by page; returns how many events it has."""
@@ -97,6 +99,7 @@ class Building:
                 target = Target(self.schema, SUFFIX, self.channels, is_fresh=after == 0)
                 events = page if share in BESIDE else [event for event in page if not _is_beside(event.stream)]
                 with writing() as cursor:
+                    hold(cursor, self.made)
                     apply_to(self.models, cursor, events, target)
                 count, after = count + len(events), page[-1].position
         return count

@@ -6,9 +6,11 @@ Those that are built beside the live ones have a name that ends with `SUFFIX`. T
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ledger.database import TENANT_ROLE, Cursor, Reads
+from ledger.errors import LedgerError
 from projections.models import ReadModel, Table
 
 SUFFIX = "__new"
@@ -26,6 +28,37 @@ _BUILDERS = """
     WHERE nspname = 'delivery_read' AND privilege_type = 'CREATE' AND grantee NOT IN (0, nspowner) AND pg_has_role(grantee, 'MEMBER')
 """
 """The service's role, for whoever is in it: what one login builds, the next one goes on with."""
+
+
+class OvertakenError(LedgerError):
+    """Tables beside the live ones are not those that this process made: it lost its lock, and another began."""
+
+
+def hold(cursor: Cursor, made: Mapping[str, int]) -> None:
+    """Let nobody make tables anew while this transaction writes to them.
+
+    Args:
+        made: table -> its number when it was made.
+
+    Raises:
+        OvertakenError: somebody else did.
+    """
+    if made:
+        _require(cursor, made)  # another process may be done already
+        cursor.execute(f"LOCK TABLE {', '.join(made)} IN ROW EXCLUSIVE MODE")
+        _require(cursor, made)
+
+
+def _require(cursor: Cursor, made: Mapping[str, int]) -> None:
+    tables = "unnest(?::text[], ?::bigint[]) AS made (name, number)"
+    sql = f"SELECT name FROM {tables} WHERE to_regclass(name)::oid::bigint IS DISTINCT FROM number"
+    if others := [str(name) for (name,) in cursor.read(sql, (list(made), list(made.values())))]:
+        msg = f"another process builds {', '.join(others)} again, or did; this one stops"
+        raise OvertakenError(msg)
+
+
+def _number(cursor: Cursor, table: str) -> int:
+    return int(cursor.read("SELECT ?::regclass::oid::bigint", (table,))[0][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +82,18 @@ class Tables:
         self._create(cursor, name, table, "")
         self.index(cursor, name, table, "")
 
-    def create_new(self, cursor: Cursor, model: ReadModel) -> None:
-        """Make a model's tables beside the live ones, in the place of what an earlier attempt left."""
+    def create_new(self, cursor: Cursor, model: ReadModel) -> dict[str, int]:
+        """Make a model's tables beside the live ones, in the place of what an earlier attempt left.
+
+        Returns:
+            What `hold` needs; nothing on SQLite, where only a process that ends loses its lock.
+        """
         for name, table in model.tables.items():
             cursor.execute(f"DROP TABLE IF EXISTS {self.name(name, SUFFIX)}")
             self._create(cursor, name, table, SUFFIX)
         cursor.execute(f"DELETE FROM {self.name('unapplied')} WHERE model = ?", (model.name + SUFFIX,))
+        names = [self.name(name, SUFFIX) for name in model.tables] if self.schema else []
+        return {name: _number(cursor, name) for name in names}
 
     def _create(self, cursor: Cursor, name: str, table: Table, suffix: str) -> None:
         blob = "bytea" if self.schema else "BLOB"

@@ -15,8 +15,9 @@ from projections import shares
 from projections.activity import ActivityModel
 from projections.models import ReadModel, Target, Unapplied
 from projections.originals import OriginalsModel
-from projections.runner import GapError, Runner
+from projections.runner import BUILDING_LOCK, GapError, Rebuilt, Runner
 from projections.status import StatusModel
+from projections.tables import OvertakenError
 from tests.projections.history import declare, tell, write
 from tests.projections.test_runner import STORIES, Through
 from tests.world import World
@@ -100,6 +101,31 @@ def test_what_was_broken_off_counts_for_nothing(found: World, monkeypatch: pytes
         Runner(found.ledger, [StatusModel(), dying]).rebuild_all()
     assert before == rows(found)
     assert [] == found.runner.unapplied()
+    assert {} == differing(found.runner)
+    assert before == rows(found)
+
+
+def test_whoever_loses_the_lock_stops(found: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing gets into tables that another process made since: on PostgreSQL a lock ends with its connection, not with its process."""
+    tell(found, *STORIES)
+    before = rows(found)
+    monkeypatch.setattr(shares, "SHARE_EVENTS", 5)
+    others: list[Rebuilt] = []
+
+    def build(_: int) -> None:
+        if not others:
+            others.extend(Runner(found.ledger, [OriginalsModel()])._rebuild([OriginalsModel()], lambda _: None, 0))  # noqa: SLF001  without the lock
+
+    if found.ledger.database.kind == "postgresql":
+        with pytest.raises(OvertakenError, match="read_originals__new again, or did"):
+            found.runner.rebuild_all(progress=build)
+    else:
+        with (
+            found.ledger.database.alone(BUILDING_LOCK),
+            found.ledger.database.alone(BUILDING_LOCK, waits=False) as is_alone,
+        ):
+            assert not is_alone
+    assert before == rows(found)
     assert {} == differing(found.runner)
     assert before == rows(found)
 
