@@ -101,10 +101,10 @@ def starting_versions(
     """Last versions of every stream the items touch: known, new (0, as the database will judge), or read now."""
     opened = {stream for item in items for stream in item.new_streams}
     wanted = {stream for item in items for stream in item.streams}
-    versions = {stream: known[stream] for stream in wanted if stream in known}
-    unknown = sorted(wanted - opened - versions.keys())
-    found = read(unknown) if unknown else {}
-    return {stream: found.get(stream, 0) for stream in wanted} | versions
+    versions = {stream: known.get(stream, 0) for stream in wanted}
+    if unknown := sorted(stream for stream in wanted if stream not in known and stream not in opened):
+        versions.update(read(unknown))
+    return versions
 
 
 def encode(
