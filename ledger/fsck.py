@@ -382,9 +382,12 @@ def _check_signature(who: Identity | None, head: SignedHead, verdict: Verdict) -
 def _wrong_versions(ledger: Ledger) -> list[Row]:
     """Versions of each stream are 1, 2, 3 … in the order of positions; the database counts, so that memory stays flat."""
     c = ledger.position_column
+    # SQLite's index by stream holds positions, too. PostgreSQL would fetch every row through its index, a page of the table each time:
+    # read in order and sorted it takes a quarter to half of that.
+    stream = "originator_id" if ledger.database.kind == "sqlite" else "originator_id || ''"
     numbered = (
         f"SELECT {c} AS position, originator_id AS stream, originator_version AS version, "
-        f"row_number() OVER (PARTITION BY originator_id ORDER BY {c}) AS expected FROM stored_events"
+        f"row_number() OVER (PARTITION BY {stream} ORDER BY {c}) AS expected FROM stored_events"
     )
     sql = f"SELECT * FROM ({numbered}) AS numbered WHERE version <> expected ORDER BY position LIMIT ?"
     return ledger.database.read(sql, (MAX_PROBLEMS,))

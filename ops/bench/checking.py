@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from resource import RUSAGE_CHILDREN, getrusage
 from typing import Any
 
 import psycopg
@@ -36,6 +36,7 @@ from ledger.tree import Frontier, leaf_hash
 from ops.bench.contract import Bench, Measure
 from ops.bench.filling import filled
 from ops.bench.load import TENANT, WHOLE, Events, database_url, opened
+from ops.bench.machine import peak_mib
 
 ORIGIN = "bench.example/log"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes([4]) * 32)
@@ -84,11 +85,7 @@ def _checked(url: str, folder: Path) -> tuple[float, float]:
         spent = time.perf_counter() - begun
     if not verdict.is_clean:
         raise AssertionError(verdict.problems[0])
-    return verdict.size / spent, _peak_mib()
-
-
-def _peak_mib() -> float:
-    return max(getrusage(who).ru_maxrss for who in (RUSAGE_SELF, RUSAGE_CHILDREN)) / 1024
+    return verdict.size / spent, max(peak_mib(), getrusage(RUSAGE_CHILDREN).ru_maxrss / 1024)
 
 
 def _lean(bench: Bench, kind: str) -> str:
