@@ -48,7 +48,8 @@ def bench(
     Args:
         names: figures or groups, as --list names them; default: all but the ones that are measured only by name.
         scale: smoke only shows that everything works (its numbers mean nothing), quick shows the direction, full is what counts.
-        to: events in the largest ledger; default: that of the scale, a million for full. `bench growth --to 10000000` takes hours.
+        to: events in the largest ledger; default: that of the scale, a million for full. `bench growth --to 10000000 --rounds 1` takes
+            hours and 75 GB of disk.
         rounds: how often each figure is taken.
         peers: also measure the event stores of others that are installed with npm; needs Node.js and a network the first time.
         strict: exit with 1 where a goal is not met.

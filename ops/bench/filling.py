@@ -44,7 +44,7 @@ IN_PROCESS = 40_000
 """Events up to which drafting them here takes less time than starting other processes."""
 TOLD_EACH = 250_000
 """Events after which it is told how far filling is."""
-ROOM = 7_000
+ROOM = 6_000
 """Bytes of disk that an event of a filled ledger takes at most, with its read models and what is written while these are made."""
 
 Progress = Callable[[int], None]
