@@ -10,18 +10,18 @@ import gc
 import hashlib
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ledger import bulk
 from ledger.application import Ledger
-from ledger.database import PostgresDatabase, Reads, Row, connect
+from ledger.database import PostgresDatabase, Reads, connect
 from ledger.remains import Erasures
 from ledger.reopening import Opened, Opener, Page, Said
 from ledger.sealing import Keyring
@@ -94,31 +94,41 @@ class Looker:
         for after in range(ask.after, ask.until, PAGE_EVENTS):
             until = min(after + PAGE_EVENTS, ask.until)
             rows = self._rows(after, until)
-            events = _decoded(rows)
+            states = dict(zip(rows.positions, rows.states, strict=True))
+            events = _decoded(states)
             tree.follow(rows, events)
             if not found.opened.is_full:
-                self._opener.look(Page(after, until, {row[0]: row[3] for row in rows}, events), found.opened)
+                self._opener.look(Page(after, until, states, events), found.opened)
         found.peaks = tree.frontier.peaks
         return found
 
-    def _rows(self, after: int, until: int) -> list[Row]:
+    def _rows(self, after: int, until: int) -> _Rows:
         """By an exact range of positions: a LIMIT would be sorted for on a database without statistics."""
         c = self._column
         columns = f"{c}, originator_id, originator_version, state, leaf"
         sql = f"SELECT {columns} FROM stored_events WHERE {c} > ? AND {c} <= ? ORDER BY {c}"
-        return bulk.rows(self._reads, sql, (after, until))
+        return _Rows(*zip(*bulk.rows(self._reads, sql, (after, until)), strict=True))
+
+
+class _Rows(NamedTuple):
+    """Stored events, column by column."""
+
+    positions: Sequence[Any] = ()
+    streams: Sequence[Any] = ()
+    versions: Sequence[Any] = ()
+    states: Sequence[Any] = ()
+    leaves: Sequence[Any] = ()
 
 
 _decode = msgspec.json.Decoder(Said).decode
 
 
-def _decoded(rows: Sequence[Row]) -> dict[int, Said]:
+def _decoded(states: Mapping[int, bytes]) -> dict[int, Said]:
     """By position, those that are events."""
     try:
-        events = {row[0]: _decode(row[3]) for row in rows}
+        return dict(zip(states, map(_decode, states.values()), strict=True))
     except msgspec.DecodeError:
-        events = {row[0]: said for row in rows if (said := _read(row[3]))}
-    return {position: said for position, said in events.items() if said.id and said.stream}
+        return {position: said for position, state in states.items() if (said := _read(state))}
 
 
 def _read(state: bytes) -> Said | None:
@@ -156,29 +166,29 @@ class _Tree:
         self._marks = deque(sorted({size for size, _ in found.heads} | set(found.ask.sizes)))
         self._is_broken = False
 
-    def follow(self, rows: Sequence[Row], events: dict[int, Said]) -> None:
+    def follow(self, rows: _Rows, events: Mapping[int, Said]) -> None:
         """Add the next events, up to where one is missing: what comes after has no place in the tree."""
-        if self._is_broken or not rows:
+        if self._is_broken or not rows.positions:
             return
         first = self._found.size + 1
-        expected = range(first, first + len(rows))
-        if [row[0] for row in rows] != list(expected):
+        expected = range(first, first + len(rows.positions))
+        if rows.positions != tuple(expected):
             self._is_broken = True
-            rows = [row for row, position in zip(rows, expected, strict=True) if row[0] == position]
-        if rows:
-            hashed = [hashlib.sha256(b"\0" + row[3]).digest() for row in rows]
+            fine = sum(position == due for position, due in zip(rows.positions, expected, strict=True))
+            rows = _Rows(*(column[:fine] for column in rows))
+        if rows.positions:
+            hashed = [hashlib.sha256(b"\0" + state).digest() for state in rows.states]
             if not self._agree(rows, hashed, list(events.values())):
                 self._tell(rows, hashed)
             self._add(hashed)
 
-    def _agree(self, rows: Sequence[Row], hashed: list[bytes], events: list[Said]) -> bool:
+    def _agree(self, rows: _Rows, hashed: list[bytes], events: list[Said]) -> bool:
         """Whether nothing is wrong with a page: that is so of nearly every one, and said quickest of all of it."""
-        _, streams, versions, _, stored = (list(column) for column in zip(*rows, strict=True))
         times = [event.recorded_at for event in events]
         agree = (
-            hashed == stored
-            and [event.stream for event in events] == streams
-            and [event.version for event in events] == versions
+            hashed == list(rows.leaves)
+            and [event.stream for event in events] == list(rows.streams)
+            and [event.version for event in events] == list(rows.versions)
             and times == sorted(times)
             and times[0] >= self._found.latest
         )
@@ -187,8 +197,8 @@ class _Tree:
             self._found.latest = times[-1]
         return agree
 
-    def _tell(self, rows: Iterable[Row], hashed: Iterable[bytes]) -> None:
-        for (position, stream, version, state, stored), computed in zip(rows, hashed, strict=True):
+    def _tell(self, rows: _Rows, hashed: Iterable[bytes]) -> None:
+        for position, stream, version, state, stored, computed in zip(*rows, hashed, strict=True):
             if len(self._found.told) >= MAX_TOLD:
                 return
             if computed != stored:

@@ -40,11 +40,14 @@ _BROKEN = (LedgerError, InvalidTag, zlib.error, KeyError, ValueError, TypeError,
 Decrypt = Callable[[bytes, bytes | memoryview, bytes], bytes]
 
 
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class Said(msgspec.Struct, gc=False):
     """What of an event is held against something else."""
 
-    id: str
-    stream: str
+    id: _Text
+    stream: _Text
     version: int
     recorded_at: str
     type: str
