@@ -28,7 +28,7 @@ from ledger.streams import WHOLE_MESSAGE, Message, Registration, plan_registrati
 from ledger.writer import Context, Writer, probe_digests
 
 TRIES = 10
-AHEAD = 32
+AHEAD = 64
 """Items of one call that may wait to be appended: whoever appends a single one waits behind no more."""
 
 
