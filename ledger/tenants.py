@@ -7,9 +7,8 @@ SQLite knows no roles; there the statements are the only wall.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 
 _TENANT: ContextVar[str] = ContextVar("tenant", default="")
 
@@ -19,15 +18,23 @@ def tenant() -> str:
     return _TENANT.get()
 
 
-@contextmanager
-def working_for(tenant: str) -> Iterator[None]:
+class _Work(AbstractContextManager[None]):
+    __slots__ = ("_tenant", "_token")
+
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+
+    def __enter__(self) -> None:
+        self._token: Token[str] = _TENANT.set(self._tenant)
+
+    def __exit__(self, *_: object) -> None:
+        _TENANT.reset(self._token)
+
+
+def working_for(tenant: str) -> AbstractContextManager[None]:
     """Work for one organisation; the same thread only, unless its context is carried over.
 
     Args:
         tenant: its name; "" for what only the service itself may do, on behalf of somebody whose right to it was checked.
     """
-    token = _TENANT.set(tenant)
-    try:
-        yield
-    finally:
-        _TENANT.reset(token)
+    return _Work(tenant)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from typing import cast
 
 import msgspec
 from aiohttp import web
@@ -199,8 +200,10 @@ class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         line = {"level": record.levelname.lower(), "logger": record.name, "timestamp": at}
-        if record.name == ACCESS.name and isinstance(record.args, dict):  # one for each request, and of our own words
-            return msgspec.json.encode({**record.args, "event": record.msg, **line}).decode()
+        if record.name == ACCESS.name and isinstance(record.args, dict):  # some requests, in our own words
+            line["event"] = record.msg
+            said = cast("list[dict[str, object]]", record.args["requests"])
+            return b"\n".join([msgspec.json.encode({**each, **line}) for each in said]).decode()
         line = {**getattr(record, "said", {}), "event": record.getMessage(), **line}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -7,6 +7,7 @@ messages; what hands out originals is written before they leave. Never in the me
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -96,7 +97,10 @@ class AccessLog:
         now = self.accounts.ledger.clock()
         looked = Looked(tenant, actor, kind, reason, _quarter(now))
         with self._lock:
-            self._gathered.setdefault(looked, _Looks(now)).add(messages or [""], now)
+            looks = self._gathered.get(looked)
+            if looks is None:
+                looks = self._gathered[looked] = _Looks(now)
+            looks.add(messages or [""], now)
 
     def flush(self, *, everything: bool = False) -> int:
         """Write first looks that waited long enough or fill an event, and all of quarters that are over, or when there is too much.
@@ -154,4 +158,9 @@ def _is_over(looked: Looked, now: datetime) -> bool:
 
 
 def _quarter(at: datetime) -> str:
-    return at.replace(minute=at.minute - at.minute % QUARTER_MINUTES, second=0, microsecond=0).isoformat()
+    return _begun(at.replace(minute=at.minute - at.minute % QUARTER_MINUTES, second=0, microsecond=0))
+
+
+@functools.lru_cache(maxsize=16)
+def _begun(at: datetime) -> str:
+    return at.isoformat()

@@ -22,7 +22,7 @@ from adapters.http.gathering import Gathering
 from adapters.http.reasons import Demanded
 from adapters.http.services import Services
 from adapters.http.table import ROUTES
-from adapters.http.telemetry import Metrics, ServerLogger
+from adapters.http.telemetry import AccessLines, Metrics, ServerLogger
 from adapters.http.throttling import Buckets, is_in
 
 STOP_S = 30.0
@@ -37,9 +37,14 @@ def make(services: Services) -> web.Application:
     access = AccessLog(services.accounts, limits.first_look_s)
     crossing.check(services.cors_origins)
     threads = ThreadPoolExecutor(max(limits.threads * 3 // 4, 1), "http")
-    others = [crossing.preflights(services.cors_origins)] if services.cors_origins else []
-    app = web.Application(middlewares=[around, *others])
-    app[STATE] = State(
+    connections = Connections(
+        limits.connections,
+        limits.idle_s,
+        limits.request_timeout_s,
+        limits.connections_per_address,
+        partial(is_in, networks=services.trusted_proxies),
+    )
+    state = State(
         services=services,
         threads=threads,
         bulk=ThreadPoolExecutor(max(limits.threads // 2, 1), "http-bulk"),
@@ -47,24 +52,22 @@ def make(services: Services) -> web.Application:
         rates=Buckets(limits.rate_per_minute, time.monotonic),
         guesses=Buckets(limits.failures_per_minute, time.monotonic),
         crowd=Crowd(limits.requests_per_caller),
-        metrics=Metrics(services),
+        metrics=Metrics(services, connections.under_way),
+        lines=AccessLines(),
         access=access,
         demanded=Demanded(services.queries, time.monotonic),
         background=Background(services, access),
-        connections=Connections(
-            limits.connections,
-            limits.idle_s,
-            limits.request_timeout_s,
-            limits.connections_per_address,
-            partial(is_in, networks=services.trusted_proxies),
-        ),
+        connections=connections,
         gathering=Gathering(threads, limits.request_timeout_s),
     )
+    others = [crossing.preflights(services.cors_origins)] if services.cors_origins else []
+    app = web.Application(middlewares=[around(state), *others])
+    app[STATE] = state
     app[ADMISSION] = Admission(limits.streams, limits.streams_per_caller, limits.stream_turns)
     for route in sorted(
         ROUTES, key=lambda each: not each.together
     ):  # aiohttp tries one after the other: what is asked most goes first
-        app.router.add_route(route.method, route.pattern, handler_of(route))
+        app.router.add_route(route.method, route.pattern, handler_of(route, state))
     app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(_running)
     return app

@@ -84,12 +84,22 @@ class Crowd:
         Raises:
             CrowdedError: the caller has as many under way as it may.
         """
-        if self._inside.get(caller, 0) >= self._most:
-            raise CrowdedError
-        self._inside[caller] = self._inside.get(caller, 0) + 1
+        inside = self.enter(caller)
         try:
-            yield self._inside[caller]
+            yield inside
         finally:
-            self._inside[caller] -= 1
-            if not self._inside[caller]:
-                del self._inside[caller]
+            self.leave(caller)
+
+    def enter(self, caller: str) -> int:
+        """Count one request in, as `entered`; it must leave."""
+        inside = self._inside.get(caller, 0)
+        if inside >= self._most:
+            raise CrowdedError
+        self._inside[caller] = inside + 1
+        return inside + 1
+
+    def leave(self, caller: str) -> None:
+        """Count one request out."""
+        self._inside[caller] -= 1
+        if not self._inside[caller]:
+            del self._inside[caller]

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, cast
 
 from aiohttp import web
@@ -49,19 +48,17 @@ class Connections:
         self._open: dict[Any, _Guarded] = {}
         self._of: Counter[str] = Counter()
 
-    @contextmanager
-    def under_way(self, transport: Any) -> Iterator[None]:
-        """A request is worked on."""
+    def begin(self, transport: Any) -> Callable[[], None]:
+        """A request is worked on, until what is returned is called."""
         found = self._open.get(transport)
         if found is None:  # the caller has gone already
-            yield
-            return
+            return _nothing
         found.requests += 1
-        try:
-            yield
-        finally:
-            found.requests -= 1
-            found.idle_since = found.now()
+        return found.end
+
+    def under_way(self) -> int:
+        """How many requests are worked on; any thread may ask."""
+        return sum(each.requests for each in list(self._open.values()))
 
     def add(self, transport: Any, guarded: _Guarded) -> bool:
         """Remember a connection; False when there are too many."""
@@ -92,6 +89,10 @@ class Connections:
         return len(self._open)
 
 
+def _nothing() -> None:
+    pass
+
+
 class _Guarded(asyncio.Protocol):
     """Stands between a connection and aiohttp's own protocol, and passes everything on."""
 
@@ -107,6 +108,11 @@ class _Guarded(asyncio.Protocol):
 
     def now(self) -> float:
         return self._loop.time()
+
+    def end(self) -> None:
+        """A request was answered."""
+        self.requests -= 1
+        self.idle_since = self.now()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream = cast("asyncio.Transport", transport)  # as asyncio promises a Protocol; uvloop's are of no common class

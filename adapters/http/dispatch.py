@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Middleware
 from uuid_utils import uuid7
 
 from adapters.apikeys import ApiKey
@@ -41,7 +43,7 @@ from adapters.http.problems import MEDIA_TYPE, Problem, problem_of, problem_of_s
 from adapters.http.reasons import Demanded
 from adapters.http.routes import ANY_KEY, JSON, NO_KEY, NOBODY, Answer, Call, Route
 from adapters.http.services import Services
-from adapters.http.telemetry import UNMATCHED, Metrics, logged
+from adapters.http.telemetry import UNMATCHED, AccessLines, Metrics
 from adapters.http.throttling import Buckets, Taken, origin, peer
 from adapters.strictjson import convert, decode, refuse
 from ledger.tenants import working_for
@@ -80,6 +82,7 @@ class State:
     guesses: Buckets
     crowd: Crowd
     metrics: Metrics
+    lines: AccessLines
     access: AccessLog
     demanded: Demanded
     background: Background
@@ -113,66 +116,85 @@ async def in_thread(request: web.Request, function: Callable[..., T], *args: Any
 # --- one request
 
 
-def handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def handler_of(route: Route, state: State) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The aiohttp handler of a route."""
+    few = state.services.limits.threads // 2
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        state = request.app[STATE]
-        call: Call[Any, Any] = await _call(request, route)
-        caller = call.actor or "/".join(request.match_info.values())
+        headers = _headers(request)
+        text = "" if route.scopes is NO_KEY else presented(headers)
+        known = NOBODY if route.scopes is NO_KEY else state.keys.get(text)
+        key = known if known is not None else await in_thread(request, _authenticated, state, text)
+        call = _call(request, route, state, key, headers)
         request[CALLER] = call.actor
-        with working_for(call.tenant or call.path.get("tenant", "")), state.crowd.entered(caller) as inside:
-            request[THREADS] = state.threads if inside <= state.services.limits.threads // 2 else state.bulk
-            if route.is_stream:
-                streamed: web.StreamResponse = await route.handler(request, call)
-                return streamed
-            if route.reads:
-                call = replace(call, body=await _body(request, route))
-            await _reached(request, call)
-            if route.together:
-                return await respond(request, await _gathered(state, route, call))
-            return await respond(request, await in_thread(request, _answer, state, route, call))
+        caller = call.actor or "/".join(request.match_info.values())
+        inside = state.crowd.enter(caller)
+        try:
+            with working_for(call.tenant or call.path.get("tenant", "")):
+                if inside > few:
+                    request[THREADS] = state.bulk
+                return await _worked(request, route, state, call)
+        finally:
+            state.crowd.leave(caller)
 
     return handle
 
 
-async def _gathered(state: State, route: Route, call: Call[Any, Any]) -> Answer:
-    """The answer to a call that goes to a thread with others of the organisation."""
-    kind, answers = (route.path, call.tenant), partial(_answers, state, route)
-    answer: Answer = await state.gathering.answer(kind, answers, call)
-    return answer
+async def _worked(request: web.Request, route: Route, state: State, call: Call[Any, Any]) -> web.StreamResponse:
+    """The answer to a call that may be made."""
+    if route.is_stream:
+        streamed: web.StreamResponse = await route.handler(request, call)
+        return streamed
+    if route.reads:
+        call = replace(call, body=await _body(request, route))
+    if wanted := getattr(call.query, "min_position", 0) or getattr(call.body, "min_position", 0):
+        await _reached(request, call, wanted)
+    if route.together:
+        # Those of one kind go to a thread together.
+        answers = partial(_answers, state, route)
+        return _whole(await state.gathering.answer((route.path, call.tenant), answers, call))
+    return await respond(request, await in_thread(request, _answer, state, route, call))
 
 
-async def _call(request: web.Request, route: Route) -> Call[Any, Any]:
-    state = request.app[STATE]
-    headers = {name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers}
-    key = NOBODY if route.scopes is NO_KEY else await _key(request, presented(headers))
-    _limit(request, key)
+def _headers(request: web.Request) -> dict[str, str]:
+    """The request's headers, lower-case names; what stands twice is one, as RFC 9110 section 5.3 has it."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if len(headers) == len(request.headers):
+        return headers
+    return {name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers}
+
+
+def _call(request: web.Request, route: Route, state: State, key: ApiKey, headers: dict[str, str]) -> Call[Any, Any]:
+    _limit(request, state, key)
     key = reading(key, reads_only=route.reads_only)
     require_scope(key, route.scopes or ANY_KEY)
+    query = _query(request, route) if request.rel_url.raw_query_string else _no_query(route.query)
+    return Call(state.services, key, request.match_info, query, None, headers, reasons.given(headers))
+
+
+def _query(request: web.Request, route: Route) -> Any:
     given = dict(request.query)
     if len(given) != len(request.query):
         refuse("", "a query parameter stands twice")
     for name, value in given.items():
         if "\0" in value:  # PostgreSQL holds no such text
             refuse(name, "the character U+0000 cannot be looked for")
-    query = convert(given, route.query)
-    return Call(state.services, key, request.match_info, query, None, headers, reasons.given(headers))
+    return convert(given, route.query)
 
 
-async def _key(request: web.Request, text: str) -> ApiKey:
-    state = request.app[STATE]
-    known = state.keys.get(text)
-    return known if known is not None else await in_thread(request, _authenticated, state, text)
+@functools.cache
+def _no_query(kind: type[msgspec.Struct]) -> Any:
+    """What is asked for by who says nothing; the same for all, as nobody changes it."""
+    return convert({}, kind)
 
 
-def _limit(request: web.Request, key: ApiKey) -> None:
+def _limit(request: web.Request, state: State, key: ApiKey) -> None:
     """Take one of the key's requests of this minute.
 
     Raises:
         RateError: there is none left.
     """
-    taken = request.app[STATE].rates.take(key.api_key_id) if key is not NOBODY else None
+    taken = state.rates.take(key.api_key_id) if key is not NOBODY else None
     if taken:
         request[TAKEN] = taken
         if taken.wait_s:
@@ -243,11 +265,10 @@ def _told(state: State, route: Route, call: Call[Any, Any], answer: Answer) -> A
     return Answer(msgspec.json.encode(answer.body), answer.status, answer.headers, answer.media_type, answer.shown)
 
 
-async def _reached(request: web.Request, call: Call[Any, Any]) -> None:
+async def _reached(request: web.Request, call: Call[Any, Any], wanted: int) -> None:
     """Wait until all read models have reached the position that the caller wants reflected."""
-    wanted = getattr(call.query, "min_position", 0) or getattr(call.body, "min_position", 0)
     until = time.monotonic() + call.services.limits.position_wait_s
-    while wanted and await in_thread(request, _position, call.services.runner) < wanted:
+    while await in_thread(request, _position, call.services.runner) < wanted:
         if time.monotonic() > until:
             raise NotReachedError
         await asyncio.sleep(POSITION_POLL_S)
@@ -334,8 +355,10 @@ async def body_parts(request: web.Request) -> AsyncIterator[bytes]:
 
 async def respond(request: web.Request, answer: Answer) -> web.StreamResponse:
     """Send an answer; a body that is an iterator is streamed, each step in a thread."""
-    if isinstance(answer.body, Iterator):
-        return await _stream(request, answer)
+    return await _stream(request, answer) if isinstance(answer.body, Iterator) else _whole(answer)
+
+
+def _whole(answer: Answer) -> web.Response:
     media_type = None if answer.body is None else answer.media_type
     charset = "utf-8" if media_type == "text/plain" else None
     return web.Response(
@@ -371,49 +394,55 @@ def problem_response(problem: Problem, retry_after_s: int = 0) -> web.Response:
 # --- around every request
 
 
-@web.middleware
-async def around(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Give the request an id, turn what is raised into a problem, count it and log it."""
-    metrics = request.app[STATE].metrics
-    started = time.perf_counter()
-    request[REQUEST_ID] = f"urn:uuid:{uuid7()}"
-    request[CALLER] = ""
-    with metrics.under_way.track_inprogress(), request.app[STATE].connections.under_way(request.transport):
-        response = await _answered(request, handler)
-    seconds = time.perf_counter() - started
+def around(state: State) -> Middleware:
+    """The middleware that gives a request an id, turns what is raised into a problem, counts it and logs it."""
+
+    @web.middleware
+    async def answer(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        started = time.perf_counter()
+        request[REQUEST_ID] = f"urn:uuid:{uuid7()}"
+        end = state.connections.begin(request.transport)
+        try:
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001  the table says how each is answered
+            response = _refused(request, error)
+        finally:
+            end()
+        _noted(request, response, state, time.perf_counter() - started)
+        return response
+
+    return answer
+
+
+def _noted(request: web.Request, response: web.StreamResponse, state: State, seconds: float) -> None:
     resource = request.match_info.route.resource
-    route = resource.canonical if resource else UNMATCHED
-    metrics.requests_of(request.method if resource else "", route, response.status).inc()
-    metrics.seconds_of(route).observe(seconds)
-    logged(
-        method=request.method if resource else "",
+    method, route = (request.method, resource.canonical) if resource else ("", UNMATCHED)
+    state.metrics.requests_of(method, route, response.status).inc()
+    state.metrics.seconds_of(route).observe(seconds)
+    state.lines.add(
+        method=method,
         route=route,
         status=response.status,
         ms=round(seconds * 1000, 1),
         bytes=response.body_length if response.prepared else response.content_length or 0,
-        key=request[CALLER],
+        key=request.get(CALLER, ""),
         request=request[REQUEST_ID],
     )
-    return response
 
 
-async def _answered(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
+def _refused(request: web.Request, error: Exception) -> web.Response:
+    """What is answered to who cannot be answered otherwise."""
+    if isinstance(error, web.HTTPException):
         response = problem_response(problem_of_status(error.status, request[REQUEST_ID]))
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
-    except Exception as error:  # noqa: BLE001  the table says how each is answered
-        counted = _counted(request, error)
-        problem, kind = problem_of(counted, request[REQUEST_ID])
-        wait_s = counted.retry_after_s if isinstance(counted, RateError) else kind.retry_after_s
-        return problem_response(problem, wait_s)
+    counted = _counted(request, error)
+    problem, kind = problem_of(counted, request[REQUEST_ID])
+    wait_s = counted.retry_after_s if isinstance(counted, RateError) else kind.retry_after_s
+    return problem_response(problem, wait_s)
 
 
 def _counted(request: web.Request, error: Exception) -> Exception:
@@ -433,8 +462,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     _secure(services, response)
     if services.cors_origins:
         response.headers.update(crossing.headers(services.cors_origins, request.headers))
-    if TAKEN in request:
-        response.headers.update(request[TAKEN].headers())
+    if taken := request.get(TAKEN):
+        response.headers.update(taken.headers())
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
 
 

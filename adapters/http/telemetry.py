@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -18,24 +19,46 @@ UNMATCHED = "no such path"
 NAMED = "delivery_ledger"
 
 
-def logged(**said: object) -> None:
-    """One line of the access log: what it says is the record's `args`; where the code is that says it nobody asks."""
-    if ACCESS.isEnabledFor(logging.INFO):
+class AccessLines:
+    """The access log of one event loop: what was answered in one turn of it is one record, and written at once.
+
+    Writing lets go of the interpreter: once for each request, some thread would take it each time, and the loop wait.
+    """
+
+    def __init__(self) -> None:
+        self._said: list[dict[str, object]] = []
+
+    def add(self, **said: object) -> None:
+        """One line."""
+        if not ACCESS.isEnabledFor(logging.INFO):
+            return
+        if not self._said:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._said.append(said)
+
+    def _write(self) -> None:
+        """What the lines say is the record's `args`; where the code is that says it nobody asks."""
+        said, self._said = {"requests": self._said}, []
         ACCESS.handle(ACCESS.makeRecord(ACCESS.name, logging.INFO, "", 0, "request", (said,), None))
 
 
 class Metrics:
-    """The metrics of one app, in a registry of their own."""
+    """The metrics of one app, in a registry of their own.
 
-    def __init__(self, services: Services) -> None:
+    Args:
+        under_way: how many requests are worked on; asked by any thread.
+    """
+
+    def __init__(self, services: Services, under_way: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             f"{NAMED}_http_requests", "Requests answered", ("method", "route", "status"), registry=None
         )
         self.seconds = Histogram(f"{NAMED}_http_request_seconds", "Time to answer", ("route",), registry=None)
-        self.under_way = Gauge(f"{NAMED}_http_requests_under_way", "Requests being worked on", registry=None)
+        busy = Gauge(f"{NAMED}_http_requests_under_way", "Requests being worked on", registry=None)
+        busy.set_function(under_way)
         self.arrivals = Counter(f"{NAMED}_arrivals", "Arrivals handed in", ("provider", "way", "result"), registry=None)
-        for each in (self.requests, self.seconds, self.under_way, self.arrivals, _LedgerCollector(services)):
+        for each in (self.requests, self.seconds, busy, self.arrivals, _LedgerCollector(services)):
             self.registry.register(each)
         # Finding a child by its labels costs more than counting in it; there are as many as methods, routes and statuses.
         self.requests_of = functools.cache(self.requests.labels)
