@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -49,6 +50,8 @@ _folded = msgspec.json.Decoder(Folded)
 _COLUMNS = DELIVERY_COLUMNS.split(", ")
 MAX_PAGE = 500
 DELIVERIES_SHOWN = 100
+FEW = 20
+"""Recipients of a message that is looked up together with others."""
 UNKNOWN_EVENT = "a type that this version does not know"
 DECLARED = "recipients.declared"
 
@@ -158,6 +161,37 @@ class Queries:
         return message_view(
             message, story, told_by=(events, values), statuses=dict(counts), deliveries=deliveries, position=position
         )
+
+    def glance_messages(self, tenant: str, wanted: Sequence[str]) -> list[MessageView | None]:
+        """Many messages at once, each question asked for all of them; None for one that `message` has to be asked for.
+
+        Those are plain that have few recipients, tell their own story and nobody else's, and hide nobody.
+        """
+        known, hidden = self._rows(wanted), {message for message, _ in withheld(self.ledger, wanted)}
+        rows = {m: row for m, row in known.items() if row.tenant == tenant and _is_plain(row) and m not in hidden}
+        position = self.position()
+        stories = {message: Story(row, {message: row}) for message, row in rows.items()}
+        events = self._events([stream for story in stories.values() for stream in telling(story)])
+        values = self.ledger.values([event for event in events if event.type != DECLARED])
+        told_by, deliveries = dict[str, list[Event]](), dict[str, list[DeliveryView]]()
+        for event in events:
+            told_by.setdefault(message_of(event.stream), []).append(event)
+        sql = f"SELECT {DELIVERY_COLUMNS} FROM read_deliveries WHERE message = {{0}} AND tenant = {{1}}{self._shown} ORDER BY recipient"
+        found = self.ledger.database.each(sql, [(message, tenant) for message in rows])
+        for view in sorted(self._views([tuple(row) for _, *row in found]), key=lambda each: each.recipient):
+            deliveries.setdefault(view.message, []).append(view)
+        views = {
+            message: message_view(
+                message,
+                story,
+                told_by=(told_by.get(message, ()), values),
+                statuses=dict(sorted(Counter(view.status for view in deliveries.get(message, ())).items())),
+                deliveries=deliveries.get(message, ()),
+                position=position,
+            )
+            for message, story in stories.items()
+        }
+        return [views.get(message) for message in wanted]
 
     def _events(self, streams: Sequence[str]) -> list[Event]:
         """All events of some streams, in the order of the log; asked for together, whatever their number."""
@@ -283,6 +317,21 @@ class Queries:
         views = self._views([row for row, _ in rows])
         return [(view, after) for view, (_, after) in zip(views, rows, strict=True)], following
 
+    def glance_references(self, tenant: str, asked: Sequence[tuple[str, int]]) -> list[Page | None]:
+        """Many searches at once; None for one that `search` has to be asked for.
+
+        Args:
+            asked: a reference, and the most that its page may show.
+        """
+        position = self.position()
+        limits = [(reference, max(1, min(limit, MAX_PAGE))) for reference, limit in asked]
+        found = searching.named(self.ledger, tenant, limits, shows_protected=self.shows_protected)
+        rows = {(row[0], row[1]): row for page in found for row in page or ()}
+        views = dict(zip(rows, self._views([*rows.values()]), strict=True))
+        return [
+            None if page is None else Page(tuple(views[row[0], row[1]] for row in page), "", position) for page in found
+        ]
+
     def listed(self, tenant: str, choices: Sequence[Filters], after: str = "") -> Iterator[list[Listed]]:
         """All deliveries that one of several choices of filters in the clear fits; see `projections.listing`."""
         return listing.listed(everything(self.ledger), tenant, choices, after, shows_protected=self.shows_protected)
@@ -378,6 +427,10 @@ class Queries:
             )
             for row in rows
         ]
+
+
+def _is_plain(row: MessageRow) -> bool:
+    return not (row.joined_into or row.joined) and row.recipients <= FEW
 
 
 def _no_message(message: str) -> str:

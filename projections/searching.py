@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -31,6 +31,8 @@ MAX_FACETS = 400
 """More ranges than these are not merged; then the organisation's whole range is looked through."""
 FEW = 2_000
 """Look-ups of one value that are followed one by one; where there are more, deliveries are looked through instead."""
+NAMED = 20
+"""Look-ups, and deliveries, of a reference that is searched for together with others."""
 MAX_LOOKED = 1_000
 """Rows of an index that one page looks at."""
 
@@ -161,6 +163,41 @@ def found(
     return _rows(reads, page, facets, shows_protected=shows_protected), following
 
 
+def named(
+    ledger: Ledger, tenant: str, asked: Sequence[tuple[str, int]], *, shows_protected: bool
+) -> list[list[Row] | None]:
+    """For each reference the page that `found` gives, if all there is stands on it; each question is asked for all of them.
+
+    Args:
+        asked: a reference, and the most that its page may show.
+    """
+    reads = ledger.database
+    facets = facets_of(reads, tenant, Filters(), shows_protected=shows_protected)
+    shown: list[set[tuple[str, int]]] = [set() for _ in asked]
+    digests = [sealed_digests(ledger, tenant, Filters(reference=reference))[0][0] for reference, _ in asked]
+    for number, stream, recipient in reads.each(_shown_by(NAMED + 1), [(digest,) for digest in digests]):
+        shown[number].add((stream, recipient))
+    few = [each if len(each) <= NAMED else set() for each in shown]
+    rows = _tellers(reads, {stream for each in few for stream, _ in each})
+    ranges = [(number, each) for number, of in enumerate(few) for each in _ranges(tenant, of, rows, BEGIN, 0)]
+    pages: list[list[Found]] = [[] for _ in asked]
+    for place, opened, recipient, message, facet in reads.each(
+        _statement("message", NAMED), [each for _, each in ranges]
+    ):
+        pages[ranges[place][0]].append(Found((-opened, recipient), message, facet))
+    fitting = [sorted(row for row in page if facets is None or row.facet in facets) for page in pages]
+    held = {
+        tuple(row[:2]): row
+        for row, _ in _rows(reads, [f for p in fitting for f in p], facets, shows_protected=shows_protected)
+    }
+    return [
+        [held[row.key] for row in page if row.key in held]
+        if len(each) <= NAMED and read < NAMED and read <= limit
+        else None
+        for page, each, read, (_, limit) in zip(fitting, shown, map(len, pages), asked, strict=True)
+    ]
+
+
 _KNOWN: dict[str, list[str]] = {"status": [*Status], "grade": [*Grade], "mark": [*MARK_TEXTS]}
 
 
@@ -230,9 +267,14 @@ class _Few(NamedTuple):
     shown: set[tuple[str, int]]
 
 
+def _shown_by(most: int) -> str:
+    """What a digest shows."""
+    return f"SELECT stream, recipient FROM lookups WHERE digest = {{0}} ORDER BY stream, recipient LIMIT {most}"
+
+
 def _few(reads: Reads, sealed: Sequence[Sequence[bytes]]) -> _Few | None:
     """The filter on a sealed value that the fewest look-ups show; None when there are many of each."""
-    sql = f"SELECT stream, recipient FROM lookups WHERE digest = {{0}} ORDER BY stream, recipient LIMIT {FEW + 1}"
+    sql = _shown_by(FEW + 1)
     found = [
         _Few(digests, {(stream, recipient) for _, stream, recipient in reads.each(sql, [(d,) for d in digests])})
         for digests in sealed
@@ -242,10 +284,20 @@ def _few(reads: Reads, sealed: Sequence[Sequence[bytes]]) -> _Few | None:
 
 def _of_messages(reads: Reads, tenant: str, shown: set[tuple[str, int]], begin: Place, oldest: int) -> list[Range]:
     """The deliveries that look-ups show, as ranges of their messages; a joined message shows those of the one that tells its story."""
+    return _ranges(tenant, shown, _tellers(reads, {stream for stream, _ in shown}), begin, oldest)
+
+
+def _tellers(reads: Reads, streams: Iterable[str]) -> dict[str, Row]:
+    """Messages by name: these, and those that tell their stories."""
     columns = "message, tenant, opened_position, joined_into"
-    rows = {row[0]: row for row in reads.probe("read_messages", columns, "message", sorted({s for s, _ in shown}))}
+    rows = {row[0]: row for row in reads.probe("read_messages", columns, "message", sorted(streams))}
     tellers = sorted({into for *_, into in rows.values() if into} - rows.keys())
-    rows |= {row[0]: row for row in reads.probe("read_messages", columns, "message", tellers)}
+    return rows | {row[0]: row for row in reads.probe("read_messages", columns, "message", tellers)}
+
+
+def _ranges(
+    tenant: str, shown: set[tuple[str, int]], rows: Mapping[str, Row], begin: Place, oldest: int
+) -> list[Range]:
     whole = {rows[stream][3] or stream for stream, recipient in shown if recipient < 0 and stream in rows}
     single = {each for each in shown if each[1] >= 0 and each[0] in rows and each[0] not in whole}
     spans = [(message, -1, AFTER_ALL) for message in whole] + [(s, index - 1, index) for s, index in single]

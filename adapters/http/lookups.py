@@ -38,19 +38,39 @@ def _recipient(call: Call[Any, Any]) -> int:
     return int(call.path["recipient"])
 
 
+def _messages_at_a_glance(calls: Sequence[Call[Then, None]]) -> list[Answer | None]:
+    """Messages of one organisation as they are now."""
+    call = calls[0]
+    now = [is_now(each.query) for each in calls]
+    wanted = [each.path["message"] for each, is_wanted in zip(calls, now, strict=True) if is_wanted]
+    found = iter(call.services.queries.glance_messages(call.tenant, wanted))
+    fetch = fetchable(call.services.ledger.database, call.tenant)
+    views = [next(found) if is_wanted else None for is_wanted in now]
+    return [
+        _message_told(each, view, map(fetch, view.deliveries)) if view else None
+        for each, view in zip(calls, views, strict=True)
+    ]
+
+
 @route(
     "GET /v1/messages/{message}",
     scopes=READERS,
     answers={200: MessageView, 304: None},
     headers=TAG,
     access="status",
+    together=_messages_at_a_glance,
 )
 def message(call: Call[Then, None]) -> Answer:
     """One message: what is held of it, and its first deliveries; now, or as of an earlier moment."""
     view = reader(call, call.query).message(call.tenant, call.path["message"])
-    masked = _masking(call, view.references)
     shown = view.deliveries if view.known else with_terms(call.services.ledger.database, call.tenant, view.deliveries)
-    return tagged(call, msgspec.structs.replace(view, references=masked(view.references), deliveries=shown))
+    return _message_told(call, view, shown)
+
+
+def _message_told(call: Call[Then, None], view: MessageView, deliveries: Iterable[DeliveryView]) -> Answer:
+    """A message as this key may see it."""
+    references = _masking(call, view.references)(view.references)
+    return tagged(call, msgspec.structs.replace(view, references=references, deliveries=tuple(deliveries)))
 
 
 @route("GET /v1/messages/{message}/deliveries", scopes=READERS, answers={200: Deliveries}, access="status")

@@ -1,13 +1,14 @@
-"""What is seen at a glance is what `delivery` says."""
+"""What is seen at a glance is what `delivery`, `message` and `search` say."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
 from ledger.errors import NotFoundError
-from ledger.observations import Address
+from ledger.observations import Address, Reference
 from ledger.streams import Registration
-from projections.views import DeliveryView
+from projections.queries import FEW, Filters
+from projections.views import DeliveryView, MessageView
 from tests.projections.history import tell
 from tests.stories import stories as telling
 from tests.world import TENANT, World
@@ -33,6 +34,68 @@ def test_a_glance_shows_what_is_asked_for_one_by_one(found: World) -> None:
     assert joined
     assert any(view and view.address.address for view in expected)
     assert expected == found.queries.glance(TENANT, wanted)
+
+
+def _message(world: World, tenant: str, message: str) -> MessageView | None:
+    with suppress(NotFoundError):
+        return world.queries.message(tenant, message)
+    return None
+
+
+def test_messages_at_a_glance_are_what_they_are_one_by_one(found: World) -> None:
+    """Of every story; what is joined, or has many recipients, is left to `message`."""
+    tell(found, *(story.name for story in telling.stories()), look=False)
+    people = tuple(Address("phone", f"+316123400{index:02}") for index in range(FEW + 1))
+    many = Registration(account="sms-1", provider="kpn_sms", recipients=people)
+    left = {found.intake.register(TENANT, many, SENT).message, NOBODYS}
+    found.runner.run()
+    rows = found.ledger.database.read("SELECT message, joined_into FROM read_messages ORDER BY message")
+    told = {str(message): _message(found, TENANT, str(message)) for message, _ in rows} | {NOBODYS: None}
+    left |= {str(message) for message, into in rows if into}
+    left |= {view.message for view in told.values() if view and view.joined}
+    assert any(view and view.references and view.deliveries for view in told.values())
+    expected = [None if message in left else view for message, view in told.items()]
+    assert 1 < sum(view is not None for view in expected)
+    assert expected == found.queries.glance_messages(TENANT, [*told])
+    assert [None] * len(told) == found.queries.glance_messages("other", [*told])
+
+
+def test_references_at_a_glance_find_what_a_search_finds(found: World) -> None:
+    """Whatever they name; where the page does not hold all of it, `search` is to be asked."""
+    tell(found, *(story.name for story in telling.stories()), look=False)
+    shared = (Reference("own_reference", "of many", exclusive=False),)
+    people = (Address("phone", "+31612340001"), Address("phone", "+31612340002"))
+    several = Registration(account="sms-1", provider="kpn_sms", recipients=people, references=shared)
+    for _ in range(3):
+        found.intake.register(TENANT, several, SENT)
+    found.runner.run()
+    messages = [str(m) for (m,) in found.ledger.database.read("SELECT message FROM read_messages ORDER BY message")]
+    views = [view for view in (_message(found, TENANT, message) for message in messages) if view]
+    values = dict.fromkeys(str(each["value"]) for view in views for each in view.references)
+    asked = [(value, 50) for value in (*values, "of many", "named by nobody", " ")]
+    expected = [found.queries.search(TENANT, Filters(reference=value), limit=limit) for value, limit in asked]
+    assert 6 == len(expected[-3].deliveries)
+    assert expected == found.queries.glance_references(TENANT, asked)
+    assert {()} == {page.deliveries for page in found.queries.glance_references("other", asked) if page}
+    assert [None, expected[-3]] == found.queries.glance_references(TENANT, [("of many", 5), ("of many", 6)])
+
+
+def test_a_glance_at_messages_and_references_shows_nobody_who_is_protected(found: World) -> None:
+    """A message in which somebody is hidden is left to `message`; who may see them sees them."""
+    people = (Address("phone", "+31612340001"), Address("phone", "+31612340002"))
+    shared = (Reference("own_reference", "case 7", exclusive=False),)
+    sent = Registration(account="sms-1", provider="kpn_sms", recipients=people, references=shared, protected=people[1:])
+    message = found.intake.register(TENANT, sent, SENT).message
+    found.runner.run()
+    everybody = found.queries.seeing_protected()
+    assert [None] == found.queries.glance_messages(TENANT, [message])
+    assert [everybody.message(TENANT, message)] == everybody.glance_messages(TENANT, [message])
+    searched = Filters(reference="case 7")
+    for queries, count in ((found.queries, 1), (everybody, 2)):
+        (page,) = queries.glance_references(TENANT, [("case 7", 50)])
+        assert queries.search(TENANT, searched) == page
+        assert page is not None
+        assert count == len(page.deliveries)
 
 
 def test_a_glance_shows_nobody_who_is_protected_and_nothing_of_others(found: World) -> None:

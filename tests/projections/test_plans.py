@@ -150,6 +150,7 @@ def statements(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, Seque
                 _, cursor = searching.found(world.ledger, TENANT, filters)
                 if cursor:
                     searching.found(world.ledger, TENANT, filters, cursor)
+        searching.named(world.ledger, TENANT, [("case 7", 50), ("own/4", 50)], shows_protected=False)
         glances.plain(world.ledger, TENANT, [("message-000003", 1), ("message-000004", 0)], shows_protected=False)
     return asked
 
