@@ -112,8 +112,8 @@ class Gathering:
                 each.answer.set_exception(said)
             else:
                 each.answer.set_result(said)
-        if found.waiting:
-            self._begin_later(asyncio.get_running_loop(), kind, found, answers)
+        if found.waiting:  # before the answers are sent, which the next turn of the loop does
+            self._begin(asyncio.get_running_loop(), kind, found, answers)
         elif not found.groups and not found.is_due:
             self._kinds.pop(kind, None)
 

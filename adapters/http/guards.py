@@ -52,7 +52,8 @@ def tagged(call: Call[Any, Any], view: Any) -> Answer:
     """
     steady = msgspec.json.encode(msgspec.structs.replace(view, position=0))
     tag = f'W/"{call.services.ledger.keyring.lookup(call.tenant, "entity tag", steady.decode()).hex()}"'
-    held = [each.strip() for each in call.headers.get("if-none-match", "").split(",")]
-    if tag in held or "*" in held:
-        return Answer(status=304, headers={"ETag": tag})
+    if said := call.headers.get("if-none-match"):
+        held = [each.strip() for each in said.split(",")]
+        if tag in held or "*" in held:
+            return Answer(status=304, headers={"ETag": tag})
     return Answer(view, headers={"ETag": tag})
