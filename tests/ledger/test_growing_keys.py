@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from adapters.receiving import read
-from ledger.appender import Item
 from ledger.decision import Outcome
 from ledger.names import SAME_BODY_DAYS, Names, Reading
 from ledger.observations import Arrival, ArrivalKind
@@ -66,18 +64,14 @@ def test_the_same_bytes_are_known_for_three_days_and_not_for_ever(world: World) 
         assert [False] * 2 == known[2 * SAME_BODY_DAYS :]
 
 
-def test_bytes_that_an_earlier_version_stored_are_known_when_they_come_again(world: World) -> None:
+def test_bytes_that_an_earlier_version_stored_are_known_when_they_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It wrote their key without a day; the report told again changes nothing and keeps no copy."""
-    ledger, submit = world.ledger, world.ledger.submit
-    body_key = Names(ledger, _came(NOW)).body_keys[0]
-
-    def as_before(item: Item) -> object:
-        return submit(
-            replace(item, duplicates=[(i, undated(key) if key == body_key else key) for i, key in item.duplicates])
-        )
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "submit", as_before)
+    ledger, names = world.ledger, Names(world.ledger, _came(NOW))
+    body_key = names.body_keys[0]
+    with monkeypatch.context() as before:
+        before.setattr(Names, "_body_keys", lambda _: names.undated_body_keys)
         assert 1 == len(_took(world, _came(NOW)).facts)
     assert {undated(body_key)} == ledger.known([body_key, undated(body_key)]).keys()
     size = ledger.head().size
