@@ -15,7 +15,6 @@ from functools import lru_cache
 from typing import Any
 
 import phonenumbers
-from email_validator import validate_email
 
 from ledger.observations import Address
 
@@ -104,6 +103,8 @@ def _email(value: str, _region: str) -> str:
     local, _, domain = text.rpartition("@")
     if len(text) <= MAX_EMAIL_CHARS:
         with contextlib.suppress(ValueError):  # no address: compared as text
+            from email_validator import validate_email  # noqa: PLC0415  few addresses come here, and it compiles a lot
+
             read = validate_email(text, **_EMAIL_OPTIONS)
             local, domain = read.local_part or "", read.ascii_domain or read.domain
     folded = unicodedata.normalize("NFC", local.casefold())

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import ConfigurationError, LedgerError, NotFoundError, UnsafeDatabaseError
+from ops.interpreter import look_rarely
 from ops.invoked import ACCESS_REASON, EXIT_NOT_FOUND, EXIT_USAGE, EXIT_WRONG, PROTECTED
 
 COMMANDS = {
@@ -107,6 +108,7 @@ def launch(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    look_rarely()
     try:
         _load_all_unless_named(tokens := sys.argv[1:] if argv is None else argv)
         result = app.meta(tokens, **CONSOLES)
@@ -121,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _load_all_unless_named(tokens: Sequence[str]) -> None:
     """Load every command where none is named: then all are shown, each with what it says of itself."""
-    for command in COMMANDS if COMMANDS.keys().isdisjoint(tokens) else ():
+    for command in COMMANDS if {*COMMANDS, "--version"}.isdisjoint(tokens) else ():
         app[command]
 
 

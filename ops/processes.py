@@ -21,10 +21,12 @@ from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import ConfigurationError, LedgerError
 from ops import safety
-from ops.serve import BACKLOG, log_to_stderr, serve
+from ops.logs import log_to_stderr
 from ops.settings import Settings
 
 LOG = logging.getLogger("delivery_ledger.processes")
+BACKLOG = 128
+"""Connections that wait to be taken."""
 _spawn = multiprocessing.get_context("spawn")
 
 
@@ -95,6 +97,8 @@ def _is_listening(hears: Connection) -> bool:
 
 
 def _child(settings: Settings, listener: socket.socket, ready: Connection) -> None:
+    from ops.serve import serve  # noqa: PLC0415  the parent does not serve, and begins with the first of them the sooner
+
     def is_listening() -> None:
         ready.send_bytes(b"listening")
         ready.close()

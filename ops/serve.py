@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import importlib
 import logging
 import multiprocessing
 import signal
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from typing import cast
 
-import msgspec
 from aiohttp import web
 from eventsourcing.persistence import PersistenceError
 
 from adapters.http.app import make, runner
 from adapters.http.services import Limits, Log, Services
-from adapters.http.telemetry import ACCESS
 from ledger.database import PostgresDatabase, SQLiteDatabase, unsafe_rights
 from ledger.errors import ConfigurationError, UnsafeDatabaseError
 from ops import erasing, safety, schedule, tasks
 from ops.evidence import desk
 from ops.interpreter import share_out
+from ops.logs import log_to_stderr
+from ops.processes import BACKLOG
 from ops.recovering import privileged, refuse_forgetful
 from ops.settings import Settings
 from ops.system import System, opened
 
 LOG = logging.getLogger("delivery_ledger.serve")
-BACKLOG = 128
-"""Connections that wait to be taken."""
+LATER = (
+    "email_validator",
+    "adapters.providers.pec_mailbox.signatures",
+    "adapters.evidence.signing",
+    "jsonpatch",
+)
+"""Likeliest first. Together as much as half of a start: they check and make signatures of certified mail, evidence and reports, and read
+what few addresses and few schedules need."""
 
 
 def serve(settings: Settings, listener: socket.socket | None = None, ready: Callable[[], None] = lambda: None) -> None:
@@ -167,6 +170,7 @@ async def _run(system: System, listener: socket.socket | None, ready: Callable[[
         await _site(server, system.settings, listener, tls).start()
         host, port = server.addresses[0][:2]
         url = f"http{'s' if tls else ''}://{host}:{port}"
+        threading.Thread(target=_load_rest, name="loading").start()
         LOG.info("listening", extra={"said": {"url": url, "docs": f"{url}/docs"}})
         ready()
         await stopping.wait()
@@ -177,34 +181,15 @@ async def _run(system: System, listener: socket.socket | None, ready: Callable[[
         await server.cleanup()
 
 
+def _load_rest() -> None:
+    """Load what the start does not wait for, so that no first request does: it goes on beside what is asked meanwhile."""
+    for name in LATER:
+        importlib.import_module(name)
+
+
 def _site(
     server: web.AppRunner, settings: Settings, listener: socket.socket | None, tls: ssl.SSLContext | None
 ) -> web.BaseSite:
     if listener:
         return web.SockSite(server, listener, ssl_context=tls, backlog=BACKLOG)
     return web.TCPSite(server, settings.host, settings.port, ssl_context=tls, backlog=BACKLOG)
-
-
-def log_to_stderr() -> None:
-    """All logs as lines of JSON on stderr, those of the libraries too."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines())
-    # No line says which thread, process or task it comes from, and finding that out for each request costs.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-
-
-class _Lines(logging.Formatter):
-    """Records as lines of JSON: what each says, and whatever stands in its `said` under a name."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        line = {"level": record.levelname.lower(), "logger": record.name, "timestamp": at}
-        if record.name == ACCESS.name and isinstance(record.args, dict):  # some requests, in our own words
-            line["event"] = record.msg
-            said = cast("list[dict[str, object]]", record.args["requests"])
-            return b"\n".join([msgspec.json.encode({**each, **line}) for each in said]).decode()
-        line = {**getattr(record, "said", {}), "event": record.getMessage(), **line}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from email_validator import EmailNotValidError, validate_email
 from msgspec import Meta
 
 from adapters import reaching
@@ -83,6 +82,8 @@ class Channels:
     def _email(self, _tenant: str, recipient: Recipient) -> str:
         if self.mail is None:
             return "no mail server is known; set LEDGER_SMTP_URL and LEDGER_SMTP_FROM"
+        from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415  as in `ledger.addresses`
+
         try:
             validate_email(recipient.email, check_deliverability=False, globally_deliverable=False)
         except EmailNotValidError:

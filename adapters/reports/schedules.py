@@ -12,7 +12,6 @@ from datetime import date, datetime, time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import jsonpatch
 import msgspec
 from msgspec import Meta
 from uuid_utils import uuid7
@@ -37,12 +36,12 @@ RUN = "schedule.run"
 MAX_BYTES = 64 * 1024
 SKIPPED_AT_ONCE = 64
 TOLD_SKIPPED = 100
-PATCH_FAULTS: dict[type[Exception], str] = {
-    jsonpatch.JsonPatchTestFailed: "what it tests for is not what stands there",
-    jsonpatch.JsonPatchConflict: "there is nothing where it points to, or no room",
-    jsonpatch.JsonPointerException: "it points to nowhere",
-    jsonpatch.InvalidJsonPatch: "no operation of RFC 6902 with all that belongs to it",
-    jsonpatch.JsonPatchException: "it does not fit",
+PATCH_FAULTS = {
+    "JsonPatchTestFailed": "what it tests for is not what stands there",
+    "JsonPatchConflict": "there is nothing where it points to, or no room",
+    "JsonPointerException": "it points to nowhere",
+    "InvalidJsonPatch": "no operation of RFC 6902 with all that belongs to it",
+    "JsonPatchException": "it does not fit",
 }
 
 
@@ -161,12 +160,15 @@ class Schedules:
         Raises:
             InvalidError: they do not fit, or what they make of it cannot be.
         """
+        import jsonpatch  # noqa: PLC0415  few patch anything
+
         patched = _plain(given)
         for number, operation in enumerate(operations):
             try:
                 patched = jsonpatch.apply_patch(patched, [dict(operation)])
             except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-                refuse(f"[{number}]", next(why for kind, why in PATCH_FAULTS.items() if isinstance(error, kind)))
+                kinds = {kind.__name__ for kind in type(error).__mro__}
+                refuse(f"[{number}]", next(why for kind, why in PATCH_FAULTS.items() if kind in kinds))
             _check_size(patched)  # after each: a few copies of the whole into itself would fill any memory
         return parsed(patched)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from functools import partial
+from http.client import HTTPConnection
 from uuid import UUID
 
 import msgspec
 
 from ledger.database import connect
-from ops.bench.asking import Answers, Asking, asked, get, post
+from ops.bench.asking import Answers, Asking, asked, post
 from ops.bench.contract import Bench, Measure
 from ops.bench.installed import Served, installed, serving
 from ops.bench.load import ACCOUNT, PROVIDER, TENANT
@@ -30,10 +32,21 @@ class _Registered(msgspec.Struct):
 def started(bench: Bench) -> float:
     """Seconds from the start of the process to the first answer that says it is ready, over a filled ledger."""
     settings = held(bench).settings
+    with serving(settings):
+        pass  # the first start after an installation also compiles, and Python keeps that
     begun = time.perf_counter()
     with serving(settings) as served:
-        asked(Asking((served.port,), (get("/readyz"),), 1, 0.0)).per_s()
+        _require_ready(served.port)
         return time.perf_counter() - begun
+
+
+def _require_ready(port: int) -> None:
+    with closing(HTTPConnection("127.0.0.1", port)) as connection:
+        connection.request("GET", "/readyz")
+        status = connection.getresponse().status
+    if status != 200:
+        msg = f"it listens and is not ready: {status}"
+        raise RuntimeError(msg)
 
 
 def stopped(bench: Bench) -> float:

@@ -24,6 +24,7 @@ from adapters.http.table import ROUTES
 from adapters.http.throttling import origin
 from ledger.errors import ConfigurationError
 from ops import serve
+from ops.logs import log_to_stderr
 from ops.system import System
 from tests.adapters.conftest import Api, accepted, serving
 
@@ -508,7 +509,7 @@ def _rendered(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Records as `serve` writes them."""
     root, before = logging.getLogger(), logging.getLogger().handlers[:]
     try:
-        serve.log_to_stderr()
+        log_to_stderr()
         (handler,) = root.handlers
         assert handler.formatter
         lines = [handler.formatter.format(record) for record in caplog.records]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ops.serve import log_to_stderr
+from ops.logs import log_to_stderr
 from tests.adapters.conftest import TENANT, Api, accepted
 from tests.adapters.test_http_hooks import REPORT, URL, kpn
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from asn1crypto import cms
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPrivateNumbers
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from pytest_aiohttp import AiohttpServer
 
 from adapters import timestamps
@@ -87,6 +88,21 @@ def test_processes_that_begin_at_once_get_one_seal(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(seal.load_or_create, [tmp_path] * 4))
     assert 1 == len({each.subject for each in found})
+
+
+def test_key_that_makes_no_good_signatures_is_refused_before_anything_is_sealed(tmp_path: Path) -> None:
+    """Its public half fits the certificate, so that a look at the numbers alone would not tell."""
+    seal.load_or_create(tmp_path)
+    path = tmp_path / seal.FILE
+    key = load_pem_private_key(path.read_bytes(), None)
+    assert isinstance(key, RSAPrivateKey)
+    own = key.private_numbers()
+    numbers = RSAPrivateNumbers(own.p, own.q, own.d + 2, own.dmp1 + 2, own.dmq1, own.iqmp, own.public_numbers)
+    damaged = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    private = damaged.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(private + path.read_bytes().partition(b"-----END PRIVATE KEY-----\n")[2])
+    with pytest.raises(ConfigurationError, match="no signatures that its certificate verifies"):
+        seal.load_or_create(tmp_path)
 
 
 def _bundle(folder: Path, *, with_root: bool = True, end: datetime | None = None) -> Path:
