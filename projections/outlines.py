@@ -89,7 +89,7 @@ def told_alike(
 ) -> Told:
     """What `projections.fold.fold` says of some facts; arguments as there."""
     ordered = in_order(facts)
-    if any(fact.events or fact.rule or not _is_plain(fact.event_id) for fact in ordered):
+    if [fact for fact in ordered if fact.events or fact.rule or not _is_plain(fact.event_id)]:
         return told(judge(ordered, sole=sole, channel=channel, terms=terms, rules=rules).folded)
     shape = (sole, channel, rules.status, rules.grade.id, *_shape(ordered))
     outline = _outlines.get(shape)
@@ -114,13 +114,15 @@ def told(folded: Folded) -> Told:
     )
 
 
-def _shape(ordered: Sequence[Fact]) -> Iterable[object]:
+def _shape(ordered: Sequence[Fact]) -> list[object]:
     """All that is judged of facts; of times, which comes before which."""
     times = sorted({at for fact in ordered for at in (fact.occurred_at, fact.observed_at)})
     rank = {at: number for number, at in enumerate(times)}
+    found: list[object] = []
     for f in ordered:
-        yield f.type, f.scope, f.about, f.code, f.reason, f.provider, f.notes, f.part, f.arrival, f.operation, f.zone
-        yield rank[f.occurred_at] if f.occurred_at else -1, rank[f.observed_at]
+        found += f.type, f.scope, f.about, f.code, f.reason, f.provider, f.notes, f.part, f.arrival, f.operation, f.zone
+        found += rank[f.occurred_at] if f.occurred_at else -1, rank[f.observed_at]
+    return found
 
 
 def _outline(ordered: Sequence[Fact], judged: Judged) -> _Outline:

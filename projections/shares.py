@@ -183,6 +183,7 @@ _own: list[tuple[Building, Database]] = []
 
 
 def _begin(building: Building) -> None:
+    gc.disable()  # as in `_without_looking_for_cycles`; it ends with what it is for
     _own.append((building, connect(building.url)))
 
 
