@@ -2,13 +2,14 @@
 
 `projections.searching` finds one page for somebody who looks, and bounds what that costs. Here a page is a window of positions: the
 ranges of all facets that fit are read in it, whole rows at once, and the window is as wide as makes a page. Of a message with more
-recipients than a page has, some are read at a time. While a page is worked on the next one is read, where the database is another process.
+recipients than a page has, some are read at a time. While a page is worked on, the next ones are read, where the database is another
+process.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ PAGE = 1_000
 """Rows that are read together, more or less; and the positions of the first window."""
 AT_ONCE = 8 * PAGE
 """Rows that a window may have in all ranges, where it turns out too wide."""
+AHEAD = 2
+"""Pages that are read while one is worked on, where the database is another process."""
 TURN_S = 0.0005
 MAX_EVIDENCE = 4_096
 """Different judgements that are remembered; they are made of a few words, so a million deliveries have some hundred."""
@@ -166,9 +169,9 @@ def _ahead(ledger: Ledger, pages: Iterator[Read]) -> Iterator[Read]:
         return context.run(next, pages, None)
 
     with _quick_turns(), ThreadPoolExecutor(1, "listing") as pool:
-        coming = pool.submit(following)
-        while (page := coming.result()) is not None:
-            coming = pool.submit(following)
+        coming = deque(pool.submit(following) for _ in range(AHEAD))
+        while (page := coming.popleft().result()) is not None:
+            coming.append(pool.submit(following))
             yield page
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import marshal
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -32,7 +33,7 @@ Kept = Mapping[str, Any]
 
 LONG = 20_000
 """Addresses after which it is worth starting another process."""
-AHEAD = 2
+AHEAD = 3
 """Pages that wait for it."""
 FORMAT = 2
 """Of `marshal`, without a search for what was written before."""
@@ -105,31 +106,25 @@ def each(keyring: Keyring, pages: Iterator[tuple[Any, Held]]) -> Iterator[tuple[
         CorruptError: as `opened`; no address of that page is given.
     """
     done = 0
-    waiting: deque[tuple[Any, Held, Future[Told] | None]] = deque()
+    waiting: deque[tuple[Any, Held, _Beside | None]] = deque()
     with ExitStack() as stack:
         beside: _Beside | None = None
         for page, held in pages:
             if done < LONG <= (done := done + len(held.recipients)):
                 beside = stack.enter_context(_beside(keyring))
-            waiting.append((page, held, beside.opening(held) if beside else None))
-            while waiting and (len(waiting) > AHEAD or waiting[0][2] is None):
+            waiting.append((page, held, beside if beside and beside.ask(held) else None))
+            while waiting and (len(waiting) > AHEAD or not waiting[0][2]):
                 yield _finished(keyring, *waiting.popleft())
         while waiting:
             yield _finished(keyring, *waiting.popleft())
 
 
-def _finished(keyring: Keyring, page: Any, held: Held, coming: Future[Told] | None) -> tuple[Any, Told]:
-    if coming is not None:
-        with suppress(_LeftError):
-            return page, coming.result()
-    return page, _told(keyring, held)
+def _finished(keyring: Keyring, page: Any, held: Held, asked: _Beside | None) -> tuple[Any, Told]:
+    told = asked.answer() if asked else None
+    return page, told or _told(keyring, held)
 
 
 # --- the other process, as this one sees it
-
-
-class _LeftError(Exception):
-    """It did not open a page, or has ended."""
 
 
 _turn = threading.Lock()
@@ -153,45 +148,57 @@ def _beside(keyring: Keyring) -> Iterator[_Beside | None]:
 
 
 class _Beside:
-    """A process that opens what it is given."""
+    """A process that opens what it is given, in order."""
 
     def __init__(self, keyring: Keyring) -> None:
         pipe = subprocess.PIPE
         command = [sys.executable, "-m", __name__]
         self._process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdin=pipe, stdout=pipe)
-        self._thread = ThreadPoolExecutor(1, "opening")
-        self._ready = self._thread.submit(self._exchange, dict(keyring.keks))
+        assert self._process.stdin is not None  # noqa: S101  it was asked for
+        assert self._process.stdout is not None  # noqa: S101  likewise
+        self._asks, self._answers = self._process.stdin, self._process.stdout
+        self._is_there, self._answered = False, select.poll()
+        self._answered.register(self._answers, select.POLLIN)
+        # What is asked for is more than a pipe holds: while a page is opened, the next one is being handed over.
+        self._asking = ThreadPoolExecutor(1, "opening")
+        self._asking.submit(_send, self._asks, _framed(dict(keyring.keks)))
 
-    def opening(self, held: Held) -> Future[Told] | None:
-        """The addresses as soon as it has opened them; None while it is not there."""
-        if not self._ready.done() or self._ready.exception():
-            return None
-        return self._thread.submit(lambda: Told(*self._exchange(tuple(held))))
+    def ask(self, held: Held) -> bool:
+        """Let it open a page, if it is there by now; `answer` tells what became of it."""
+        if not self._is_there and self._answered.poll(0):
+            self._is_there = _answer(self._answers) is not None
+        if self._is_there:
+            self._asking.submit(_send, self._asks, _framed(tuple(held)))
+        return self._is_there
+
+    def answer(self) -> Told | None:
+        """The addresses of the page that was asked for first; None if it did not open them."""
+        said = _answer(self._answers)
+        return None if said is None else Told(*said)
 
     def end(self) -> None:
         """End it, whatever it does."""
         self._process.kill()
-        self._thread.shutdown(cancel_futures=True)
+        self._asking.shutdown(cancel_futures=True)
         with suppress(BrokenPipeError), self._process:  # what was not read by it is lost
             pass
 
-    def _exchange(self, said: Any) -> Any:
-        assert self._process.stdin is not None  # noqa: S101  it was asked for
-        assert self._process.stdout is not None  # noqa: S101  likewise
-        try:
-            _write(self._process.stdin, said)
-            answer = _read(self._process.stdout)
-        except (OSError, EOFError, ValueError) as error:
-            raise _LeftError from error
-        if answer is None:
-            raise _LeftError
-        return answer
+
+def _answer(file: IO[bytes]) -> Any:
+    """None also if it has ended."""
+    try:
+        return _read(file)
+    except (OSError, EOFError, ValueError):
+        return None
 
 
-def _write(file: IO[bytes], said: Any) -> None:
+def _framed(said: Any) -> tuple[bytes, bytes]:
     data = marshal.dumps(said, FORMAT)
-    file.write(len(data).to_bytes(_SIZE_BYTES, "big"))
-    file.write(data)
+    return len(data).to_bytes(_SIZE_BYTES, "big"), data
+
+
+def _send(file: IO[bytes], said: tuple[bytes, bytes]) -> None:
+    file.writelines(said)
     file.flush()
 
 
@@ -207,17 +214,16 @@ def _read(file: IO[bytes]) -> Any:
 
 def serve(asks: IO[bytes], answers: IO[bytes]) -> None:
     """Open page after page until there are no more; None stands for one that could not be opened."""
-    keyring = Keyring(_read(asks), "", b"", b"")
-    _write(answers, {})
     with suppress(EOFError, BrokenPipeError):
+        keyring = Keyring(_read(asks), "", b"", b"")
+        _send(answers, _framed({}))
         while True:
+            held = Held(*_read(asks))
             try:
-                answer: Any = tuple(_told(keyring, Held(*_read(asks))))
-            except (EOFError, BrokenPipeError):
-                raise
+                answer: Any = tuple(_told(keyring, held))
             except Exception:  # noqa: BLE001  whoever asked opens it himself, and says what is wrong
                 answer = None
-            _write(answers, answer)
+            _send(answers, _framed(answer))
 
 
 if __name__ == "__main__":
