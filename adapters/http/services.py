@@ -36,8 +36,8 @@ class Limits:
         requests_per_caller: how many of one API key, or for one webhook account, may wait or be worked on; more are told to come again.
         streams: of arrivals, taken in at the same time; further ones are told to come again.
         streams_per_caller: of them, of one API key.
-        stream_turns: chunks of streams that are decided at the same time. With more of them the appender, and whoever appends a single
-            event, gets a smaller share of the interpreter, and nothing is done sooner.
+        stream_turns: chunks of streams that are decided at the same time. Two take in a fifth more, and whoever sends a single arrival
+            then waits twice as long: the interpreter goes round among all of them.
         key_cache_s: how long an API key is believed without asking the database; one that another process revoked works as long.
         rate_per_minute: requests of one API key in a minute, in this process; 0: no limit.
         failures_per_minute: requests of one address with a key that is not good, before they are told to wait; 0: no limit. A good key is
