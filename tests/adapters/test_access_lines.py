@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from adapters.http.telemetry import ACCESS, AccessLines
-from ops import serve
+from ops.logs import log_to_stderr
 
 
 async def test_what_is_answered_in_one_turn_of_the_loop_is_written_at_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -36,10 +36,10 @@ async def test_who_wants_no_access_log_has_none(caplog: pytest.LogCaptureFixture
 
 
 def _rendered(record: logging.LogRecord) -> list[dict[str, object]]:
-    """A record as `serve` writes it, line by line."""
+    """A record as a server writes it, line by line."""
     root, before = logging.getLogger(), logging.getLogger().handlers[:]
     try:
-        serve.log_to_stderr()
+        log_to_stderr()
         (handler,) = root.handlers
         return [json.loads(line) for line in handler.format(record).split("\n")]
     finally:
