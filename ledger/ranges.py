@@ -28,7 +28,7 @@ from ledger.sealing import Keyring
 from ledger.tree import Frontier, TileHash
 
 HEIGHT = 14
-PAGE_EVENTS = 500
+PAGE_EVENTS = 2_000
 MAX_TOLD = 100
 
 Told = tuple[str, int, str]

@@ -29,6 +29,8 @@ from ledger.sealing import NONCE_BYTES, Keyring, unpacked
 MAX_KEYS = 30_000
 """Opened keys that are remembered, about a kibibyte each."""
 MAX_DOUBTS = 100
+TOGETHER = 250
+"""Rows of values that are opened together: no more than fit into a processor's cache."""
 INLINE_BYTES = 8 * 1024
 """Sealed originals up to this size are read together, larger ones one by one."""
 THREADS = 2
@@ -268,6 +270,22 @@ def open_all(
 ) -> tuple[dict[int, dict[str, Any]], set[int]]:
     """By position the values that are there, and the positions of events beside which one does not fit, or which are no events."""
     doubtful = set(page.states.keys() - page.events.keys())
+    revealed: list[tuple[int, Revealed]] = []
+    for begin in range(0, len(sealed), TOGETHER):
+        unsure, sure = _unsealed(page, sealed[begin : begin + TOGETHER], keys, doubtful)
+        doubtful |= _wrong(unsure, encode) | _wrong(sure, encode_checked)
+        revealed += unsure + sure
+    opened: dict[int, dict[str, Any]] = {}
+    for position, (_, _, _, values) in revealed:
+        if position not in doubtful:
+            opened[position] = {**opened[position], **values} if position in opened else dict(values)
+    return opened, doubtful
+
+
+def _unsealed(
+    page: Page, sealed: Sequence[Row], keys: Mapping[bytes, Decrypt], doubtful: set[int]
+) -> tuple[list[tuple[int, Revealed]], list[tuple[int, Revealed]]]:
+    """What is sealed beside events, by position: that of which it is not sure that it has a canonical form, and the rest."""
     unsure: list[tuple[int, Revealed]] = []
     sure: list[tuple[int, Revealed]] = []
     for position, key_id, blob in sealed:
@@ -279,12 +297,7 @@ def open_all(
                 (sure if is_sure else unsure).append((position, (said.commit, from_text(secret), said.id, values)))
             except _BROKEN:
                 doubtful.add(position)
-    doubtful |= _wrong(unsure, encode) | _wrong(sure, encode_checked)
-    opened: dict[int, dict[str, Any]] = {}
-    for position, (_, _, _, values) in unsure + sure:
-        if position not in doubtful:
-            opened[position] = {**opened[position], **values} if position in opened else dict(values)
-    return opened, doubtful
+    return unsure, sure
 
 
 def _read(plain: bytes) -> tuple[str, Mapping[str, Any], bool]:
