@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from ops.bench.contract import Bench, Measure
 from ops.bench.load import Events, appended_per_s, database_url, opened, per_s
 
 BATCH = 1_000
+CALLERS, ITEMS = 2, 8
+"""One prepares its item while the database works on that of the other; so many are made at a time."""
 
 
 def writers(kind: str, number: int, name: str = "") -> Measure:
@@ -39,7 +42,7 @@ def _threads(kind: str, number: int, bench: Bench) -> float:
 
 
 def batches(kind: str) -> Measure:
-    """Items of 1,000 events, one after the other; making them is not counted, encoding them is."""
+    """Items of 1,000 events by two callers, as imports hand them over; making them is not counted, encoding them is."""
     return partial(_batches, kind)
 
 
@@ -47,9 +50,10 @@ def _batches(kind: str, bench: Bench) -> float:
     with opened(database_url(bench, kind), bench.folder) as ledger:
         events = Events(ledger, bench.scale.streams, bench.random("streams"))
         done, spent = 0, 0.0
-        while spent < bench.scale.seconds:
-            item = events.batch(min(BATCH, bench.scale.streams))
-            begun = time.perf_counter()
-            done += len(ledger.append(item).positions)
-            spent += time.perf_counter() - begun
+        with ThreadPoolExecutor(CALLERS) as callers:
+            while spent < bench.scale.seconds:
+                items = [events.batch(min(BATCH, bench.scale.streams)) for _ in range(ITEMS)]
+                begun = time.perf_counter()
+                done += sum(len(appended.positions) for appended in callers.map(ledger.append, items))
+                spent += time.perf_counter() - begun
         return done / spent
