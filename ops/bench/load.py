@@ -154,8 +154,10 @@ def per_s(work: Callable[[], int], workers: int, seconds: float) -> float:
 
     def run(number: int) -> None:
         try:
-            while time.perf_counter() < until:
+            is_over = False
+            while not is_over:  # once at least
                 done[number] += work()
+                is_over = time.perf_counter() >= until
         except BaseException as error:  # noqa: BLE001  told by whoever started the threads
             failed.append(error)
 
