@@ -247,9 +247,10 @@ def test_who_looked_outlives_a_server_that_is_killed(sqlite_database: Database, 
         system.accounts.add(settings.tenant, "sms", "kpn_sms")
     send = {"account": "sms", "recipients": [{"kind": "phone", "address": "0612340001"}]}
     with served(settings) as server:
-        message = server.call("/v1/messages", key, send)[1]["message"]
+        sent = server.call("/v1/messages", key, send)[1]
+        message, position = sent["message"], sent["position"]
         for _ in range(3):
-            assert 200 == server.call(f"/v1/messages/{message}?min_position=1", key)[0]
+            assert 200 == server.call(f"/v1/messages/{message}?min_position={position}", key)[0]
         while not any('"access.status"' in e["leaf"] for e in server.call("/v1/events", key)[1]["events"]):
             pass  # nobody waits for it but this test
         server.process.kill()
