@@ -17,9 +17,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 
@@ -174,8 +173,7 @@ def _read(path: Path, *, is_self_made: bool) -> Sealer:
             msg = f"{path} can be read by others; repair: chmod 600 {path}"
             raise ConfigurationError(msg)
         data = path.read_bytes()
-        # Looking for the factors of its numbers takes as long as a tenth of a server's start; that it signs is seen below.
-        key = serialization.load_pem_private_key(data, password=None, unsafe_skip_rsa_key_validation=True)
+        key = serialization.load_pem_private_key(data, password=None)
         found = x509.load_pem_x509_certificates(data)
     except (OSError, ValueError, TypeError) as error:
         msg = f"{path} does not hold a private key without password and its certificates, as PEM: {error}"
@@ -183,24 +181,7 @@ def _read(path: Path, *, is_self_made: bool) -> Sealer:
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         msg = f"{path}: a seal has an RSA or EC key"
         raise ConfigurationError(msg)
-    chain = _chain(path, key, found)
-    if not _signs(key, chain[0]):
-        msg = f"{path}: its private key makes no signatures that its certificate verifies; restore the file"
-        raise ConfigurationError(msg)
-    return Sealer(key, chain, is_self_made)
-
-
-def _signs(key: PrivateKey, certificate: x509.Certificate) -> bool:
-    """Whether what a key signs is good under its certificate."""
-    public, data, digest = certificate.public_key(), b"trial", hashes.SHA256()
-    try:
-        if isinstance(key, rsa.RSAPrivateKey) and isinstance(public, rsa.RSAPublicKey):
-            public.verify(key.sign(data, padding.PKCS1v15(), digest), data, padding.PKCS1v15(), digest)
-        elif isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(public, ec.EllipticCurvePublicKey):
-            public.verify(key.sign(data, ec.ECDSA(digest)), data, ec.ECDSA(digest))
-    except (ValueError, InvalidSignature):
-        return False
-    return True
+    return Sealer(key, _chain(path, key, found), is_self_made)
 
 
 def _chain(path: Path, key: PrivateKey, found: list[x509.Certificate]) -> tuple[x509.Certificate, ...]:

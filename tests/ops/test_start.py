@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 DRAWS = {"rich", "pygments", "markdown_it"}
 SIGNS = {"pyhanko", "pyhanko_certvalidator"}
 WORKS_LATER = {"email_validator", "jsonpatch"}
-NOT_OURS_TO_LOAD = {"pydantic", "structlog", "openpyxl", "hypothesis", "pytest"}
+NOT_OURS_TO_LOAD = {"pydantic", "openpyxl", "hypothesis", "pytest"}
 SERVES = {"aiohttp", "prometheus_client", "apscheduler"}
 LISTENING = """
 import sys
