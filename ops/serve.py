@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import ssl
@@ -16,7 +17,7 @@ from contextlib import contextmanager, suppress
 from aiohttp import web
 from eventsourcing.persistence import PersistenceError
 
-from adapters.http.app import make, runner
+from adapters.http.app import STOP_S, make, runner
 from adapters.http.services import Limits, Log, Services
 from ledger.database import PostgresDatabase, SQLiteDatabase, unsafe_rights
 from ledger.errors import ConfigurationError, UnsafeDatabaseError
@@ -30,6 +31,8 @@ from ops.settings import Settings
 from ops.system import System, opened
 
 LOG = logging.getLogger("delivery_ledger.serve")
+END_S = STOP_S + 15
+"""Longest from being told to stop to the end: what is under way may take `STOP_S`."""
 LATER = (
     "email_validator",
     "adapters.providers.pec_mailbox.signatures",
@@ -54,14 +57,34 @@ def serve(settings: Settings, listener: socket.socket | None = None, ready: Call
     """
     log_to_stderr()
     safety.check(settings)
-    with opened(settings, refuse_unsafe) as system:
+    with _ending() as stopping, opened(settings, refuse_unsafe) as system:
         refuse_forgetful(system.ledger, system.journal)
         _require_privacy(system)
         system.leader.start()
         with schedule.running(system), sending(system), tasks.working(system):
             share_out()
-            _until_told(system, listener, ready)
+            _until_told(system, listener, ready, stopping)
     LOG.info("stopped")
+
+
+@contextmanager
+def _ending() -> Iterator[Callable[[], None]]:
+    """What begins the end: it is over after `END_S`, whatever is waited for.
+
+    A database that does not answer would be waited for by each part of the program in turn. What was acknowledged is committed, so nothing
+    is lost by not waiting.
+    """
+
+    def leave() -> None:
+        LOG.error("it did not stop within %d s and is ended; what was acknowledged is in the ledger", END_S)
+        os._exit(1)
+
+    timer = threading.Timer(END_S, leave)
+    timer.daemon = True
+    try:
+        yield timer.start
+    finally:
+        timer.cancel()
 
 
 @contextmanager
@@ -144,9 +167,11 @@ def services_of(system: System) -> Services:
     )
 
 
-def _until_told(system: System, listener: socket.socket | None, ready: Callable[[], None]) -> None:
+def _until_told(
+    system: System, listener: socket.socket | None, ready: Callable[[], None], stopping: Callable[[], None]
+) -> None:
     with asyncio.Runner(loop_factory=_new_loop) as loop:
-        loop.run(_run(system, listener, ready))
+        loop.run(_run(system, listener, ready, stopping))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -158,12 +183,14 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-async def _run(system: System, listener: socket.socket | None, ready: Callable[[], None]) -> None:
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+async def _run(
+    system: System, listener: socket.socket | None, ready: Callable[[], None], stopping: Callable[[], None]
+) -> None:
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, told.set)
     if parent := multiprocessing.parent_process():
-        loop.add_reader(parent.sentinel, stopping.set)
+        loop.add_reader(parent.sentinel, told.set)
     server, tls = runner(make(services_of(system))), safety.tls(system.settings)
     await server.setup()
     try:
@@ -173,8 +200,9 @@ async def _run(system: System, listener: socket.socket | None, ready: Callable[[
         threading.Thread(target=_load_rest, name="loading").start()
         LOG.info("listening", extra={"said": {"url": url, "docs": f"{url}/docs"}})
         ready()
-        await stopping.wait()
+        await told.wait()
         LOG.info("stopping")
+        stopping()
     finally:
         if parent:
             loop.remove_reader(parent.sentinel)

@@ -13,6 +13,7 @@ import threading
 import urllib.request
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from tests.ops.test_safety import pair
 from tests.postgres import Database
 
 ROOT = Path(__file__).parents[2]
+SEND = {"account": "sms", "recipients": [{"kind": "phone", "address": "0612340001"}]}
 
 
 def settings_of(url: str, folder: Path) -> Settings:
@@ -99,14 +101,18 @@ class Serving:
 
 
 @contextmanager
-def served(settings: Settings, *options: str) -> Iterator[Serving]:
-    """A server in a process of its own, killed at the end if it still runs."""
+def served(settings: Settings, *options: str, before: str = "") -> Iterator[Serving]:
+    """A server in a process of its own, killed at the end if it still runs.
+
+    Args:
+        before: statements of the process, before it starts.
+    """
     names = ("database_url", "key_folder", "artifact_folder", "head_folder", "port", "tls_cert_file", "tls_key_file")
     set_ = {name: getattr(settings, name) for name in names}
     given = {f"LEDGER_{name.upper()}": str(value) for name, value in set_.items() if value is not None}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LEDGER_")} | given
     process = subprocess.Popen(
-        [sys.executable, "-c", f"from ops.cli import main; main({['serve', *options]})"],
+        [sys.executable, "-c", f"{before}\nfrom ops.cli import main; main({['serve', *options]})"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -150,11 +156,10 @@ def test_server_starts_serves_and_stops_when_it_is_told(url: str, tmp_path: Path
     with opened(settings) as system:
         _, key = system.api_keys.create(settings.tenant, ["ingest", "read"])
         system.accounts.add(settings.tenant, "sms", "kpn_sms")
-    send = {"account": "sms", "recipients": [{"kind": "phone", "address": "0612340001"}]}
     with served(settings) as server:
         status, body = server.call("/readyz")
         assert (200, True, []) == (status, body["ready"], body["unsafe_rights"])
-        status, body = server.call("/v1/messages", key, send)
+        status, body = server.call("/v1/messages", key, SEND)
         assert 201 == status
         assert 0 == server.stop()
         assert ["listening", "stopping", "stopped"] == [
@@ -175,7 +180,7 @@ def test_stop_waits_for_what_was_begun(sqlite_database: Database, tmp_path: Path
     send = {"account": "mail", "recipients": [{"kind": "email", "address": f"r{n}@example.org"} for n in range(20_000)]}
     with served(settings) as server:
         answers: list[tuple[int, Any]] = []
-        asking = threading.Thread(target=lambda: answers.append(server.call("/v1/messages", key, send)))
+        asking = threading.Thread(target=lambda: answers.append(server.call("/v1/messages", key, SEND)))
         asking.start()
         _wait_until_working(server)
         assert 0 == server.stop()
@@ -239,16 +244,37 @@ def test_login_that_is_named_for_destroying_and_does_not_exist_is_told_by_its_se
         serving.serve(settings)
 
 
+def test_a_database_that_does_not_answer_holds_up_the_end_no_longer_than_it_may(
+    empty_postgresql_database: Database, service_url: str, tmp_path: Path
+) -> None:
+    """Everything that was acknowledged is in it; the last words say that something was not waited for."""
+    settings = settings_of(service_url, tmp_path)
+    with opened(settings) as system:
+        _, key = system.api_keys.create(settings.tenant, ["ingest"])
+        system.accounts.add(settings.tenant, "sms", "kpn_sms")
+    with (
+        psycopg.connect(empty_postgresql_database.superuser_url) as holds,
+        served(settings, before="from ops import serve; serve.END_S = 0.5") as server,
+        ThreadPoolExecutor(1) as caller,
+    ):
+        holds.execute("LOCK TABLE stored_events")
+        call = caller.submit(server.call, "/v1/messages", key, SEND)
+        while not holds.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():
+            pass
+        assert 1 == server.stop()
+        assert isinstance(call.exception(), OSError)
+    assert "did not stop within" in server.lines[-1]["event"]
+
+
 def test_who_looked_outlives_a_server_that_is_killed(sqlite_database: Database, tmp_path: Path) -> None:
     """It is written within seconds of the first look, not when the quarter of an hour is over or the server stops."""
     settings = settings_of(sqlite_database.url, tmp_path)
     with opened(settings) as system:
         made, key = system.api_keys.create(settings.tenant, ["ingest", "read"])
         system.accounts.add(settings.tenant, "sms", "kpn_sms")
-    send = {"account": "sms", "recipients": [{"kind": "phone", "address": "0612340001"}]}
     with served(settings) as server:
-        sent = server.call("/v1/messages", key, send)[1]
-        message, position = sent["message"], sent["position"]
+        message = server.call("/v1/messages", key, SEND)[1]["message"]
+        position = server.call("/v1/events", key)[1]["events"][-1]["position"]
         for _ in range(3):
             assert 200 == server.call(f"/v1/messages/{message}?min_position={position}", key)[0]
         while not any('"access.status"' in e["leaf"] for e in server.call("/v1/events", key)[1]["events"]):
