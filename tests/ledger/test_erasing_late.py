@@ -230,16 +230,16 @@ def test_what_was_decided_before_the_erasure_and_comes_after_it_cannot_be_read(
 ) -> None:
     """Values stay sealed under a key that is gone; what of it lies there is found, and goes when it is destroyed again."""
     message = send(ledger, "doc-1", ANNA, BO)
-    intake, submit = Intake(ledger), ledger.submit
+    intake, queue = Intake(ledger), ledger.queue
     said: list[Erased] = []
 
-    def overtaken(item: Any) -> Any:
-        monkeypatch.setattr(ledger, "submit", submit)
+    def overtaken(*given: Any) -> None:
+        monkeypatch.setattr(ledger, "queue", queue)
         said.append(erase(ledger, message, 0))
-        return submit(item)
+        queue(*given)
 
     before = held(ledger)
-    monkeypatch.setattr(ledger, "submit", overtaken)
+    monkeypatch.setattr(ledger, "queue", overtaken)
     tell(intake, report("doc-1", ANNA, "LATE"), body=b"of Anna")
     found = erasing.left(ledger.database, said[0])
     assert (2, 1) == (found.values, found.originals)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from ops.postgres import PostgresError, private_server
 from tests.postgres import Database
@@ -22,11 +23,19 @@ with private_server(Path(sys.argv[1])) as server:
 """
 
 
-def test_every_test_gets_an_empty_database(postgresql_database: Database) -> None:
-    """What a test leaves behind, no other test sees: the database holds no table of ours."""
+def test_every_test_gets_a_database_of_its_own(postgresql_database: Database) -> None:
+    """What a test leaves behind, no other test sees: the tables hold nothing, not even which keys they were begun with."""
     with psycopg.connect(postgresql_database.url) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() or ()
-    assert count == 0
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        assert ("stored_events",) in tables
+        for (name,) in tables:
+            assert [] == connection.execute(SQL("SELECT 1 FROM {}").format(Identifier(name))).fetchall(), name
+
+
+def test_who_asks_for_an_empty_database_gets_one(empty_postgresql_database: Database) -> None:
+    """Else nobody would see what is made on first use."""
+    with psycopg.connect(empty_postgresql_database.url) as connection:
+        assert (0,) == connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
 
 
 def test_owner_owns_its_database_but_is_no_superuser(postgresql_database: Database) -> None:

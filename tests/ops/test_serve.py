@@ -180,7 +180,7 @@ def test_stop_waits_for_what_was_begun(sqlite_database: Database, tmp_path: Path
     send = {"account": "mail", "recipients": [{"kind": "email", "address": f"r{n}@example.org"} for n in range(20_000)]}
     with served(settings) as server:
         answers: list[tuple[int, Any]] = []
-        asking = threading.Thread(target=lambda: answers.append(server.call("/v1/messages", key, SEND)))
+        asking = threading.Thread(target=lambda: answers.append(server.call("/v1/messages", key, send)))
         asking.start()
         _wait_until_working(server)
         assert 0 == server.stop()
