@@ -249,9 +249,15 @@ class Runner:
 
         How far they are is said when all of it is there, so what was broken off counts for nothing.
         """
-        database, tables = self.ledger.database, {name: n for model in models for name, n in made[model.name].items()}
+        database = self.ledger.database
         building = Building(
-            *(_url(database), self._tables.schema, self.ledger.position_column, models, self._channels, until, tables)
+            url=_url(database),
+            schema=self._tables.schema,
+            position_column=self.ledger.position_column,
+            models=models,
+            channels=self._channels,
+            until=until,
+            made={table: number for model in models for table, number in made[model.name].items()},
         )
         for count in apply_all(building, database, shares(self.ledger, until), processes):
             progress(count)
